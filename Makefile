@@ -1,0 +1,40 @@
+# Each target installs what it needs into .venv and runs it: on a fresh clone nothing has to be done by hand.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: check demo test
+
+BIN := .venv/bin
+
+# What `time` prints after each step of the demo.
+export TIMEFORMAT = (took %0R s)
+
+# From simulated runs to a decision with 90 % intervals.
+demo: .venv/.installed-run
+	@rm -rf build/demo && mkdir -p build/demo
+	time $(BIN)/bayes-atlas simulate build/demo/runs.csv --seed 0
+	time $(BIN)/bayes-atlas fit build/demo/runs.csv --model atlas -o build/demo/posterior
+	time $(BIN)/bayes-atlas optimum build/demo/posterior --language sw --compute 1e21
+
+test: .venv/.installed-dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: .venv/.installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.venv/.installed-run: pyproject.toml constraints.txt
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { \
+	    echo "bayes-atlas needs Python 3.12 or newer, and python3 here is: $$(python3 --version 2>&1)." >&2; \
+	    echo "Install one (.python-version tells pyenv which) and put it first on PATH as python3." >&2; exit 1; }
+	@echo "Installing bayes-atlas into .venv ..."
+	@python3 -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed-run
+	@echo "Installing what tests and checks need into .venv ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,5 @@
+"""``python -m bayes_atlas`` is the command ``bayes-atlas``."""
+
+from bayes_atlas.cli import main
+
+main()

@@ -1,0 +1,197 @@
+"""Where models and posteriors are found, and how a model file is loaded.
+
+What ships goes by its name (``"atlas"``), anything else by its path (``"./mine.py"``, ``"runs/posterior"``). Text is a
+path when it holds a separator, when it is ``.`` or ``..``, and for models also when it ends in ``.py``; a
+`pathlib.Path` always is. Both then take the same way through the code: a file of your own is worth as much as one that
+ships.
+"""
+
+import ast
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bayes_atlas.errors import InputError
+
+PACKAGE = Path(__file__).parent
+
+# Text is a name or a path; a path object is a path.
+type NameOrPath = str | os.PathLike[str]
+
+
+class NotFoundError(InputError):
+    """No model or posterior goes by that name or lies at that path."""
+
+
+class ModelError(InputError):
+    """A model file that cannot be used; the message names the file, the line and the next step."""
+
+
+def models_folder() -> Path:
+    """Folder of the models that ship, one ``.py`` file each."""
+    return _shipped_folder("models", PACKAGE)
+
+
+def posteriors_folder() -> Path:
+    """Folder of the posteriors that ship, one folder each."""
+    return _shipped_folder("posteriors", PACKAGE)
+
+
+def _shipped_folder(kind: str, package: Path) -> Path:
+    """`kind` inside the installed `package`, or beside it in a checkout, which is known by its pyproject.toml."""
+    installed = package / "_shipped" / kind
+    if installed.is_dir():
+        return installed
+    checkout = package.parent
+    if (checkout / "pyproject.toml").is_file() and (checkout / "models").is_dir():
+        return checkout / kind
+    raise NotFoundError(f"this installation of bayes-atlas lacks its {kind} (no folder {installed}); reinstall it")
+
+
+def model_names() -> list[str]:
+    """Names of the models that ship, sorted."""
+    return sorted(path.stem for path in models_folder().glob("*.py") if not path.name.startswith("_"))
+
+
+def posterior_names() -> list[str]:
+    """Names of the posteriors that ship, sorted."""
+    return sorted(path.parent.name for path in posteriors_folder().glob("*/info.json"))
+
+
+def find_model(model: NameOrPath) -> Path:
+    """Absolute path of the model file that `model` names.
+
+    Raises:
+        NotFoundError: no such model; the message lists those that ship or says what lies at the path instead.
+    """
+    if not _is_path(model, suffix=".py"):
+        if model not in model_names():
+            raise _unknown("model", str(model), model_names(), own=f"./{model}.py")
+        return models_folder() / f"{model}.py"
+    path = Path(model).absolute()
+    if path.is_dir():
+        raise NotFoundError(f"{path} is a folder; give the model's .py file")
+    if not path.is_file():
+        raise NotFoundError(
+            f"there is no model file {path}; correct the path, or name one that ships: {_list_of(model_names())}"
+        )
+    return path
+
+
+def find_posterior(posterior: NameOrPath) -> Path:
+    """Absolute path of the folder that holds the posterior which `posterior` names. Its contents are not read.
+
+    Raises:
+        NotFoundError: no such posterior; the message lists those that ship or says what lies at the path instead.
+    """
+    if not _is_path(posterior):
+        if posterior not in posterior_names():
+            raise _unknown("posterior", str(posterior), posterior_names(), own=f"./{posterior}")
+        return posteriors_folder() / str(posterior)
+    path = Path(posterior).absolute()
+    if path.is_file():
+        raise NotFoundError(f"{path} is a file; give the folder that holds the posterior's draws.nc and info.json")
+    if not path.is_dir():
+        raise NotFoundError(
+            f"there is no posterior folder {path}; correct the path, "
+            f"or name one that ships: {_list_of(posterior_names())}"
+        )
+    if not (path / "info.json").is_file():
+        raise NotFoundError(f"{path} is no posterior, as it holds no info.json; give the folder that a fit has written")
+    return path
+
+
+def _is_path(text: NameOrPath, suffix: str | None = None) -> bool:
+    if not isinstance(text, str):
+        return True
+    ending = suffix is not None and text.endswith(suffix)
+    return ending or text in {".", ".."} or os.sep in text or (os.altsep is not None and os.altsep in text)
+
+
+def _unknown(kind: str, name: str, names: Sequence[str], *, own: str) -> NotFoundError:
+    close = difflib.get_close_matches(name, names, n=1)
+    guess = f" Did you mean {close[0]!r}?" if close else ""
+    return NotFoundError(
+        f"no {kind} is called {name!r}.{guess} Choose one of: {_list_of(names)}; "
+        f"or give the path of your own, as in {own}"
+    )
+
+
+def _list_of(names: Sequence[str]) -> str:
+    return ", ".join(names) or "(none)"
+
+
+def load_model(model: NameOrPath) -> ModuleType:
+    """Load the model file that `model` names and return it as a module with a function ``model``.
+
+    This runs the file's code, with the rights of whoever calls: load only files that you would run yourself. Loading
+    again runs the file as it then is.
+
+    Raises:
+        NotFoundError: no such model.
+        ModelError: the file is no Python, fails as it runs, or defines no function ``model``.
+    """
+    path = find_model(model)
+    module = ModuleType(f"bayes_atlas_models.{path.stem}_{sha256(bytes(path)).hexdigest()[:8]}")
+    module.__file__ = str(path)
+    module.__package__ = ""  # a file by itself: it has no siblings to import relatively
+    sys.modules[module.__name__] = module  # before the code runs: dataclasses and type hints look themselves up there
+    try:
+        _execute(path, module)
+        if not callable(getattr(module, "model", None)):
+            raise ModelError(f"{path} defines no function `model`; write one: covariates first and loss=None last")
+    except ModelError:
+        del sys.modules[module.__name__]
+        raise
+    return module
+
+
+def _execute(path: Path, module: ModuleType) -> None:
+    code = _compile(path)
+    try:
+        exec(code, vars(module))
+    except ImportError as error:
+        place = _place(path, _line_reached(path, error))
+        raise ModelError(
+            f"{place}: {error}; install what it needs into this environment or correct the import"
+        ) from error
+    except Exception as error:  # the code of others may raise anything
+        place = _place(path, _line_reached(path, error))
+        raise ModelError(
+            f"{place}: {type(error).__name__} as the file was loaded: {error}; correct the line"
+        ) from error
+
+
+def model_summary(path: Path) -> str:
+    """First line of a model file's docstring, or nothing where it has none. The file is read, not run.
+
+    Raises:
+        ModelError: the file cannot be read or is no Python.
+    """
+    return (ast.get_docstring(_compile(path, ast.PyCF_ONLY_AST)) or "").partition("\n")[0]
+
+
+def _compile(path: Path, flags: int = 0) -> Any:
+    """The file's code, or with ``PyCF_ONLY_AST`` its syntax tree. Never cached: a file just edited counts as edited."""
+    try:
+        return compile(path.read_bytes(), path, "exec", flags=flags, dont_inherit=True)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}; make it readable to you") from error
+    except SyntaxError as error:
+        raise ModelError(f"{_place(path, error.lineno)}: {error.msg}; correct the line") from error
+
+
+def _line_reached(path: Path, error: Exception) -> int | None:
+    """The last line of `path` that was running when `error` arose, also where that was in what it called."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return lines[-1]
+
+
+def _place(path: Path, line: int | None) -> str:
+    return f"{path}, line {line}" if line else str(path)

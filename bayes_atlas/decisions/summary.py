@@ -1,0 +1,38 @@
+"""How draws of a decision are summarised."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_atlas.errors import InputError
+
+type Summary = dict[str, float | str]
+
+
+def summarise(draws: NDArray[np.float64], probability: float = 0.9) -> Summary:
+    """Median, mean and equal-tailed interval of `draws` ``(draw,)``.
+
+    Returns:
+        ``median``, ``mean``, ``lower``, ``upper``, ``probability`` and ``kind`` (``"eti"``: as much probability lies below
+        `lower` as above `upper`).
+
+    Raises:
+        InputError: `probability` is not between 0 and 1.
+    """
+    if not 0 < probability < 1:
+        raise InputError(f"probability is {probability}; it must lie between 0 and 1, such as 0.9")
+    lower, median, upper = np.quantile(draws, [(1 - probability) / 2, 0.5, (1 + probability) / 2])
+    return {
+        "median": float(median),
+        "mean": float(draws.mean()),
+        "lower": float(lower),
+        "upper": float(upper),
+        "probability": probability,
+        "kind": "eti",
+    }
+
+
+def summarise_all(quantities: Mapping[str, NDArray[np.float64]], probability: float = 0.9) -> dict[str, Summary]:
+    """`summarise` by name."""
+    return {name: summarise(draws, probability) for name, draws in quantities.items()}

@@ -1,0 +1,38 @@
+"""The scaling laws, one file per law under the name its paper uses.
+
+A law is a module with
+
+* ``PARAMETERS``: its parameters, name to one-line meaning;
+* ``loss(params, tokens, ..., *, E, A, B, ...)``: the law itself, an elementwise array function;
+* where the paper has one, the closed forms that follow from it (``optimum``, ``expansion``, ...).
+
+Laws know no files, no randomness and no particular array library: they take NumPy arrays on the way to a decision and
+JAX arrays inside the sampler (the array API's namespaces decide). Everything broadcasts. Each law is equivariant under
+a change of units: dividing ``params`` and ``tokens`` by reference sizes only rescales ``A`` and ``B``, which then are
+reducible losses at the reference. Terms are positive and of order one there, so their plain sum is stable in float32.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from pkgutil import iter_modules
+from types import ModuleType
+
+from bayes_atlas.errors import InputError
+
+__all__ = ["get_law", "law_names"]
+
+
+def law_names() -> list[str]:
+    """Names of the laws in this package, sorted."""
+    return sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def get_law(name: str) -> ModuleType:
+    """Return the law module called `name`.
+
+    Raises:
+        InputError: no law of that name; the message lists those there are.
+    """
+    if name.startswith("_") or not name.isidentifier() or find_spec(f"{__name__}.{name}") is None:
+        raise InputError(f"no law is called {name!r}; choose one of: {', '.join(law_names())}")
+    return import_module(f"{__name__}.{name}")

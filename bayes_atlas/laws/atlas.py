@@ -1,0 +1,112 @@
+"""ATLAS: Chinchilla on effective tokens (Longpre et al. 2025, arXiv 2510.22037, Eqs. 1-3).
+
+L(N, D_eff) = E + A / N^alpha + B / D_eff^beta
+D_eff = S_lam(D_t; U_t) + sum_i tau_i S_lam(D_i; U_i) + tau_other S_lam(D_other; U_other)
+
+D_t are the target language's own tokens, D_i those of named source languages, D_other those of all the rest. A token of
+source i is worth `tau_i` of the target's own; negative values are interference. The paper's ablations (Table 1) are this
+law without sources or without the rest.
+"""
+
+from bayes_atlas.laws import chinchilla, repetition
+from bayes_atlas.laws._arrays import Array, namespace
+
+PARAMETERS = (
+    chinchilla.PARAMETERS
+    | repetition.PARAMETERS
+    | {
+        "tau": "worth of a source's token, in tokens of the target",
+        "tau_other": "likewise for all remaining sources together",
+    }
+)
+
+# Interference may not make data worse than none: below this share of the target's own effective tokens, D_eff bends
+# (continuously differentiable) towards zero instead of crossing it. The paper states no guard.
+GUARD = 0.1
+
+
+def loss(
+    params: Array,
+    tokens: Array,
+    unique: Array | None,
+    *,
+    E: Array,
+    A: Array,
+    B: Array,
+    alpha: Array,
+    beta: Array,
+    lam: Array,
+    tau: Array = 0.0,
+    tau_other: Array = 0.0,
+    source_tokens: Array | None = None,
+    source_unique: Array | None = None,
+    other_tokens: Array | None = None,
+    other_unique: Array | None = None,
+) -> Array:
+    """Loss on the target language of `params` parameters trained on `tokens` of its own tokens and on others.
+
+    `source_tokens`, `source_unique` and `tau` carry the sources on their last axis; all else broadcasts without it.
+    Sources that are absent (None) contribute nothing; a `unique` of any kind that is None means that none of those
+    tokens ever repeats. `tau` is required with `source_tokens`.
+    """
+    effective = effective_tokens(
+        tokens,
+        unique,
+        lam=lam,
+        tau=tau,
+        tau_other=tau_other,
+        source_tokens=source_tokens,
+        source_unique=source_unique,
+        other_tokens=other_tokens,
+        other_unique=other_unique,
+    )
+    return chinchilla.loss(params, effective, E=E, A=A, B=B, alpha=alpha, beta=beta)
+
+
+def effective_tokens(
+    tokens: Array,
+    unique: Array | None,
+    *,
+    lam: Array,
+    tau: Array = 0.0,
+    tau_other: Array = 0.0,
+    source_tokens: Array | None = None,
+    source_unique: Array | None = None,
+    other_tokens: Array | None = None,
+    other_unique: Array | None = None,
+) -> Array:
+    """D_eff: the tokens of the target language that the whole training mixture is worth (> 0)."""
+    xp = namespace(tokens, unique, lam, tau, tau_other, source_tokens, other_tokens)
+    own = repetition.effective_tokens(tokens, unique, lam)
+    if source_tokens is None and other_tokens is None:
+        return own
+    borrowed = 0.0
+    if other_tokens is not None:
+        borrowed = tau_other * repetition.effective_tokens(other_tokens, other_unique, lam)
+    if source_tokens is not None:
+        worth = repetition.effective_tokens(source_tokens, source_unique, xp.asarray(lam)[..., None])
+        borrowed = borrowed + xp.vecdot(tau, worth)
+    return own * _guard(1 + borrowed / own)
+
+
+def _guard(ratio: Array) -> Array:
+    """`ratio` down to GUARD; below, the rational curve that leaves GUARD with slope 1 and falls to 0 at -infinity."""
+    xp = namespace(ratio)
+    below = xp.minimum(ratio, GUARD)
+    return xp.where(ratio >= GUARD, ratio, GUARD**2 / (2 * GUARD - below))
+
+
+optimum = chinchilla.optimum  # of training in the target language alone, where it repeats nothing
+
+
+def tau_from_bts(bts: Array) -> Array:
+    """Worth of a source's token from a bilingual transfer score: tau = BTS / (2 - BTS) (from the score's definition).
+
+    Holds for a 50/50 bilingual run without repetition and without a capacity effect; `bts` < 2.
+    """
+    return bts / (2 - bts)
+
+
+def bts_from_tau(tau: Array) -> Array:
+    """Bilingual transfer score that a worth of `tau` (> -1) gives: BTS = 2 tau / (1 + tau)."""
+    return 2 * tau / (1 + tau)

@@ -1,0 +1,92 @@
+"""Capacity, the curse of multilinguality: what each added language costs (Longpre et al. 2025, arXiv 2510.22037, Eqs. 7-8).
+
+L(K, N, D_t) = E + A K^phi / N^alpha + B K^psi / D_t^beta, with D_total = K D_t under even sampling.
+
+phi > 0 is the burden on capacity, psi < 0 positive transfer between languages. The paper writes L_inf for `E`.
+"""
+
+from typing import NamedTuple
+
+from bayes_atlas.laws import chinchilla
+from bayes_atlas.laws._arrays import Array, namespace
+
+PARAMETERS = chinchilla.PARAMETERS | {
+    "phi": "exponent of the number of languages in the size term",
+    "psi": "exponent of the number of languages in the data term",
+}
+
+
+def loss(
+    params: Array,
+    tokens: Array,
+    languages: Array,
+    *,
+    E: Array,
+    A: Array,
+    B: Array,
+    alpha: Array,
+    beta: Array,
+    phi: Array,
+    psi: Array,
+) -> Array:
+    """Loss of `params` parameters trained on `languages` languages with `tokens` tokens of *each* (all > 0)."""
+    return chinchilla.loss(params, tokens, E=E, A=A * languages**phi, B=B * languages**psi, alpha=alpha, beta=beta)
+
+
+class Expansion(NamedTuple):
+    """Factors by which a compute-optimal model must grow to keep its loss with r times as many languages."""
+
+    params: Array
+    tokens: Array  # in all
+    tokens_per_language: Array
+    compute: Array
+
+
+def expansion(factor: Array, *, alpha: Array, beta: Array, phi: Array, psi: Array, **_: Array) -> Expansion:
+    """Growth that keeps the loss when the number of languages grows by `factor`, from a compute-optimal start (§5).
+
+    Each term of the loss returns to its own value, which is the cheapest way to do it; the factors then depend neither
+    on the starting point nor on `E`, `A`, `B` (which may be given).
+    """
+    params = factor ** (phi / alpha)
+    per_language = factor ** (psi / beta)
+    tokens = factor * per_language
+    return Expansion(params, tokens, per_language, params * tokens)
+
+
+def size_weight(
+    params: Array,
+    tokens: Array,
+    languages: Array,
+    *,
+    A: Array,
+    B: Array,
+    alpha: Array,
+    beta: Array,
+    phi: Array,
+    psi: Array,
+) -> Array:
+    """Share w_N of the reducible loss that is due to finite size; beta / (alpha + beta) at a compute-optimal point."""
+    size = A * languages**phi * params**-alpha
+    return size / (size + B * languages**psi * tokens**-beta)
+
+
+def tokens_at_equal_loss(
+    factor: Array,
+    params_factor: Array,
+    weight: Array,
+    *,
+    alpha: Array,
+    beta: Array,
+    phi: Array,
+    psi: Array,
+) -> Array:
+    """Factor on tokens per language that keeps the loss (Eq. 8), given those on languages and on size.
+
+    `weight` is `size_weight` at the start. NaN where no amount of data suffices: ``params_factor**alpha`` must exceed
+    ``factor**phi * weight``.
+    """
+    xp = namespace(factor, params_factor, weight, alpha, beta, phi, psi)
+    left = 1 - factor**phi * weight * params_factor**-alpha
+    feasible = xp.where(left > 0, left, xp.nan)
+    return (factor**psi * (1 - weight) / feasible) ** (1 / beta)

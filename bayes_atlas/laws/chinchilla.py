@@ -1,0 +1,40 @@
+"""Chinchilla: loss falls as a power of model size and of data (Hoffmann et al. 2022, arXiv 2203.15556).
+
+L(N, D) = E + A / N^alpha + B / D^beta
+"""
+
+from bayes_atlas.laws._arrays import Array, namespace
+
+PARAMETERS = {
+    "E": "irreducible loss",
+    "A": "loss due to finite size at the reference size",
+    "B": "loss due to finite data at the reference data",
+    "alpha": "exponent of size",
+    "beta": "exponent of data",
+}
+
+
+def loss(params: Array, tokens: Array, *, E: Array, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
+    """Loss of a model of `params` parameters trained on `tokens` tokens.
+
+    All arguments are positive and broadcast. `A` and `B` are in the units of `params` and `tokens`: with raw counts
+    they are the published constants, with sizes divided by a reference they are losses at that reference.
+    """
+    return E + A * power(params, -alpha) + B * power(tokens, -beta)
+
+
+def power(size: Array, exponent: Array) -> Array:
+    """``size**exponent`` for sizes > 0, in the form that is fastest to differentiate by the exponent."""
+    xp = namespace(size, exponent)
+    return xp.exp(exponent * xp.log(size))
+
+
+def optimum(compute: Array, *, A: Array, B: Array, alpha: Array, beta: Array, **_: Array) -> tuple[Array, Array]:
+    """Size and data of least loss under ``compute = 6 * params * tokens`` (Hoffmann et al. 2022, Eq. 4).
+
+    Returns ``(params, tokens)``. Other parameters of the law (``E``) may be given and do not matter.
+    """
+    product = compute / 6
+    scale = (alpha * A / (beta * B)) ** (1 / (alpha + beta))
+    params = scale * product ** (beta / (alpha + beta))
+    return params, product / params

@@ -1,0 +1,53 @@
+"""Data-constrained Chinchilla: repetition of data and excess of parameters (Muennighoff et al. 2023, arXiv 2305.16264).
+
+L = E + A / N'^alpha + B / D'^beta, where D' counts repeated tokens and N' parameters beyond what the unique data can
+use, both with exponentially decaying value: D' = U_D + U_D R_D* (1 - exp(-R_D / R_D*)), likewise N' with R_N*.
+"""
+
+from bayes_atlas.laws import chinchilla
+from bayes_atlas.laws._arrays import Array, namespace
+from bayes_atlas.laws.repetition import effective_tokens
+
+PARAMETERS = chinchilla.PARAMETERS | {
+    "R_D": "R_D*: epochs after which repeated tokens have lost most of their value",
+    "R_N": "R_N*: likewise for parameters in excess of what the unique tokens can use",
+}
+
+
+def loss(
+    params: Array,
+    tokens: Array,
+    unique: Array,
+    *,
+    E: Array,
+    A: Array,
+    B: Array,
+    alpha: Array,
+    beta: Array,
+    R_D: Array,
+    R_N: Array,
+) -> Array:
+    """Loss of `params` parameters trained on `tokens` tokens drawn from `unique` different ones (all > 0).
+
+    `unique` may be infinite: nothing is repeated. Parameters beyond what the distinct tokens can use (`usable_params`)
+    count for less at any number of epochs, as in the paper, so an over-sized model loses even where no token repeats.
+    """
+    xp = namespace(params, tokens, unique, A, alpha)
+    usable = usable_params(xp.minimum(unique, tokens), A=A, B=B, alpha=alpha, beta=beta)
+    return chinchilla.loss(
+        effective_tokens(params, xp.minimum(usable, params), 1 / R_N),
+        effective_tokens(tokens, unique, 1 / R_D),
+        E=E,
+        A=A,
+        B=B,
+        alpha=alpha,
+        beta=beta,
+    )
+
+
+optimum = chinchilla.optimum  # valid where it repeats nothing: there N is what D can use, so N' = N and D' = D
+
+
+def usable_params(unique: Array, *, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
+    """Size for which `unique` tokens, seen once, are compute-optimal: U_N of the paper before the cap at N."""
+    return (alpha * A / (beta * B)) ** (1 / alpha) * unique ** (beta / alpha)

@@ -1,0 +1,27 @@
+"""Family share, "MSL": loss of a language family falls with its share of the mixture (He et al. 2024, arXiv 2410.12883).
+
+L_i(N, D, p_i) = ( E_i + A_i / N^alpha_i + B_i / D^beta_i ) * p_i^-gamma_i
+
+D is the total number of tokens of the run and p_i the sampling share of the family to which the language belongs.
+"""
+
+from bayes_atlas.laws import chinchilla
+from bayes_atlas.laws._arrays import Array
+
+PARAMETERS = chinchilla.PARAMETERS | {"gamma": "how fast loss grows as the family's share shrinks"}
+
+
+def loss(
+    params: Array,
+    tokens: Array,
+    share: Array,
+    *,
+    E: Array,
+    A: Array,
+    B: Array,
+    alpha: Array,
+    beta: Array,
+    gamma: Array,
+) -> Array:
+    """Loss of `params` parameters after `tokens` tokens in all, of which a `share` in (0, 1] is of the family."""
+    return chinchilla.loss(params, tokens, E=E, A=A, B=B, alpha=alpha, beta=beta) * share**-gamma

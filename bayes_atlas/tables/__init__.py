@@ -1,0 +1,77 @@
+"""Tables printed in the papers, shipped as CSV with their citations.
+
+Figures only; what each table holds, its units and where it was printed is in ``TABLES``.
+"""
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+import pandas as pd
+
+from bayes_atlas.errors import InputError
+
+__all__ = ["TABLES", "Table", "load_table"]
+
+ATLAS_PAPER = "Longpre et al. 2025, ATLAS, arXiv 2510.22037"
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a shipped table holds and where it was printed."""
+
+    description: str
+    citation: str
+
+
+TABLES = {
+    "crossover_tokens_2b": Table(
+        "Training tokens at which pretraining from scratch overtakes the Unimax checkpoint, models of 2B parameters.",
+        f"{ATLAS_PAPER}, Fig. 6",
+    ),
+    "fits_table_c1": Table(
+        "Monolingual fits of E + e^log_A / N^alpha + e^log_B / D^beta with alpha = beta, by regime and language.",
+        f"{ATLAS_PAPER}, Table C.1",
+    ),
+    "heldout_r2_table1": Table(
+        "R2 of the paper's laws on held-out runs; r2_params, r2_tokens, r2_compute and r2_mixture by kind of split.",
+        f"{ATLAS_PAPER}, Table 1",
+    ),
+    "languages": Table(
+        "Script, genus and family of the languages of the transfer matrix, and of Hindi and Finnish.",
+        f"{ATLAS_PAPER}, Figs. 2 and C.2 and Table C.1; scripts as in ISO 15924",
+    ),
+    "mixtures_table_b5": Table(
+        "The multilingual mixtures: languages of each, separated by spaces, sampled evenly.",
+        f"{ATLAS_PAPER}, Table B.5",
+    ),
+    "model_sizes": Table(
+        "Shapes and numbers of parameters of the models, by scale; the vocabulary has 64,512 entries.",
+        f"{ATLAS_PAPER}, Appendix B; parameters computed from the printed shapes",
+    ),
+    "transfer_bts38": Table(
+        "Bilingual transfer scores, row = target and column = source. Only the block of the first nine languages was "
+        "measured; the paper's authors imputed the rest with a random forest.",
+        f"{ATLAS_PAPER}, Fig. C.2",
+    ),
+    "unique_tokens": Table(
+        "Unique tokens of a language in MADLAD-400, under the 64k vocabulary.",
+        ATLAS_PAPER,
+    ),
+}
+
+
+def load_table(name: str) -> pd.DataFrame:
+    """Return the shipped table called `name`; ``TABLES[name]`` says what it holds and who printed it.
+
+    The transfer matrix has targets as rows (index ``target``) and sources as columns (``source``), NaN on its diagonal.
+
+    Raises:
+        InputError: no table of that name; the message lists those there are.
+    """
+    if name not in TABLES:
+        raise InputError(f"no table is called {name!r}; choose one of: {', '.join(sorted(TABLES))}")
+    with files(__name__).joinpath(f"{name}.csv").open(encoding="utf-8") as file:
+        table = pd.read_csv(file, keep_default_na=False, na_values=[""])
+    if name == "transfer_bts38":
+        return table.set_index(table.columns[0]).rename_axis(index="target", columns="source")
+    return table

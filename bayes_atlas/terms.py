@@ -1,0 +1,36 @@
+"""Priors of the terms that every law has: the loss at the reference and its three parts, and the exponents."""
+
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from numpyro.distributions import constraints
+
+from bayes_atlas.curves import Curves
+from bayes_atlas.pooling import pooled
+
+
+def split_loss(curves: Curves) -> dict[str, jax.Array]:
+    """E, A and B of every language: how the loss at the reference sizes divides into its three terms.
+
+    The loss itself is sharply seen and may be in any unit; its division is what languages share. ``level`` is the loss
+    at the reference (log-normal), ``irreducible`` the share of E in it (logit-normal) and ``balance`` the logit of A's part of the rest.
+    """
+    level = pooled("level", curves, dist.Normal(1.0, 2.0), 1.0, support=constraints.positive)
+    irreducible = pooled("irreducible", curves, dist.Normal(0.5, 1.0), 0.5, support=constraints.unit_interval)
+    balance = pooled("balance", curves, dist.Normal(0.0, 1.0), 0.5, support=constraints.unit_interval)
+    reducible = level * (1 - irreducible)
+    with numpyro.plate("language", curves.languages):
+        return {
+            "E": numpyro.deterministic("E", level * irreducible),
+            "A": numpyro.deterministic("A", reducible * balance),
+            "B": numpyro.deterministic("B", reducible * (1 - balance)),
+        }
+
+
+def exponents(curves: Curves) -> dict[str, jax.Array]:
+    """alpha and beta of every language: log-normal, medians near one third (published fits: .15 to .64)."""
+    return {
+        name: pooled(name, curves, dist.Normal(jnp.log(0.35), 0.4), 0.25, support=constraints.positive)
+        for name in ("alpha", "beta")
+    }
