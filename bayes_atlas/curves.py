@@ -57,6 +57,7 @@ class Curves(NamedTuple):
     size: Group  # runs of the same number of parameters
     observed: jax.Array  # (run, step) whether the step is a checkpoint or padding
     stage: jax.Array  # (run, step) log of the run's last tokens over this step's: 0 at the end, larger before
+    epochs: jax.Array | None  # (run, step) log of the passes over the own unique tokens; None where nothing repeats
 
     @property
     def languages(self) -> int:
@@ -202,6 +203,7 @@ class _Layout:
 
     def curves(self, runs: xr.Dataset) -> Curves:
         tokens = runs["tokens"].to_numpy()[self.row]
+        epochs = np.maximum(tokens / runs["unique"].to_numpy()[self.row], 1.0)
         log_params = np.log(runs["params"].to_numpy()[self.row[:, -1]])
         _, size = np.unique(np.round(log_params / SAME_SIZE), return_inverse=True)
         return Curves(
@@ -209,6 +211,7 @@ class _Layout:
             size=Group.of(size),
             observed=jnp.asarray(self.observed),
             stage=jnp.asarray(np.log(tokens[:, -1:] / tokens)),
+            epochs=jnp.asarray(np.log(epochs)) if (epochs > 1).any() else None,
         )
 
 

@@ -235,6 +235,7 @@ def _probe(module: ModuleType, tree: xr.DataTree, data: ModelData) -> Staleness:
         sources=len(data.coords["source"]),
         sizes=data.curves.size.count,
         repeated=data.curves.repeated,
+        epochs=data.curves.epochs is not None,
     )
     return shape.model_copy(update={"log_density": _log_density(module, tree, len(data.coords["language"]), shape)})
 
@@ -266,5 +267,6 @@ def _made_up(shape: Staleness, languages: int) -> Data:
         size=Group.of(np.arange(curves) % shape.sizes),
         observed=jnp.ones((curves, steps), dtype=bool),
         stage=jnp.asarray(np.tile(np.log([2.0, 1.0])[-steps:], (curves, 1))),
+        epochs=jnp.abs(jnp.asarray(rng.normal(size=(curves, steps)))) if shape.epochs else None,
     )
     return covariates, jnp.asarray(np.exp(1 + 0.1 * rng.normal(size=(curves, steps))))

@@ -8,8 +8,9 @@ optimal size too narrow. Around it, residuals on log loss of one curve (a run's 
   tokens (Ornstein-Uhlenbeck), by a factor e over ``memory``, at most one e-fold. An unbounded memory is a run effect that
   explains away what mixtures do: on runs of fixed mixture the law then fits the shape of each trajectory, which the
   learning-rate schedule makes, and not the differences between runs, which are what a planner asks for;
-* early checkpoints, which no law describes well, are noisier: by the ratio of the run's last tokens to theirs, to the
-  power ``kappa``;
+* what no law describes well is noisier: early checkpoints, by the ratio of the run's last tokens to theirs to the power
+  ``kappa_stage``, and many passes over the same data, which end up doing harm, by their number to the power
+  ``kappa_epochs``;
 * an outlying or failed run counts for little as a whole (`NU` degrees of freedom).
 
 The drift is integrated out, so it costs no dimension; the unit of the pointwise log likelihood is the curve, which is
@@ -32,6 +33,7 @@ from bayes_atlas.pooling import pooled
 # wherever the law misfits, and the predictive with it.
 NU = 4.0
 FEWEST_SIZES = 4
+SIZE_EFFECT = 0.5  # median spread over sizes, in units of the noise of a run
 
 
 def observe(expected: jax.Array, curves: Curves, loss: jax.Array | None) -> jax.Array:
@@ -43,11 +45,13 @@ def observe(expected: jax.Array, curves: Curves, loss: jax.Array | None) -> jax.
     scale = jnp.broadcast_to(curves.by_language(sigma), expected.shape)
     persistence = jnp.zeros_like(scale)
     if curves.repeated:
-        kappa = numpyro.sample("kappa", dist.HalfNormal(0.5))
+        kappa = numpyro.sample("kappa_stage", dist.HalfNormal(0.5))
         memory = numpyro.sample("memory", dist.Beta(2.0, 2.0))
         scale = scale * jnp.exp(kappa * curves.stage)
         persistence = curves.persistence(memory)
-    predicted = jnp.log(expected) + _size_effect(curves)
+    if curves.epochs is not None:
+        scale = scale * jnp.exp(numpyro.sample("kappa_epochs", dist.HalfNormal(0.5)) * curves.epochs)
+    predicted = jnp.log(expected) + _size_effect(curves, sigma)
     with numpyro.plate("run", expected.shape[0]):
         return numpyro.sample(
             "log_loss",
@@ -56,14 +60,17 @@ def observe(expected: jax.Array, curves: Curves, loss: jax.Array | None) -> jax.
         )
 
 
-def _size_effect(curves: Curves) -> jax.Array:
-    """Effect of each curve's model size on log loss, ``(run, 1)``; none where sizes are too few to tell it from the law."""
+def _size_effect(curves: Curves, sigma: jax.Array) -> jax.Array:
+    """Effect of each curve's model size on log loss, ``(run, 1)``; none where sizes are too few to tell it from the law.
+
+    ``size_effect`` and its spread ``size_effect_scale``, log-normal around one half, are in units of the noise.
+    """
     if curves.size.count < FEWEST_SIZES:
         return jnp.zeros(())
-    spread = numpyro.sample("size_effect_scale", dist.LogNormal(jnp.log(0.003), 0.7))
+    spread = numpyro.sample("size_effect_scale", dist.LogNormal(jnp.log(SIZE_EFFECT), 0.7))
     with numpyro.plate("size", curves.size.count):
         effect = numpyro.sample("size_effect", dist.Normal(0.0, spread))
-    return curves.size.spread(effect)
+    return curves.size.spread(effect * jnp.exp(jnp.log(sigma).mean()))
 
 
 class CurveStudentT(dist.Distribution):

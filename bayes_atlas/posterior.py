@@ -83,6 +83,7 @@ class Staleness(_Record):
     sources: int
     sizes: int
     repeated: bool
+    epochs: bool
 
 
 class Info(_Record):
@@ -208,7 +209,7 @@ def load_posterior(posterior: NameOrPath) -> Posterior:
         InputError: there is none (the message lists those there are), or it is damaged, foreign or of another schema.
     """
     folder = find_posterior(posterior)
-    info = _read_info(folder)
+    info = read_info(posterior)
     if info.draws_sha256 != _sha256(folder / DRAWS):
         raise PosteriorError(
             f"{folder / DRAWS} is not the file that {INFO} describes (its sha256 differs); it was damaged or replaced: "
@@ -223,8 +224,9 @@ def load_posterior(posterior: NameOrPath) -> Posterior:
     return Posterior(draws, info, str(posterior))
 
 
-def _read_info(folder: Path) -> Info:
-    path = folder / INFO
+def read_info(posterior: NameOrPath) -> Info:
+    """What a posterior's info.json says, without its draws; errors as of `load_posterior`."""
+    path = find_posterior(posterior) / INFO
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

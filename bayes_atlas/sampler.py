@@ -15,7 +15,7 @@ and chains move in `z`, where the posterior is near a standard normal and one st
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,9 @@ type Data = tuple[dict[str, Any], Any]  # covariates by name, loss
 
 BLOCK = 50  # draws between two reports of progress
 PHASES = 3  # of warm-up
+SCALE_VARIANCE = 0.25  # first guess for the log of a pooling scale, before its members are counted
+LEAST_CURVATURE = 0.25
+HESSIAN_COLUMNS = 16  # at a time: few enough to stay in the cache
 SCALE_SUFFIX, LOCATION_SUFFIX = "_scale", "_location"
 
 
@@ -84,6 +87,7 @@ class Progress:
 
     done: int  # iterations of each chain, warm-up included
     total: int
+    warming: bool
     divergences: int  # after warm-up
     gradients: float  # per iteration, mean over the block
 
@@ -100,7 +104,7 @@ class Density:
         self.initial, self._unravel = ravel_pytree(sites)
         self.coordinates = np.repeat(list(sites), [np.size(value) for value in sites.values()])
         self.value_and_grad = jax.jit(jax.value_and_grad(self.potential))
-        self.hessian = jax.jit(jax.hessian(self.potential))
+        self.hessian = jax.jit(self._hessian)
 
     def _initial(self, key: jax.Array, data: Data) -> dict[str, jax.Array]:
         """The prior's median, unconstrained, by site."""
@@ -113,6 +117,12 @@ class Density:
     def potential(self, vector: jax.Array, data: Data) -> jax.Array:
         """Minus the log joint density at an unconstrained vector, with its Jacobian."""
         return potential_energy(self.model, data, {}, self._unravel(vector))
+
+    def _hessian(self, vector: jax.Array, data: Data) -> jax.Array:
+        def column(direction: jax.Array) -> jax.Array:
+            return jax.jvp(jax.grad(lambda x: self.potential(x, data)), (vector,), (direction,))[1]
+
+        return jax.lax.map(column, jnp.eye(vector.size, dtype=vector.dtype), batch_size=HESSIAN_COLUMNS)
 
     def sites(self, vector: jax.Array, data: Data) -> tuple[dict[str, jax.Array], jax.Array]:
         """Every site's value on its own scale, deterministic ones too, and the log likelihood of each curve."""
@@ -136,6 +146,41 @@ def _is_latent(site: dict[str, Any]) -> bool:
     return site["type"] == "sample" and not site["is_observed"]
 
 
+class Centring(NamedTuple):
+    """How far each pooled parameter is sampled apart from its population's scale. A JAX pytree; arrays ``(dimension,)``.
+
+    A parameter u of location m and log scale s is sampled as v with ``u = m + (v - m) exp(weight (s - s0))``: at weight 0 as
+    it is (centred, right where the runs determine it), at weight 1 in units of the scale (non-centred, right where they
+    do not). At s = s0 both are the same point, so the metric found there serves either.
+    """
+
+    location: jax.Array  # index of m in the vector
+    scale: jax.Array  # index of s
+    located: jax.Array  # 0 where m is zero
+    weight: jax.Array  # 0 where the coordinate is no pooled parameter
+    start: jax.Array  # s0
+
+    def apply(self, v: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The vector u and the log determinant of its Jacobian."""
+        stretch = self.weight * (v[self.scale] - self.start)
+        centre = v[self.location] * self.located
+        return centre + (v - centre) * jnp.exp(stretch), stretch.sum()
+
+    @classmethod
+    def of(cls, metric: "Metric", coordinates: np.ndarray) -> "Centring":
+        """As non-centred as the runs leave each parameter undetermined: its variance at the mode over its population's."""
+        size = len(coordinates)
+        location, scale = np.zeros(size, dtype=int), np.zeros(size, dtype=int)
+        located, weight = np.zeros(size), np.zeros(size)
+        variance = (metric.factor**2).sum(axis=1)
+        for pool in _pools(coordinates).values():
+            scale[pool.members] = pool.scale
+            if pool.location is not None:
+                location[pool.members], located[pool.members] = pool.location, 1.0
+            weight[pool.members] = np.clip(variance[pool.members] / np.exp(2 * metric.centre[pool.scale]), 0, 1)
+        return cls(*map(jnp.asarray, (location, scale, located, weight, metric.centre[scale])))
+
+
 @dataclass(frozen=True)
 class Metric:
     """An affine map ``x = centre + factor @ z`` under which the posterior is near a standard normal in z."""
@@ -144,10 +189,10 @@ class Metric:
     factor: np.ndarray  # (dimension, dimension), lower triangular
 
 
-def find_start(density: Density, data: Data, rounds: int = 12) -> Metric:
+def find_start(density: Density, data: Data, rounds: int = 6) -> Metric:
     """Mode and curvature given pooling scales, and the scales that the offsets around it suggest (an EM step each round)."""
     pools = _pools(density.coordinates)
-    held = np.isin(density.coordinates, [f"{name}{SCALE_SUFFIX}" for name in pools])
+    held = np.char.endswith(density.coordinates, SCALE_SUFFIX)
     free = ~held
     mode = np.asarray(density.initial, dtype=float).copy()
     narrowest, widest = mode[held] - 4.0, mode[held] + 2.0
@@ -197,10 +242,10 @@ def _whiten(hessian: np.ndarray, held: np.ndarray, pools: dict[str, _Pool]) -> n
     """Lower-triangular factor of the inverse curvature; directions of little or wrong curvature get a wide step."""
     free = np.flatnonzero(~held)
     curvature, directions = np.linalg.eigh(hessian[np.ix_(free, free)])
-    covariance = np.zeros_like(hessian)
-    covariance[np.ix_(free, free)] = (directions / np.maximum(np.abs(curvature), 0.25)) @ directions.T
+    covariance = np.diag(np.where(held, SCALE_VARIANCE, 0.0))
+    covariance[np.ix_(free, free)] = (directions / np.maximum(np.abs(curvature), LEAST_CURVATURE)) @ directions.T
     for pool in pools.values():
-        covariance[pool.scale, pool.scale] = 1 / (2 * len(pool.members) + 4)
+        covariance[pool.scale, pool.scale] = 1 / (2 * len(pool.members) + 1 / SCALE_VARIANCE)
     return np.linalg.cholesky(covariance)
 
 
@@ -221,6 +266,7 @@ def sample(
     density = Density(model, data, settings.seed)
     program = _Program(density, settings)
     metric = find_start(density, data)
+    centring = Centring.of(metric, density.coordinates)
     keys = jax.random.split(jax.random.key(settings.seed), PHASES + 1)
     places = jax.random.normal(keys[-1], (settings.chains, metric.centre.size), metric.centre.dtype)
     positions = metric.centre + np.asarray(places) @ metric.factor.T
@@ -229,7 +275,7 @@ def sample(
     for phase, (length, key) in enumerate(zip(settings.phases, keys, strict=False)):
         last = phase == PHASES - 1
         z = np.linalg.solve(metric.factor, (positions - metric.centre).T).T
-        arguments = (jnp.asarray(metric.centre), jnp.asarray(metric.factor), data)
+        arguments = (jnp.asarray(metric.centre), jnp.asarray(metric.factor), centring, data)
         state = program.begin(jax.random.split(key, settings.chains), jnp.asarray(z), *arguments)
         blocks = []
         for step in range(BLOCK, length + last * settings.draws + 1, BLOCK):
@@ -237,7 +283,8 @@ def sample(
             blocks.append(jax.tree.map(np.asarray, block))
             done += BLOCK
             divergences += int(blocks[-1]["diverging"].sum()) * (last and step > length)
-            report(Progress(done, settings.warmup + settings.draws, divergences, float(blocks[-1]["n_steps"].mean())))
+            total, gradients = settings.warmup + settings.draws, float(blocks[-1]["n_steps"].mean())
+            report(Progress(done, total, done <= settings.warmup, divergences, gradients))
         positions = blocks[-1]["position"][:, -1]
         if not last:
             later = [block["position"] for block in blocks[len(blocks) // 2 :]]
@@ -245,7 +292,7 @@ def sample(
     kept = blocks[settings.phases[-1] // BLOCK :]
     stats = {name: np.concatenate([block[name] for block in kept], axis=1) for name in kept[0]}
     vectors = stats.pop("position")
-    sites, log_likelihood = program.describe(vectors, data)
+    sites, log_likelihood = program.describe(vectors, centring, data)
     return Draws(sites, density.dims(data), log_likelihood, stats)
 
 
@@ -257,8 +304,14 @@ class _Program:
         count = max(n for n in range(1, len(jax.devices()) + 1) if settings.chains % n == 0)
         self.mesh = jax.make_mesh((count,), ("chain",), devices=jax.devices()[:count], axis_types=(AxisType.Auto,))
 
-        def potential_of(centre: jax.Array, factor: jax.Array, data: Data) -> Callable[[jax.Array], jax.Array]:
-            return lambda z: density.potential(centre + factor @ z, data)
+        def potential_of(
+            centre: jax.Array, factor: jax.Array, centring: Centring, data: Data
+        ) -> Callable[[jax.Array], jax.Array]:
+            def potential(z: jax.Array) -> jax.Array:
+                vector, log_determinant = centring.apply(centre + factor @ z)
+                return density.potential(vector, data) - log_determinant
+
+            return potential
 
         first, self.step = hmc(potential_fn_gen=potential_of, algo="NUTS")
         self.first = partial(
@@ -295,7 +348,7 @@ class _Program:
         """The next block of every chain: its state, and what is recorded of each draw."""
 
         def one(state: Any, arguments: Any) -> Any:
-            centre, factor, _ = arguments
+            centre, factor, *_ = arguments
 
             def next_draw(state: Any, _: None) -> Any:
                 state = self.step(state, arguments, {})
@@ -315,13 +368,16 @@ class _Program:
         return self._over_chains(one, state, *arguments)
 
     @partial(jax.jit, static_argnums=0)
-    def _describe(self, vectors: jax.Array, data: Data) -> Any:
+    def _describe(self, vectors: jax.Array, centring: Centring, data: Data) -> Any:
         def one(chain: jax.Array, arguments: Any) -> Any:
-            return jax.lax.map(lambda vector: self.density.sites(vector, *arguments), chain)
+            centring, data = arguments
+            return jax.lax.map(lambda vector: self.density.sites(centring.apply(vector)[0], data), chain)
 
-        return self._over_chains(one, vectors, data)
+        return self._over_chains(one, vectors, centring, data)
 
-    def describe(self, vectors: np.ndarray, data: Data) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def describe(
+        self, vectors: np.ndarray, centring: Centring, data: Data
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Sites and log likelihood at every draw ``(chain, draw, dimension)``."""
-        sites, log_likelihood = self._describe(jnp.asarray(vectors), data)
+        sites, log_likelihood = self._describe(jnp.asarray(vectors), centring, data)
         return jax.tree.map(np.asarray, sites), np.asarray(log_likelihood)

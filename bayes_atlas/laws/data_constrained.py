@@ -17,7 +17,7 @@ PARAMETERS = chinchilla.PARAMETERS | {
 def loss(
     params: Array,
     tokens: Array,
-    unique: Array,
+    unique: Array | None,
     *,
     E: Array,
     A: Array,
@@ -29,11 +29,12 @@ def loss(
 ) -> Array:
     """Loss of `params` parameters trained on `tokens` tokens drawn from `unique` different ones (all > 0).
 
-    `unique` may be infinite: nothing is repeated. Parameters beyond what the distinct tokens can use (`usable_params`)
+    `unique` may be infinite, or None throughout: nothing is repeated. Parameters beyond what the distinct tokens can use (`usable_params`)
     count for less at any number of epochs, as in the paper, so an over-sized model loses even where no token repeats.
     """
     xp = namespace(params, tokens, unique, A, alpha)
-    usable = usable_params(xp.minimum(unique, tokens), A=A, B=B, alpha=alpha, beta=beta)
+    distinct = tokens if unique is None else xp.minimum(unique, tokens)
+    usable = usable_params(distinct, A=A, B=B, alpha=alpha, beta=beta)
     return chinchilla.loss(
         effective_tokens(params, xp.minimum(usable, params), 1 / R_N),
         effective_tokens(tokens, unique, 1 / R_D),
