@@ -13,8 +13,9 @@ export TIMEFORMAT = (took %0R s)
 demo: .venv/.installed-run
 	@rm -rf build/demo && mkdir -p build/demo
 	time $(BIN)/bayes-atlas simulate build/demo/runs.csv --seed 0
-	time $(BIN)/bayes-atlas fit build/demo/runs.csv --model atlas -o build/demo/posterior
-	time $(BIN)/bayes-atlas optimum build/demo/posterior --language sw --compute 1e21
+	time $(BIN)/bayes-atlas fit build/demo/runs.csv --model atlas --language de --language es --language pt \
+	    --warmup 300 --draws 500 -o build/demo/posterior
+	time $(BIN)/bayes-atlas optimum build/demo/posterior --language de --compute 1e21
 
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile

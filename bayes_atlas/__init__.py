@@ -2,7 +2,7 @@
 
     runs = read_runs("runs.csv")
     posterior = fit(runs, model="atlas")
-    print(optimum(posterior, language="sw", compute=1e21).table())
+    print(optimum(posterior, language="sw", compute=1e21).summary())
 
 Importing the package and deciding from a stored posterior load neither jax nor numpyro; `fit` does, when first used.
 """

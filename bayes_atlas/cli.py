@@ -5,9 +5,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 from rich import box
 from rich.console import Console
@@ -27,8 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# What is printed holds names, paths and titles of the user's, in which square brackets and colons mean nothing.
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 RunsFile = Annotated[Path, typer.Argument(metavar="RUNS", help="Run table, .csv or .parquet.", show_default=False)]
 PosteriorName = Annotated[
@@ -71,13 +71,14 @@ def simulate(
     """
     from bayes_atlas.simulate import write_simulation
 
-    simulation = write_simulation(target, seed)
+    with _writing(target):
+        simulation = write_simulation(target, seed)
     truth = target.with_suffix(".truth.json")
     found = {"runs": int(simulation.runs["run"].nunique()), "rows": len(simulation.runs), "truth": str(truth)}
     if as_json:
         _print_json(found)
     else:
-        out.print(f"Wrote {found['runs']} runs, {found['rows']:,} rows, to {target}; what is true of them to {truth}")
+        _say(f"Wrote {found['runs']} runs, {found['rows']:,} rows, to {target}; what is true of them to {truth}")
 
 
 @app.command()
@@ -94,17 +95,15 @@ def check(runs: RunsFile, as_json: AsJson = False) -> None:
         _print_json(description.to_dict())
         return
     total = description.total
-    out.print(
-        f"{description.name}: {total.rows:,} rows of {total.runs:,} runs, {len(description.by_language)} languages"
-    )
+    _say(f"{description.name}: {total.rows:,} rows of {total.runs:,} runs, {len(description.by_language)} languages")
     for started, rows in description.init.items():
         if started != "scratch":
-            out.print(f"{rows:,} rows are of runs that started from the checkpoint {started}")
+            _say(f"{rows:,} rows are of runs that started from the checkpoint {started}")
     for label, counts in description.labels.items():
         if len(counts) > 1:
             shown = ", ".join(f"{name} {rows:,}" for name, rows in list(counts.items())[:6])
             more = f", and {len(counts) - 6} more" if len(counts) > 6 else ""
-            out.print(f"{label} (rows): {shown}{more}; fit with --by {label} to give each its own parameters")
+            _say(f"{label} (rows): {shown}{more}; fit with --by {label} to give each its own parameters")
     table = _table("language", "rows", "runs", "params N", "tokens D", "unique U", "epochs", "K")
     shown_languages = list(description.by_language.items())
     for name, extent in [*shown_languages[:12], ("all", total)]:
@@ -112,7 +111,7 @@ def check(runs: RunsFile, as_json: AsJson = False) -> None:
         table.add_row(name, f"{extent.rows:,}", f"{extent.runs:,}", *map(_range, ranges))
     out.print(table)
     if len(shown_languages) > 12:
-        out.print(f"({len(shown_languages) - 12} more languages: --json lists all)")
+        _say(f"({len(shown_languages) - 12} more languages: --json lists all)")
     findings = _table("parameter", "identified", "because")
     for finding in description.identified:
         findings.add_row(finding.parameter, finding.status, finding.reason)
@@ -129,6 +128,12 @@ def fit(
         Path | None,
         typer.Option("-o", "--output", help="Folder to write; default RUNS-MODEL here.", show_default=False),
     ] = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Fit only this language's losses, and others named so; the rest stay as sources.", show_default=False
+        ),
+    ] = None,
     by: Annotated[
         list[str] | None,
         typer.Option(help="Label (vocabulary, mixture, ..) whose values get their own parameters.", show_default=False),
@@ -144,7 +149,7 @@ def fit(
     max_tree_depth: Annotated[int, typer.Option(help="Trajectories have at most 2^this steps.")] = 10,
     platform: Annotated[str, typer.Option(help="cpu, gpu or tpu.")] = "cpu",
     keep: Annotated[
-        int | None, typer.Option(help="Draws per chain to keep, evenly spaced.", show_default="all")
+        int | None, typer.Option(min=1, help="Draws per chain to keep, evenly spaced.", show_default="all")
     ] = None,
     without_data: Annotated[
         bool, typer.Option("--without-data", help="Keep neither the run table nor the pointwise log likelihood.")
@@ -159,11 +164,11 @@ def fit(
 
     Examples:
 
-        bayes-atlas fit runs.csv --model chinchilla
+    - `bayes-atlas fit runs.csv --model chinchilla`
 
-        bayes-atlas fit runs.csv --model ./mine.py --chains 8 -o mine
+    - `bayes-atlas fit runs.csv --model ./mine.py --chains 8 -o mine`
 
-        bayes-atlas fit runs.csv --model atlas --by vocabulary --sources 3
+    - `bayes-atlas fit runs.csv --model atlas --by vocabulary --sources 3`
     """
     from bayes_atlas.catalogue import find_model
     from bayes_atlas.posterior import check_target
@@ -178,6 +183,7 @@ def fit(
         posterior = run_fit(
             table,
             model,
+            languages=language or (),
             by=by or (),
             sources=sources,
             chains=chains,
@@ -192,12 +198,13 @@ def fit(
             title=title,
             report=report,
         )
-    posterior = posterior.save(target, force=force)
+    with _writing(target):
+        posterior = posterior.save(target, force=force)
     if as_json:
         _print_json({"posterior": str(target), **_sampling_report(posterior)})
     else:
         _print_posterior(posterior)
-        out.print(f"Wrote {target}")
+        _say(f"Wrote {target}")
     raise typer.Exit(1 if posterior.failed_checks else 0)
 
 
@@ -220,9 +227,9 @@ def diagnose(posterior: PosteriorName, as_json: AsJson = False) -> None:
     else:
         _print_posterior(loaded)
         if stale:
-            out.print("STALE: the model has changed since and gives another density; fit again")
+            _say("STALE: the model has changed since and gives another density; fit again")
         else:
-            out.print("The model still gives the density that was sampled")
+            _say("The model still gives the density that was sampled")
     raise typer.Exit(1 if loaded.failed_checks or stale else 0)
 
 
@@ -243,9 +250,9 @@ def optimum(
 
     Examples:
 
-        bayes-atlas optimum chinchilla-2022 --compute 5.88e23
+    - `bayes-atlas optimum chinchilla-2022 --compute 5.88e23`
 
-        bayes-atlas optimum atlas-simulated --language sw:multilingual --compute 1e21 --unique 7.7e8
+    - `bayes-atlas optimum atlas-simulated --language sw:multilingual --compute 1e21 --unique 7.7e8`
     """
     from bayes_atlas.decisions.optimum import optimum as decide
     from bayes_atlas.posterior import load_posterior
@@ -256,9 +263,9 @@ def optimum(
         asked = {"posterior": posterior, "language": decision.language, "compute": compute, "unique": unique}
         _print_json(asked | summary | {"notes": decision.notes})
         return
-    limit = "" if unique is None else f" and {unique:.3g} unique tokens"
-    out.print(f"{posterior}: training in {decision.language} with {compute:.3g} FLOPs{limit}")
-    interval = f"{probability:.0%} interval"
+    limit = "" if unique is None else f" and {_number(unique)} unique tokens"
+    _say(f"{posterior}: training in {decision.language} with {compute:.3g} FLOPs{limit}")
+    interval = f"{100 * probability:.4g}% interval"
     table = _table("compute-optimal", "median", interval)
     for name, label in QUANTITIES.items():
         if name != "epochs" or unique is not None:
@@ -303,20 +310,22 @@ def list_shipped(as_json: AsJson = False) -> None:
     out.print(table)
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command; a user's mistake is one message on stderr and exit code 2."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit; a user's mistake is one message on stderr and exit code 2."""
     try:
-        code = app(args=arguments, prog_name="bayes-atlas", standalone_mode=False)
+        app(args=arguments, prog_name="bayes-atlas")
     except InputError as error:
-        err.print(f"bayes-atlas: {error}", style="red", markup=False, soft_wrap=True)
+        err.print(f"bayes-atlas: {error}", style="red", soft_wrap=True)
         sys.exit(2)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
-        err.print("bayes-atlas: interrupted; nothing was written")
-        sys.exit(130)
-    sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """That a file cannot be written is for the user to mend."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write {target}: {error}; name another place, or make room there") from error
 
 
 @contextmanager
@@ -345,39 +354,44 @@ def _progress_bar() -> Iterator[Callable[["Progress"], None]]:
 
 
 def _sampling_report(posterior: "Posterior") -> dict[str, Any]:
-    info = posterior.info.model_dump(mode="json")
+    info = json.loads(posterior.info.model_dump_json())
     kept = ("title", "model", "law", "languages", "runs", "sampling", "checks", "versions", "created")
     return {name: info[name] for name in kept}
 
 
 def _print_posterior(posterior: "Posterior") -> None:
     info = posterior.info
-    out.print(f"{info.title}: {info.runs.rows:,} rows, {info.runs.curves:,} curves, {len(info.languages)} languages")
+    _say(f"{info.title}: {info.runs.rows:,} rows, {info.runs.curves:,} curves, {len(info.languages)} languages")
     for reason, rows in info.runs.left_out.items():
-        out.print(f"Left out: {rows:,} rows of runs that {reason}; {info.model} describes training from scratch")
+        _say(f"Left out: {rows:,} rows, which {reason}")
     sampling = info.sampling
-    out.print(f"{sampling.chains} x {sampling.draws} draws after {sampling.warmup}, {sampling.seconds:.0f} s")
-    table = _table("check", "", "value", "worst at")
+    _say(f"{sampling.chains} x {sampling.draws} draws after {sampling.warmup} of warm-up, {sampling.seconds:.0f} s")
+    table = _table("check", "", "value", "limit", "worst at")
     for check in info.checks:
-        table.add_row(check.name, "pass" if check.passed else "FAIL", f"{check.value:.4g}", check.where)
+        result = "pass" if check.passed else "FAIL"
+        table.add_row(check.name, result, f"{check.value:.4g}", f"{check.limit:.4g}", check.where)
     out.print(table)
     for check in posterior.failed_checks:
         _print_advice(check)
 
 
 def _print_advice(check: "Check") -> None:
-    out.print(
-        f"{check.name} failed ({check.value:.4g} at {check.where or 'the whole'}): {check.advice}", soft_wrap=True
-    )
+    place = f" at {check.where}" if check.where else ""
+    _say(f"{check.name} failed ({check.value:.4g}{place}): {check.advice}")
 
 
 def _print_notes(notes: Sequence[str]) -> None:
     for note in notes:
-        out.print(f"Note: {note}.", soft_wrap=True, markup=False)
+        _say(f"Note: {note}.")
+
+
+def _say(text: str) -> None:
+    """A line on stdout, broken by the terminal alone, so that what it names can be copied."""
+    out.print(text, soft_wrap=True)
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
@@ -387,15 +401,15 @@ def _range(values: tuple[float, float] | None) -> str:
     if values is None:
         return "-"
     lower, upper = values
-    return _number(lower) if lower == upper else f"{_number(lower)} to {_number(upper)}"
+    return _number(lower, 3) if lower == upper else f"{_number(lower, 3)} to {_number(upper, 3)}"
 
 
-def _number(value: float) -> str:
-    """Three significant digits, with the words people use for large counts."""
-    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+def _number(value: float, digits: int = 4) -> str:
+    """Three significant digits of large counts, with their usual letters, or `digits` of numbers below 1000."""
+    for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
         if abs(value) >= size:
             return f"{value / size:.3g}{unit}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
 def _print_json(document: dict[str, Any]) -> None:

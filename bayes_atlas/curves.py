@@ -1,9 +1,9 @@
 """The run table as a model sees it: learning curves, padded to one array.
 
 A *curve* is all that one training run shows of one language: its checkpoints, in order of tokens. Every covariate of a
-row becomes an array ``(run, step)`` with one line per curve; shorter curves are padded by repeating their last checkpoint
-(so that every law stays finite there) and masked out of the likelihood. Sizes are divided by reference scales, their
-geometric means in the table.
+row becomes an array ``(run, step)`` with one line per curve; shorter curves are padded by repeating their last
+checkpoint (so that every law stays finite there) and masked out of the likelihood. Sizes are divided by reference
+scales, their geometric means in the table.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,18 +19,19 @@ from bayes_atlas.errors import InputError
 from bayes_atlas.runs import co_sampled_sources
 
 CLOSEST = 1e-3  # log-ratio of tokens below which two checkpoints count as this far apart
+USEFUL_EPOCHS = 4.0  # passes over the data up to which repetition is nearly as good as new (Muennighoff et al. 2023)
 SAME_SIZE = 0.02  # models whose numbers of parameters are this close, in logs, have the same size
 
 
 class Group(NamedTuple):
     """Which of some groups (languages, model sizes) each curve belongs to. A JAX pytree."""
 
-    index: jax.Array  # (run,) the curve's group
+    of_curve: jax.Array  # (run,)
     members: jax.Array  # (group, m) the curves of each group, padded with any index
     is_member: jax.Array  # (group, m) 1 where `members` counts, else 0
 
     @property
-    def count(self) -> int:
+    def groups(self) -> int:
         """Number of groups."""
         return self.members.shape[0]
 
@@ -62,7 +63,7 @@ class Curves(NamedTuple):
     @property
     def languages(self) -> int:
         """Number of languages."""
-        return self.language.count
+        return self.language.groups
 
     @property
     def repeated(self) -> bool:
@@ -81,11 +82,11 @@ class Curves(NamedTuple):
 
 @jax.custom_vjp
 def _spread(values: jax.Array, group: Group) -> jax.Array:
-    return values[group.index]
+    return values[group.of_curve]
 
 
 def _spread_forward(values: jax.Array, group: Group) -> tuple[jax.Array, Group]:
-    return values[group.index], group
+    return values[group.of_curve], group
 
 
 def _spread_backward(group: Group, gradient: jax.Array) -> tuple[jax.Array, None]:
@@ -104,7 +105,7 @@ class ModelData:
     covariates: dict[str, object]  # arrays (run, step[, source]) in units of their reference, and `curves`
     loss: np.ndarray  # (run, step), padding repeats the last checkpoint
     coords: dict[str, list[str]]  # language, run (one per curve), source
-    references: dict[str, float]  # {"params": N0, "tokens": D0}
+    references: dict[str, dict[str, float]]  # language -> {"params": N0, "tokens": D0}
     sources: Mapping[str, Sequence[str]] = field(default_factory=dict)  # language -> its named sources, by rank
 
     @property
@@ -126,9 +127,9 @@ def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = No
     Args:
         runs: a run table, from `read_runs`.
         wanted: the covariates the model asks for: any of ``params tokens unique``, ``source_tokens source_unique
-            other_tokens other_unique`` (named sources on a last axis; all the rest lumped as *other*), any other numeric
-            column of the table, and ``curves``. Those that say nothing are None: ``..unique`` where nothing repeats,
-            ``source_tokens`` or ``other_tokens`` where there are none.
+            other_tokens other_unique`` (named sources on a last axis; all the rest lumped as *other*), any other
+            numeric column of the table, and ``curves``. Those that say nothing are None: ``..unique`` where nothing
+            repeats, ``source_tokens`` or ``other_tokens`` where there are none.
         sources: how many named sources each language has (the most co-sampled ones); all of them where None.
 
     Raises:
@@ -136,18 +137,20 @@ def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = No
     """
     language_names = list(dict.fromkeys(runs["language"].values.tolist()))
     layout = _Layout.of(runs, language_names)
-    references = {"params": _geometric_mean(runs["params"].values), "tokens": _geometric_mean(runs["tokens"].values)}
+    references = _references(runs, language_names)
+    tokens_unit = np.array([references[name]["tokens"] for name in runs["language"].to_numpy().tolist()])
+    params_unit = references[language_names[0]]["params"]
     columns: dict[str, np.ndarray] = {
-        "params": runs["params"].values / references["params"],
-        "tokens": runs["tokens"].values / references["tokens"],
-        "unique": runs["unique"].values / references["tokens"],
+        "params": runs["params"].values / params_unit,
+        "tokens": runs["tokens"].values / tokens_unit,
+        "unique": runs["unique"].values / tokens_unit,
     }
     named = np.empty((len(language_names), 0), dtype=str)
     if any(name.startswith(("source_", "other_")) for name in wanted):
         ranked = co_sampled_sources(runs, sources if sources is not None else runs.sizes["source"] - 1)
         named = ranked.sel(language=language_names).to_numpy()
         named = named[:, (named != "").any(axis=0)]
-        columns |= _sources(runs, dict(zip(language_names, named, strict=True)), references["tokens"])
+        columns |= _sources(runs, dict(zip(language_names, named, strict=True)), tokens_unit[:, None])
     covariates: dict[str, object] = {}
     for name in wanted:
         if name == "curves":
@@ -215,13 +218,13 @@ class _Layout:
         )
 
 
-def _sources(runs: xr.Dataset, named: Mapping[str, np.ndarray], reference: float) -> dict[str, np.ndarray]:
+def _sources(runs: xr.Dataset, named: Mapping[str, np.ndarray], unit: np.ndarray) -> dict[str, np.ndarray]:
     """Tokens and unique tokens of each row's named sources (row, slot) and of all its other sources together (row,)."""
     names = runs["source"].to_numpy().tolist()
     absent = len(names)  # a source nobody trains on, for languages with fewer named sources than others
     position = {name: index for index, name in enumerate(names)}
-    tokens = np.pad(runs["source_tokens"].to_numpy() / reference, ((0, 0), (0, 1)))
-    unique = np.pad(runs["source_unique"].to_numpy() / reference, ((0, 0), (0, 1)), constant_values=np.inf)
+    tokens = np.pad(runs["source_tokens"].to_numpy() / unit, ((0, 0), (0, 1)))
+    unique = np.pad(runs["source_unique"].to_numpy() / unit, ((0, 0), (0, 1)), constant_values=np.inf)
     slots = {language: [position.get(name, absent) for name in sources] for language, sources in named.items()}
     chosen = np.array([slots[language] for language in runs["language"].to_numpy().tolist()], dtype=int)
     own = np.array([position[name] for name in runs["own"].to_numpy().tolist()])
@@ -235,6 +238,18 @@ def _sources(runs: xr.Dataset, named: Mapping[str, np.ndarray], reference: float
         "other_tokens": np.where(rest, tokens, 0.0).sum(axis=1),
         "other_unique": np.where(rest.any(axis=1), np.where(rest, unique, 0.0).sum(axis=1), np.inf),
     }
+
+
+def _references(runs: xr.Dataset, language_names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Geometric means of the sizes of all runs, and of each language's own tokens, repeated ones up to `USEFUL_EPOCHS`.
+
+    Where a language's loss has stopped falling with repetition, a reference far beyond would tie all its parameters
+    together.
+    """
+    params = _geometric_mean(runs["params"].to_numpy())
+    useful = np.minimum(runs["tokens"].to_numpy(), USEFUL_EPOCHS * runs["unique"].to_numpy())
+    language = runs["language"].to_numpy()
+    return {name: {"params": params, "tokens": _geometric_mean(useful[language == name])} for name in language_names}
 
 
 def _says_nothing(columns: Mapping[str, np.ndarray], name: str) -> bool:

@@ -18,7 +18,6 @@ import arviz as az
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 import xarray as xr
 from numpyro.infer import Predictive
 from numpyro.infer.util import log_density
@@ -44,6 +43,7 @@ def fit(
     runs: xr.Dataset,
     model: NameOrPath = "atlas",
     *,
+    languages: Sequence[str] = (),
     by: Sequence[str] = (),
     sources: int = NAMED_SOURCES,
     chains: int = 4,
@@ -63,6 +63,7 @@ def fit(
     Args:
         runs: a run table, from `read_runs`.
         model: name of a shipped model, or path of a model file; **loading a file executes it**.
+        languages: those whose losses to fit, all of them by default; the others stay as sources.
         by: labels (``vocabulary``, ``mixture``, ..) whose values get parameters of their own, as ``language:label``.
         sources: how many named sources each language has, the most co-sampled ones (models with transfer).
         chains, warmup, draws, seed, target_accept, max_tree_depth: of NUTS; `warmup` and `draws` per chain.
@@ -80,7 +81,8 @@ def fit(
     settings = Settings(chains, warmup, draws, seed, target_accept, max_tree_depth)
     path, module = find_model(model), load_model(model)
     law = _law_of(module, path)
-    fitted, left_out = _from_scratch(group_runs(runs, by) if by else runs)
+    fitted, left_out = _select(runs, languages)
+    fitted = group_runs(fitted, by) if by else fitted
     _use(platform, chains)
     with jax.enable_x64(platform == "cpu"):
         wanted = [name for name in inspect.signature(module.model).parameters if name != "loss"]
@@ -150,16 +152,27 @@ def _law_of(module: ModuleType, path: Path) -> str:
     return law
 
 
-def _from_scratch(runs: xr.Dataset) -> tuple[xr.Dataset, dict[str, int]]:
-    """Rows of runs that started from scratch, which is what the laws describe, and how many others there were."""
+def _select(runs: xr.Dataset, languages: Sequence[str]) -> tuple[xr.Dataset, dict[str, int]]:
+    """Rows to fit: of the `languages` asked for, and of runs from scratch, which is what the laws describe.
+
+    Also how many rows each of the two conditions left out.
+    """
+    known = np.unique(runs["language"].to_numpy()).tolist()
+    unknown = [language for language in languages if language not in known]
+    if unknown:
+        raise InputError(f"{runs.attrs['name']} has no language {unknown[0]!r}; choose from: {', '.join(known)}")
+    wanted = np.isin(runs["language"].to_numpy(), list(languages) or known)
     scratch = runs["init"].to_numpy() == SCRATCH
-    if not scratch.any():
+    if not (wanted & scratch).any():
         raise InputError(
             f"no run of {runs.attrs['name']} started from scratch (column init), and this model describes only those; "
             f"add runs with init = {SCRATCH}"
         )
-    others = int((~scratch).sum())
-    return runs.isel(row=scratch), {"started from a checkpoint": others} if others else {}
+    left_out = {
+        "are of other languages": int((~wanted).sum()),
+        "started from a checkpoint": int((wanted & ~scratch).sum()),
+    }
+    return runs.isel(row=wanted & scratch), {reason: rows for reason, rows in left_out.items() if rows}
 
 
 def _ranges(runs: xr.Dataset) -> dict[str, tuple[float, float]]:
@@ -207,7 +220,7 @@ def _tree(sampled: Draws, data: ModelData, module: ModuleType, seed: int) -> xr.
             "prior": {name: np.asarray(prior[name])[None] for name in sampled.sites},
             "log_likelihood": {"log_loss": sampled.log_likelihood},
             "observed_data": {"loss": np.where(data.curves.observed, data.loss, np.nan)},
-            "constant_data": covariates | {"language_index": np.asarray(data.curves.language.index)},
+            "constant_data": covariates | {"language_index": np.asarray(data.curves.language.of_curve)},
         },
         coords={name: values for name, values in data.coords.items() if values},
         dims=sampled.dims | steps | {"log_loss": ["run"], "loss": ["run", "step"], "language_index": ["run"]},
@@ -233,7 +246,7 @@ def _probe(module: ModuleType, tree: xr.DataTree, data: ModelData) -> Staleness:
         log_density=[],
         covariates={name: value is not None for name, value in data.covariates.items()},
         sources=len(data.coords["source"]),
-        sizes=data.curves.size.count,
+        sizes=data.curves.size.groups,
         repeated=data.curves.repeated,
         epochs=data.curves.epochs is not None,
     )

@@ -1,13 +1,14 @@
 """The likelihood all models share: what a run's checkpoints show beyond the law.
 
-Runs of one model size share an effect (``size_effect``): its shape and hyper-parameters were chosen once, and no law knows
-how well. With few sizes this is most of what is not known about ``alpha`` and ``E``, and leaving it out makes intervals on
-optimal size too narrow. Around it, residuals on log loss of one curve (a run's checkpoints on one language) are a multivariate Student-t process:
+Runs of one model size share an effect (``size_effect``): its shape and hyper-parameters were chosen once, and no law
+knows how well. With few sizes this is most of what is not known about ``alpha`` and ``E``, and leaving it out makes
+intervals on optimal size too narrow. Around it, residuals on log loss of one curve (a run's checkpoints on one
+language) are a multivariate Student-t process:
 
 * checkpoints of a run drift from the law together: their correlation falls exponentially with the log-ratio of their
-  tokens (Ornstein-Uhlenbeck), by a factor e over ``memory``, at most one e-fold. An unbounded memory is a run effect that
-  explains away what mixtures do: on runs of fixed mixture the law then fits the shape of each trajectory, which the
-  learning-rate schedule makes, and not the differences between runs, which are what a planner asks for;
+  tokens (Ornstein-Uhlenbeck), by a factor e over ``memory``, at most one e-fold. An unbounded memory is a run effect
+  that explains away what mixtures do: on runs of fixed mixture the law then fits the shape of each trajectory, which
+  the learning-rate schedule makes, and not the differences between runs, which are what a planner asks for;
 * what no law describes well is noisier: early checkpoints, by the ratio of the run's last tokens to theirs to the power
   ``kappa_stage``, and many passes over the same data, which end up doing harm, by their number to the power
   ``kappa_epochs``;
@@ -17,7 +18,7 @@ The drift is integrated out, so it costs no dimension; the unit of the pointwise
 what can be left out.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -61,14 +62,14 @@ def observe(expected: jax.Array, curves: Curves, loss: jax.Array | None) -> jax.
 
 
 def _size_effect(curves: Curves, sigma: jax.Array) -> jax.Array:
-    """Effect of each curve's model size on log loss, ``(run, 1)``; none where sizes are too few to tell it from the law.
+    """Effect of each curve's model size on log loss, ``(run, 1)``; none where too few sizes tell it from the law.
 
     ``size_effect`` and its spread ``size_effect_scale``, log-normal around one half, are in units of the noise.
     """
-    if curves.size.count < FEWEST_SIZES:
+    if curves.size.groups < FEWEST_SIZES:
         return jnp.zeros(())
     spread = numpyro.sample("size_effect_scale", dist.LogNormal(jnp.log(SIZE_EFFECT), 0.7))
-    with numpyro.plate("size", curves.size.count):
+    with numpyro.plate("size", curves.size.groups):
         effect = numpyro.sample("size_effect", dist.Normal(0.0, spread))
     return curves.size.spread(effect * jnp.exp(jnp.log(sigma).mean()))
 
@@ -80,7 +81,7 @@ class CurveStudentT(dist.Distribution):
     shape ``(step,)``.
     """
 
-    arg_constraints = {
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
         "loc": constraints.real_vector,
         "scale": constraints.independent(constraints.positive, 1),
         "persistence": constraints.independent(constraints.unit_interval, 1),

@@ -1,9 +1,9 @@
 """Partial pooling: what the models share.
 
 A language's parameter is drawn around a common location with a learned scale, so that languages with few runs borrow
-from the rest and those with many keep their own. The three sites ``<name>_location``, ``<name>_scale`` and ``<name>`` are
-a naming convention that `bayes_atlas.sampler` reads: on the unconstrained scale, `<name>` is normal around the location,
-or around zero where there is none.
+from the rest and those with many keep their own. The three sites ``<name>_location``, ``<name>_scale`` and ``<name>``
+are a naming convention that `bayes_atlas.sampler` reads: on the unconstrained scale, `<name>` is normal around the
+location, or around zero where there is none.
 """
 
 from contextlib import ExitStack

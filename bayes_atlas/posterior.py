@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import xarray as xr
@@ -24,7 +24,7 @@ from bayes_atlas.catalogue import NameOrPath, find_posterior
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import get_law
 
-SCHEMA = 1
+SCHEMA: Final = 1
 DRAWS, INFO = "draws.nc", "info.json"
 
 type Floats = NDArray[np.float64]
@@ -35,7 +35,8 @@ class PosteriorError(InputError):
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # As strings, because JSON has no NaN: the value of a check that failed may be one.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class Check(_Record):
@@ -75,7 +76,7 @@ class Sampling(_Record):
 
 
 class Staleness(_Record):
-    """Log density at stored draws on a synthetic probe: if the model's text still gives it, the posterior is current."""
+    """Log density at stored draws on a synthetic probe: while the model's text gives it, the posterior is current."""
 
     draws: list[tuple[int, int]]  # chain, draw
     log_density: list[float]
@@ -96,7 +97,7 @@ class Info(_Record):
     law: str
     languages: list[str]
     sources: dict[str, list[str]]  # named sources of each language, by rank
-    references: dict[str, float]
+    references: dict[str, dict[str, float]]  # language -> units of params and tokens in its parameters
     runs: Runs
     sampling: Sampling
     checks: list[Check]
@@ -150,7 +151,7 @@ class Posterior:
         return name
 
     def parameters(self, language: str) -> dict[str, Floats]:
-        """Draws of the law's parameters for one language, in the units of `Info.references`.
+        """Draws of the law's parameters for one language, in its units of `Info.references`.
 
         Returns:
             name -> ``(draw,)``, or ``(draw, source)`` for parameters of its named sources.
@@ -164,17 +165,20 @@ class Posterior:
 
         Raises:
             InputError: `folder` exists and `force` is not set, or is no posterior.
+            OSError: it cannot be written.
         """
-        target = Path(folder)
-        check_target(target, force=force)
+        check_target(folder, force=force)
+        target = Path(folder).absolute()
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        new, old = staging / "new", staging / "old"
         try:
-            new = staging / "new"
             new.mkdir()
             encoding = {
                 group.path: {
-                    name: {"zlib": True, "complevel": 5} for name in group.data_vars if group[name].dtype.kind == "f"
+                    str(name): {"zlib": True, "complevel": 5}
+                    for name, values in group.data_vars.items()
+                    if values.dtype.kind == "f"
                 }
                 for group in self.draws.subtree
                 if group.data_vars
@@ -184,17 +188,27 @@ class Posterior:
             (new / INFO).write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
             _sync(new)
             if target.exists():
-                os.rename(target, staging / "old")
+                os.rename(target, old)
             os.rename(new, target)
         finally:
+            if old.exists() and not target.exists():
+                os.rename(old, target)
             shutil.rmtree(staging, ignore_errors=True)
-        return Posterior(self.draws, info, str(target))
+        return Posterior(self.draws, info, str(folder))
 
 
 def check_target(folder: str | Path, *, force: bool) -> None:
-    """Refuse to write a posterior where something already is, unless it is a posterior and `force` is set."""
+    """Refuse to write a posterior where something already is, unless it is a posterior and `force` is set.
+
+    Also where no folder can be made: a fit should learn that before it samples, not after.
+    """
     target = Path(folder)
-    if not target.exists():
+    if not os.path.lexists(target):
+        above = next(path for path in target.absolute().parents if path.exists())
+        if not above.is_dir():
+            raise InputError(f"{target} cannot be made, as {above} is a file; name another folder")
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise InputError(f"{target} cannot be made, as {above} is not yours to write in; name another folder")
         return
     if not (target / INFO).is_file():
         raise InputError(f"{target} exists and is no posterior; name another folder, or remove it yourself")
@@ -221,6 +235,12 @@ def load_posterior(posterior: NameOrPath) -> Posterior:
         raise PosteriorError(
             f"{folder / DRAWS} cannot be read ({error}); restore it, or fit again with --force"
         ) from error
+    languages = draws["posterior"].coords.get("language") if "posterior" in draws.children else None
+    if languages is None or languages.to_numpy().tolist() != info.languages:
+        raise PosteriorError(
+            f"{folder / DRAWS} holds no posterior of the languages that {INFO} names ({', '.join(info.languages)}); "
+            f"restore both, or fit again with --force"
+        )
     return Posterior(draws, info, str(posterior))
 
 
@@ -237,8 +257,8 @@ def read_info(posterior: NameOrPath) -> Info:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise PosteriorError(
-            f"{path} is not a posterior of schema {SCHEMA}: {place}: {first['msg']} ({error.error_count()} faults in all); "
-            f"use the version of bayes-atlas that wrote it, or fit again with --force"
+            f"{path} is not a posterior of schema {SCHEMA}: {place}: {first['msg']} ({error.error_count()} faults in "
+            f"all); use the version of bayes-atlas that wrote it, or fit again with --force"
         ) from error
 
 

@@ -1,15 +1,17 @@
 """The sampling driver: NUTS on a whitened posterior, as one compiled program per shape of data.
 
-A model is a NumPyro function of covariates and a loss; all of it is flattened to one vector ``x = centre + factor @ z``,
-and chains move in `z`, where the posterior is near a standard normal and one step size serves all directions.
+A model is a NumPyro function of covariates and a loss; all of it is flattened to one vector
+``x = centre + factor @ z``, and chains move in `z`, where the posterior is near a standard normal and one
+step size serves all directions.
 
-1. `find_start` finds the mode with the pooling scales held, alternating with an update of those scales (free, they have no
-   useful joint mode), and takes the curvature there as the first metric.
-2. Warm-up has `PHASES` phases; after each but the last the metric is estimated anew from the draws of all chains together,
-   shrunk towards what it was, as far as their number against the dimensions warrants (`_refine`). That works unchanged from
-   six dimensions to a thousand, where adapting a dense metric from one chain's own short windows does not.
-3. Chains are mapped over the devices in blocks of draws, so that progress can be shown. Data and metric are arguments of
-   the compiled program, never constants of it.
+1. `find_start` finds the mode with the pooling scales held, alternating with an update of those scales (free, they have
+   no useful joint mode), and takes the curvature there as the first metric.
+2. Warm-up has `PHASES` phases; after each but the last the metric is estimated anew from the draws of all chains
+   together, shrunk towards what it was, as far as their number against the dimensions warrants (`_refine`). That works
+   unchanged from six dimensions to a thousand, where adapting a dense metric from one chain's own short windows does
+   not.
+3. Chains are mapped over the devices in blocks of draws, so that progress can be shown. Data and metric are arguments
+   of the compiled program, never constants of it.
 """
 
 from collections.abc import Callable
@@ -35,15 +37,15 @@ type Data = tuple[dict[str, Any], Any]  # covariates by name, loss
 
 BLOCK = 50  # draws between two reports of progress
 PHASES = 3  # of warm-up
-SCALE_VARIANCE = 0.25  # first guess for the log of a pooling scale, before its members are counted
-LEAST_CURVATURE = 0.25
+LEAST_CURVATURE = 0.25  # of a direction, in units where priors are of order one
+SETTLED = 0.1  # move of the mode in standard deviations, and of a log scale, below which the start is found
 HESSIAN_COLUMNS = 16  # at a time: few enough to stay in the cache
 SCALE_SUFFIX, LOCATION_SUFFIX = "_scale", "_location"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to sample. `warmup` and `draws` are per chain and multiples of `BLOCK`; `warmup` has a block for every phase."""
+    """How to sample: `warmup` and `draws` per chain, in multiples of `BLOCK`, `warmup` with one for every phase."""
 
     chains: int = 4
     warmup: int = 1000
@@ -105,6 +107,7 @@ class Density:
         self.coordinates = np.repeat(list(sites), [np.size(value) for value in sites.values()])
         self.value_and_grad = jax.jit(jax.value_and_grad(self.potential))
         self.hessian = jax.jit(self._hessian)
+        self.centred = Centring.none(self.initial.size)
 
     def _initial(self, key: jax.Array, data: Data) -> dict[str, jax.Array]:
         """The prior's median, unconstrained, by site."""
@@ -118,11 +121,16 @@ class Density:
         """Minus the log joint density at an unconstrained vector, with its Jacobian."""
         return potential_energy(self.model, data, {}, self._unravel(vector))
 
-    def _hessian(self, vector: jax.Array, data: Data) -> jax.Array:
-        def column(direction: jax.Array) -> jax.Array:
-            return jax.jvp(jax.grad(lambda x: self.potential(x, data)), (vector,), (direction,))[1]
+    def apart(self, v: jax.Array, centring: "Centring", data: Data) -> jax.Array:
+        """The potential of a vector that is sampled apart from its scales."""
+        vector, log_determinant = centring.apply(v)
+        return self.potential(vector, data) - log_determinant
 
-        return jax.lax.map(column, jnp.eye(vector.size, dtype=vector.dtype), batch_size=HESSIAN_COLUMNS)
+    def _hessian(self, v: jax.Array, centring: "Centring", data: Data) -> jax.Array:
+        def column(direction: jax.Array) -> jax.Array:
+            return jax.jvp(jax.grad(lambda v: self.apart(v, centring, data)), (v,), (direction,))[1]
+
+        return jax.lax.map(column, jnp.eye(v.size, dtype=v.dtype), batch_size=HESSIAN_COLUMNS)
 
     def sites(self, vector: jax.Array, data: Data) -> tuple[dict[str, jax.Array], jax.Array]:
         """Every site's value on its own scale, deterministic ones too, and the log likelihood of each curve."""
@@ -147,11 +155,11 @@ def _is_latent(site: dict[str, Any]) -> bool:
 
 
 class Centring(NamedTuple):
-    """How far each pooled parameter is sampled apart from its population's scale. A JAX pytree; arrays ``(dimension,)``.
+    """How far each pooled parameter is sampled apart from its population's scale; arrays ``(dimension,)``.
 
-    A parameter u of location m and log scale s is sampled as v with ``u = m + (v - m) exp(weight (s - s0))``: at weight 0 as
-    it is (centred, right where the runs determine it), at weight 1 in units of the scale (non-centred, right where they
-    do not). At s = s0 both are the same point, so the metric found there serves either.
+    A parameter u of location m and log scale s is sampled as v with ``u = m + (v - m) exp(weight (s - s0))``: at weight
+    0 as it is (centred, right where the runs determine it), at weight 1 in units of the scale (non-centred, right where
+    they do not). At s = s0 both are the same point, so the metric found there serves either.
     """
 
     location: jax.Array  # index of m in the vector
@@ -167,18 +175,23 @@ class Centring(NamedTuple):
         return centre + (v - centre) * jnp.exp(stretch), stretch.sum()
 
     @classmethod
-    def of(cls, metric: "Metric", coordinates: np.ndarray) -> "Centring":
-        """As non-centred as the runs leave each parameter undetermined: its variance at the mode over its population's."""
-        size = len(coordinates)
+    def none(cls, size: int) -> "Centring":
+        """Everything centred."""
+        nowhere, zero = jnp.zeros(size, dtype=int), jnp.zeros(size)
+        return cls(nowhere, nowhere, zero, zero, zero)
+
+    @classmethod
+    def of(cls, mode: np.ndarray, variance: np.ndarray, pools: dict[str, "_Pool"]) -> "Centring":
+        """As far apart as runs leave each parameter undetermined: its variance at the mode over its population's."""
+        size = mode.size
         location, scale = np.zeros(size, dtype=int), np.zeros(size, dtype=int)
         located, weight = np.zeros(size), np.zeros(size)
-        variance = (metric.factor**2).sum(axis=1)
-        for pool in _pools(coordinates).values():
+        for pool in pools.values():
             scale[pool.members] = pool.scale
             if pool.location is not None:
                 location[pool.members], located[pool.members] = pool.location, 1.0
-            weight[pool.members] = np.clip(variance[pool.members] / np.exp(2 * metric.centre[pool.scale]), 0, 1)
-        return cls(*map(jnp.asarray, (location, scale, located, weight, metric.centre[scale])))
+            weight[pool.members] = np.clip(variance[pool.members] / np.exp(2 * mode[pool.scale]), 0, 1)
+        return cls(*map(jnp.asarray, (location, scale, located, weight, mode[scale])))
 
 
 @dataclass(frozen=True)
@@ -189,34 +202,40 @@ class Metric:
     factor: np.ndarray  # (dimension, dimension), lower triangular
 
 
-def find_start(density: Density, data: Data, rounds: int = 6) -> Metric:
-    """Mode and curvature given pooling scales, and the scales that the offsets around it suggest (an EM step each round)."""
+def find_start(density: Density, data: Data, rounds: int = 12) -> tuple[Metric, Centring]:
+    """Mode and curvature given pooling scales, and the scales that offsets around it suggest (an EM step each round).
+
+    Once both have settled, the curvature is taken anew with every parameter as far apart from its scale as the runs
+    leave it undetermined, scales included.
+    """
     pools = _pools(density.coordinates)
     held = np.char.endswith(density.coordinates, SCALE_SUFFIX)
     free = ~held
     mode = np.asarray(density.initial, dtype=float).copy()
     narrowest, widest = mode[held] - 4.0, mode[held] + 2.0
     for _ in range(rounds):
-        factor = _whiten(np.asarray(density.hessian(mode, data)), held, pools)
-        step = factor * free
+        hessian = np.asarray(density.hessian(mode, density.centred, data))
+        step = np.zeros_like(hessian)
+        step[np.ix_(free, free)] = _factor(hessian[np.ix_(free, free)])
 
         def objective(z: np.ndarray, mode: np.ndarray = mode, step: np.ndarray = step) -> tuple[float, np.ndarray]:
             value, gradient = density.value_and_grad(mode + step @ z, data)
             return float(value), step.T @ np.asarray(gradient, dtype=float)
 
         moved = scipy.optimize.minimize(
-            objective, np.zeros(len(mode)), jac=True, method="L-BFGS-B", options={"maxiter": 60, "maxcor": 30}
+            objective, np.zeros(len(mode)), jac=True, method="L-BFGS-B", options={"maxiter": 100, "maxcor": 30}
         )
         mode = mode + step @ moved.x
         before = mode[held].copy()
         variance = (step**2).sum(axis=1)
-        for name, pool in pools.items():
+        for pool in pools.values():
             offsets = mode[pool.members] - (0.0 if pool.location is None else mode[pool.location])
             mode[pool.scale] = 0.5 * np.log(np.mean(offsets**2 + variance[pool.members]))
         mode[held] = np.clip(mode[held], narrowest, widest)
-        if np.abs(moved.x).max() < 0.1 and np.abs(mode[held] - before).max(initial=0.0) < 0.1:
+        if np.abs(moved.x).max() < SETTLED and np.abs(mode[held] - before).max(initial=0.0) < SETTLED:
             break
-    return Metric(mode, _whiten(np.asarray(density.hessian(mode, data)), held, pools))
+    centring = Centring.of(mode, (step**2).sum(axis=1), pools)
+    return Metric(mode, _factor(np.asarray(density.hessian(mode, centring, data)))), centring
 
 
 @dataclass(frozen=True)
@@ -238,14 +257,10 @@ def _pools(coordinates: np.ndarray) -> dict[str, _Pool]:
     return pools
 
 
-def _whiten(hessian: np.ndarray, held: np.ndarray, pools: dict[str, _Pool]) -> np.ndarray:
+def _factor(hessian: np.ndarray) -> np.ndarray:
     """Lower-triangular factor of the inverse curvature; directions of little or wrong curvature get a wide step."""
-    free = np.flatnonzero(~held)
-    curvature, directions = np.linalg.eigh(hessian[np.ix_(free, free)])
-    covariance = np.diag(np.where(held, SCALE_VARIANCE, 0.0))
-    covariance[np.ix_(free, free)] = (directions / np.maximum(np.abs(curvature), LEAST_CURVATURE)) @ directions.T
-    for pool in pools.values():
-        covariance[pool.scale, pool.scale] = 1 / (2 * len(pool.members) + 1 / SCALE_VARIANCE)
+    curvature, directions = np.linalg.eigh(hessian)
+    covariance = (directions / np.maximum(np.abs(curvature), LEAST_CURVATURE)) @ directions.T
     return np.linalg.cholesky(covariance)
 
 
@@ -265,8 +280,7 @@ def sample(
     data = jax.tree.map(jnp.asarray, data)
     density = Density(model, data, settings.seed)
     program = _Program(density, settings)
-    metric = find_start(density, data)
-    centring = Centring.of(metric, density.coordinates)
+    metric, centring = find_start(density, data)
     keys = jax.random.split(jax.random.key(settings.seed), PHASES + 1)
     places = jax.random.normal(keys[-1], (settings.chains, metric.centre.size), metric.centre.dtype)
     positions = metric.centre + np.asarray(places) @ metric.factor.T
@@ -307,17 +321,13 @@ class _Program:
         def potential_of(
             centre: jax.Array, factor: jax.Array, centring: Centring, data: Data
         ) -> Callable[[jax.Array], jax.Array]:
-            def potential(z: jax.Array) -> jax.Array:
-                vector, log_determinant = centring.apply(centre + factor @ z)
-                return density.potential(vector, data) - log_determinant
-
-            return potential
+            return lambda z: density.apart(centre + factor @ z, centring, data)
 
         first, self.step = hmc(potential_fn_gen=potential_of, algo="NUTS")
         self.first = partial(
             first,
             num_warmup=settings.phases[-1],
-            step_size=0.5,
+            step_size=0.1,  # early trials reach up to ten times as far
             adapt_mass_matrix=False,
             target_accept_prob=settings.target_accept,
             max_tree_depth=settings.max_tree_depth,
@@ -375,9 +385,7 @@ class _Program:
 
         return self._over_chains(one, vectors, centring, data)
 
-    def describe(
-        self, vectors: np.ndarray, centring: Centring, data: Data
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def describe(self, vectors: np.ndarray, centring: Centring, data: Data) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Sites and log likelihood at every draw ``(chain, draw, dimension)``."""
         sites, log_likelihood = self._describe(jnp.asarray(vectors), centring, data)
         return jax.tree.map(np.asarray, sites), np.asarray(log_likelihood)

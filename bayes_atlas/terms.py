@@ -14,17 +14,18 @@ def split_loss(curves: Curves) -> dict[str, jax.Array]:
     """E, A and B of every language: how the loss at the reference sizes divides into its three terms.
 
     The loss itself is sharply seen and may be in any unit; its division is what languages share. ``level`` is the loss
-    at the reference (log-normal), ``irreducible`` the share of E in it (logit-normal) and ``balance`` the logit of A's part of the rest.
+    at the reference (log-normal), ``size_share`` A's part of it and ``irreducible_share`` E's part of the rest
+    (logit-normal). A language whose data vary too little to tell E from B then leaves one parameter open, not three.
     """
     level = pooled("level", curves, dist.Normal(1.0, 2.0), 1.0, support=constraints.positive)
-    irreducible = pooled("irreducible", curves, dist.Normal(0.5, 1.0), 0.5, support=constraints.unit_interval)
-    balance = pooled("balance", curves, dist.Normal(0.0, 1.0), 0.5, support=constraints.unit_interval)
-    reducible = level * (1 - irreducible)
+    size = pooled("size_share", curves, dist.Normal(-1.5, 1.0), 0.5, support=constraints.unit_interval)
+    irreducible = pooled("irreducible_share", curves, dist.Normal(1.2, 1.0), 0.5, support=constraints.unit_interval)
+    rest = level * (1 - size)
     with numpyro.plate("language", curves.languages):
         return {
-            "E": numpyro.deterministic("E", level * irreducible),
-            "A": numpyro.deterministic("A", reducible * balance),
-            "B": numpyro.deterministic("B", reducible * (1 - balance)),
+            "E": numpyro.deterministic("E", rest * irreducible),
+            "A": numpyro.deterministic("A", level * size),
+            "B": numpyro.deterministic("B", rest * (1 - irreducible)),
         }
 
 

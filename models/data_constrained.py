@@ -1,11 +1,12 @@
 """Data-constrained Chinchilla, hierarchical: what repeated tokens and excess parameters are worth.
 
-Law: E + A / N'^alpha + B / D'^beta (Muennighoff et al. 2023, arXiv 2305.16264), per language, with N parameters, D tokens
-and U unique tokens; D' counts repeated tokens with an exponentially decaying worth (R_D*), N' likewise parameters beyond
-what the unique tokens can use (R_N*).
+Law: E + A / N'^alpha + B / D'^beta (Muennighoff et al. 2023, arXiv 2305.16264), per language, with N parameters, D
+tokens and U unique tokens; D' counts repeated tokens with an exponentially decaying worth (R_D*), N' likewise
+parameters beyond what the unique tokens can use (R_N*).
 
-Why these priors. R_D* and R_N* are log-normal around 10 with 90 % between .7 and 140: published values are 15.4 and 5.3 fitted
-together, 2.9 for R_D* alone, and the published data do not bound R_D* from above. The rest is as in `chinchilla`.
+Why these priors. R_D* and R_N* are log-normal around 10 with 90 % between .7 and 140: published values are 15.4 and 5.3
+fitted together, 2.9 for R_D* alone, and the published data do not bound R_D* from above. The rest is as in
+`chinchilla`.
 """
 
 import jax.numpy as jnp

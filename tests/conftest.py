@@ -1,7 +1,12 @@
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray as xr
+
+from bayes_atlas.posterior import Check, Info, Posterior, Runs, Sampling, Staleness
 
 
 @pytest.fixture(scope="session")
@@ -11,3 +16,73 @@ def data_folder() -> Path:
     if not folder:
         pytest.skip("needs the real run tables: set BAYES_ATLAS_DATA to their folder")
     return Path(folder)
+
+
+@pytest.fixture
+def tiny_posterior() -> Posterior:
+    """A posterior of the Chinchilla law for en and sw, made by hand: 2 chains of 50 draws, all checks passed."""
+    rng = np.random.default_rng(0)
+    dims, shape = ("chain", "draw", "language"), (2, 50, 2)
+    centres = {"E": 1.7, "A": 0.5, "B": 0.6, "alpha": 0.34, "beta": 0.28}
+    parameters = {
+        name: (dims, (centre * np.exp(0.05 * rng.normal(size=shape))).astype(np.float32))
+        for name, centre in centres.items()
+    }
+    coords = {"chain": [0, 1], "draw": np.arange(50), "language": ["en", "sw"]}
+    stats = {
+        "energy": (dims[:2], rng.normal(size=shape[:2]).astype(np.float32)),
+        "diverging": (dims[:2], np.zeros(shape[:2], dtype=bool)),
+        "tree_depth": (dims[:2], np.full(shape[:2], 4)),
+    }
+    return Posterior(
+        draws=xr.DataTree.from_dict(
+            {
+                "posterior": xr.Dataset(parameters, coords),
+                "sample_stats": xr.Dataset(stats, {name: coords[name] for name in dims[:2]}),
+            }
+        ),
+        info=Info(
+            title="Made by hand",
+            model="chinchilla",
+            model_sha256="0" * 64,
+            law="chinchilla",
+            languages=["en", "sw"],
+            sources={"en": [], "sw": []},
+            references={"en": {"params": 1e9, "tokens": 2e10}, "sw": {"params": 1e9, "tokens": 1e9}},
+            runs=Runs(
+                name="hand.csv",
+                sha256="1" * 64,
+                rows=12,
+                curves=12,
+                left_out={},
+                ranges={"params": (1e8, 1e10), "tokens": (1e9, 1e11), "compute": (1e18, 1e22), "epochs": (1.0, 1.0)},
+            ),
+            sampling=Sampling(
+                chains=2,
+                warmup=100,
+                draws=50,
+                kept=50,
+                seed=0,
+                target_accept=0.9,
+                max_tree_depth=10,
+                platform="cpu",
+                seconds=1.5,
+            ),
+            checks=[
+                Check(name="r_hat_below_1_01", passed=True, value=1.002, limit=1.01, where="alpha[sw]", advice="wait"),
+                Check(name="no_divergences", passed=True, value=0.0, limit=0.0, where="", advice="smaller steps"),
+            ],
+            staleness=Staleness(
+                draws=[(0, 0)],
+                log_density=[-12.5],
+                covariates={"params": True, "tokens": True},
+                sources=0,
+                sizes=3,
+                repeated=False,
+                epochs=False,
+            ),
+            versions={"bayes-atlas": "0.1.0"},
+            created=datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC),
+        ),
+        name="this posterior",
+    )

@@ -1,21 +1,27 @@
 """How draws of a decision are summarised."""
 
 from collections.abc import Mapping
+from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_atlas.errors import InputError
 
-type Summary = dict[str, float | str]
+
+class Summary(TypedDict):
+    """A quantity's draws in a few numbers; JSON as it is."""
+
+    median: float
+    mean: float
+    lower: float
+    upper: float
+    probability: float  # that lies between `lower` and `upper`
+    kind: Literal["eti"]  # equal-tailed: as much probability lies below `lower` as above `upper`
 
 
 def summarise(draws: NDArray[np.float64], probability: float = 0.9) -> Summary:
     """Median, mean and equal-tailed interval of `draws` ``(draw,)``.
-
-    Returns:
-        ``median``, ``mean``, ``lower``, ``upper``, ``probability`` and ``kind`` (``"eti"``: as much probability lies below
-        `lower` as above `upper`).
 
     Raises:
         InputError: `probability` is not between 0 and 1.

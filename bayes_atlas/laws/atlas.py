@@ -4,8 +4,8 @@ L(N, D_eff) = E + A / N^alpha + B / D_eff^beta
 D_eff = S_lam(D_t; U_t) + sum_i tau_i S_lam(D_i; U_i) + tau_other S_lam(D_other; U_other)
 
 D_t are the target language's own tokens, D_i those of named source languages, D_other those of all the rest. A token of
-source i is worth `tau_i` of the target's own; negative values are interference. The paper's ablations (Table 1) are this
-law without sources or without the rest.
+source i is worth `tau_i` of the target's own; negative values are interference. The paper's ablations (Table 1) are
+this law without sources or without the rest.
 """
 
 from bayes_atlas.laws import chinchilla, repetition

@@ -1,5 +1,6 @@
-"""Capacity, the curse of multilinguality: what each added language costs (Longpre et al. 2025, arXiv 2510.22037, Eqs. 7-8).
+"""Capacity, the curse of multilinguality: what each added language costs.
 
+Longpre et al. 2025, arXiv 2510.22037, Eqs. 7-8:
 L(K, N, D_t) = E + A K^phi / N^alpha + B K^psi / D_t^beta, with D_total = K D_t under even sampling.
 
 phi > 0 is the burden on capacity, psi < 0 positive transfer between languages. The paper writes L_inf for `E`.

@@ -1,4 +1,6 @@
-"""Crossover: when pretraining from scratch overtakes a multilingual checkpoint (Longpre et al. 2025, arXiv 2510.22037, §6).
+"""Crossover: when pretraining from scratch overtakes a multilingual checkpoint.
+
+Longpre et al. 2025, arXiv 2510.22037, §6.
 
 C = c N^gamma is the compute at which a model trained from scratch on one language first has the loss of one of the same
 size that started from the checkpoint; with C = 6 N D it is D = c N^(gamma - 1) / 6 tokens. The checkpoint's own compute

@@ -29,8 +29,9 @@ def loss(
 ) -> Array:
     """Loss of `params` parameters trained on `tokens` tokens drawn from `unique` different ones (all > 0).
 
-    `unique` may be infinite, or None throughout: nothing is repeated. Parameters beyond what the distinct tokens can use (`usable_params`)
-    count for less at any number of epochs, as in the paper, so an over-sized model loses even where no token repeats.
+    `unique` may be infinite, or None throughout: nothing is repeated. Parameters beyond what the distinct tokens can
+    use (`usable_params`) count for less at any number of epochs, as in the paper, so an over-sized model loses even
+    where no token repeats.
     """
     xp = namespace(params, tokens, unique, A, alpha)
     distinct = tokens if unique is None else xp.minimum(unique, tokens)

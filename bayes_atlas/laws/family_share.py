@@ -1,5 +1,6 @@
-"""Family share, "MSL": loss of a language family falls with its share of the mixture (He et al. 2024, arXiv 2410.12883).
+"""Family share, "MSL": loss of a language family falls with its share of the mixture.
 
+He et al. 2024, arXiv 2410.12883:
 L_i(N, D, p_i) = ( E_i + A_i / N^alpha_i + B_i / D^beta_i ) * p_i^-gamma_i
 
 D is the total number of tokens of the run and p_i the sampling share of the family to which the language belongs.

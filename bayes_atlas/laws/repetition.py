@@ -14,8 +14,8 @@ def effective_tokens(tokens: Array, unique: Array | None, lam: Array) -> Array:
     """Tokens of fresh data that `tokens` passes over `unique` tokens are worth.
 
     Equal to `tokens` up to one epoch, continuously differentiable there, at most ``unique * (1 + 1 / lam)``, and equal
-    to `tokens` everywhere as `lam` tends to 0. `unique` may be infinite, or None throughout (never repeated); `lam` is at
-    least 0.
+    to `tokens` everywhere as `lam` tends to 0. `unique` may be infinite, or None throughout (never repeated); `lam` is
+    at least 0.
     """
     if unique is None:
         return tokens
