@@ -4,25 +4,38 @@
     posterior = fit(runs, model="atlas")
     print(optimum(posterior, language="sw", compute=1e21).summary())
 
-Importing the package and deciding from a stored posterior load neither jax nor numpyro; `fit` does, when first used.
+Each name loads its module when first used: `fit` needs jax and numpyro, reading a posterior and deciding do not.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bayes_atlas.decisions.optimum import Optimum, optimum
-from bayes_atlas.errors import InputError
-from bayes_atlas.posterior import Posterior, load_posterior
-from bayes_atlas.runs import read_runs, runs_from_frame
-
 if TYPE_CHECKING:
+    from bayes_atlas.decisions.optimum import Optimum, optimum
+    from bayes_atlas.errors import InputError
     from bayes_atlas.fitting import fit
+    from bayes_atlas.posterior import Posterior, load_posterior
+    from bayes_atlas.runs import read_runs, runs_from_frame
 
 __all__ = ["InputError", "Optimum", "Posterior", "fit", "load_posterior", "optimum", "read_runs", "runs_from_frame"]
 
+_HOMES = {
+    "InputError": "errors",
+    "Optimum": "decisions.optimum",
+    "Posterior": "posterior",
+    "fit": "fitting",
+    "load_posterior": "posterior",
+    "optimum": "decisions.optimum",
+    "read_runs": "runs",
+    "runs_from_frame": "runs",
+}
+
 
 def __getattr__(name: str) -> Any:
-    if name == "fit":
-        from bayes_atlas.fitting import fit
-
-        return fit
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from numpyro import handlers
 from numpyro.infer import Predictive
 from numpyro.infer.util import log_density
 
@@ -79,18 +80,19 @@ def fit(
     """
     began = time.monotonic()
     settings = Settings(chains, warmup, draws, seed, target_accept, max_tree_depth)
+    if keep is not None and keep < 1:
+        raise InputError(f"keep is {keep}; it must be at least 1, or None for all draws")
     path, module = find_model(model), load_model(model)
     law = _law_of(module, path)
     fitted, left_out = _select(runs, languages)
     fitted = group_runs(fitted, by) if by else fitted
     _use(platform, chains)
     with jax.enable_x64(platform == "cpu"):
-        wanted = [name for name in inspect.signature(module.model).parameters if name != "loss"]
-        data = arrange(fitted, wanted, sources=sources)
+        data = arrange(fitted, _wanted(module), sources=sources)
         sampled = sample(module.model, (data.covariates, jnp.asarray(data.loss)), settings, report)
         tree = _tree(sampled, data, module, seed)
         checks = named_checks(tree, max_tree_depth)
-        kept = min(keep or draws, draws)
+        kept = draws if keep is None else min(keep, draws)
         tree = thin(_slim(tree, with_data), kept)
         staleness = _probe(module, tree, data)
     return Posterior(
@@ -134,14 +136,30 @@ def fit(
 def is_stale(posterior: Posterior) -> bool:
     """Whether the model's text no longer gives the log density that was recorded at stored draws.
 
+    A model that asks for other covariates, or has sites the stored draws lack, is stale too.
+
     Raises:
         InputError: the posterior's model is not to be found.
     """
     recorded = posterior.info.staleness
     _use(posterior.info.sampling.platform, 1)
     with jax.enable_x64(posterior.info.sampling.platform == "cpu"):
-        now = _log_density(load_model(posterior.info.model), posterior.draws, len(posterior.info.languages), recorded)
+        module, languages = load_model(posterior.info.model), len(posterior.info.languages)
+        if set(recorded.covariates) != set(_wanted(module)):
+            return True
+        covariates, loss = _made_up(recorded, languages)
+        seeded = handlers.seed(module.model, jax.random.key(0))
+        trace = handlers.trace(seeded).get_trace(**covariates, loss=loss)
+        latent = {name for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
+        if not latent <= set(posterior.draws["posterior"].data_vars):
+            return True
+        now = _log_density(module, posterior.draws, languages, recorded)
     return not np.allclose(now, recorded.log_density, rtol=1e-5, atol=1e-3)
+
+
+def _wanted(module: ModuleType) -> list[str]:
+    """Covariates that a model asks for, by name."""
+    return [name for name in inspect.signature(module.model).parameters if name != "loss"]
 
 
 def _law_of(module: ModuleType, path: Path) -> str:

@@ -1,7 +1,7 @@
 """How many true parameters of simulated studies lie inside their 90 % intervals.
 
-Simulates the paper's runs with each seed, fits `atlas` to seven of the paper's languages in both vocabularies, and prints, by
-parameter, how many true values the intervals hold. Run from the root of the checkout:
+Simulates the paper's runs with each seed, fits `atlas` to seven of the paper's languages in both vocabularies, and
+prints, by parameter, how many true values the intervals hold. Run from the root of the checkout:
 
     python benchmarks/recovery.py --seeds 0 1 2
 """
@@ -72,7 +72,10 @@ def main() -> None:
         count, size = sum(map(sum, found.values())), sum(map(len, found.values()))
         failed = ", ".join(check.name for check in posterior.failed_checks) or "none"
         seconds = posterior.info.sampling.seconds
-        print(f"seed {seed}: {count} of {size} inside ({count / size:.1%}), failed checks: {failed}, {seconds:.0f} s", flush=True)
+        print(
+            f"seed {seed}: {count} of {size} inside ({count / size:.1%}), failed checks: {failed}, {seconds:.0f} s",
+            flush=True,
+        )
     for name in sorted(total):
         print(f"{name:10} {held[name]:4} of {total[name]:4} ({held[name] / total[name]:.1%})")
     print(f"{'all':10} {held.total():4} of {total.total():4} ({held.total() / total.total():.1%})")

@@ -77,9 +77,7 @@ def test_a_curve_is_a_run_on_a_language_in_order_of_tokens(uneven):
 
 def test_padding_repeats_the_last_checkpoint_and_is_masked(uneven):
     data = arrange(uneven, ["curves"])
-    np.testing.assert_array_equal(
-        data.curves.observed, [[True, True, True], [True, False, False], [True, True, False]]
-    )
+    np.testing.assert_array_equal(data.curves.observed, [[True, True, True], [True, False, False], [True, True, False]])
     assert data.rows == uneven.sizes["row"]
     np.testing.assert_allclose(
         data.curves.stage, np.log([[4.0, 2.0, 1.0], [1.0, 1.0, 1.0], [4.0, 1.0, 1.0]]), atol=1e-15
@@ -170,8 +168,7 @@ def test_named_sources_are_the_most_co_sampled(mixed):
 def test_own_named_and_other_tokens_add_up_to_the_table(mixed, sources):
     data = arrange(mixed, SOURCES, sources=sources)
     row = [
-        (mixed["run"].to_numpy() + ":" + mixed["language"].to_numpy()).tolist().index(run)
-        for run in data.coords["run"]
+        (mixed["run"].to_numpy() + ":" + mixed["language"].to_numpy()).tolist().index(run) for run in data.coords["run"]
     ]
     table = mixed["source_tokens"].to_numpy()[row]
     total = in_tokens(data, "tokens")
@@ -208,7 +205,15 @@ def test_other_unique_is_of_the_sources_that_were_trained_on(mixed):
 
 def test_a_language_with_fewer_sources_has_an_empty_one():
     rows = [
-        {"run": "a", "language": "en", "params": 1e9, "loss": 2.0, "tokens.en": 1e9, "tokens.sw": 1e9, "tokens.fr": 1e9},
+        {
+            "run": "a",
+            "language": "en",
+            "params": 1e9,
+            "loss": 2.0,
+            "tokens.en": 1e9,
+            "tokens.sw": 1e9,
+            "tokens.fr": 1e9,
+        },
         {"run": "b", "language": "yo", "params": 1e9, "loss": 2.0, "tokens.yo": 1e9, "tokens.en": 2e9},
     ]
     data = arrange(runs_from_frame(pd.DataFrame(rows).fillna(0.0)), SOURCES)

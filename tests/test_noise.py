@@ -53,7 +53,9 @@ def test_log_density_is_that_of_a_multivariate_student_t(curve, nu):
         ours = CurveStudentT(*(jnp.asarray(a)[None] for a in (loc, scale, persistence)), nu, mask[None])
         matrix = scale_matrix(scale, persistence)[:observed, :observed]
         theirs = scipy.stats.multivariate_t(loc[:observed], matrix, df=nu)
-        np.testing.assert_allclose(ours.log_prob(jnp.asarray(value)[None]), [theirs.logpdf(value[:observed])], rtol=1e-9)
+        np.testing.assert_allclose(
+            ours.log_prob(jnp.asarray(value)[None]), [theirs.logpdf(value[:observed])], rtol=1e-9
+        )
 
 
 def test_padding_does_not_matter():

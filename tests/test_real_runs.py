@@ -30,8 +30,10 @@ def test_chinchilla_optimum_holds_the_published_ratio(chinchilla):
 
 
 def test_datablations_leave_repetition_wide_open(data_folder):
+    # Wide and open upwards, as the data leave it. The published R_D* of 15.4, fitted in two stages with alpha = beta,
+    # lies below this interval: see the note in posteriors/README.md.
     posterior = fit(read_runs(data_folder / "datablations.csv"), "data_constrained", warmup=600, draws=500)
     assert not posterior.failed_checks
     lower, upper = np.quantile(posterior.parameters("en")["R_D"], [0.05, 0.95])
-    assert lower < 15.4
-    assert upper > 50
+    assert upper > 100
+    assert upper > 5 * lower

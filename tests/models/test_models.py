@@ -19,6 +19,12 @@ PLATES = {"language", "source", "run", "row", "size"}
 every_model = pytest.mark.parametrize("name", model_names())
 
 
+@pytest.fixture(scope="module", autouse=True)
+def double_precision():
+    with jax.enable_x64(True):
+        yield
+
+
 @pytest.fixture(scope="module")
 def runs():
     """Checkpoints of runs of five sizes on two languages that repeat, with two more as sources."""
@@ -36,11 +42,10 @@ def runs():
 
 def trace_of(name, runs, sources=1):
     module = load_model(name)
-    with jax.enable_x64(True):
-        wanted = [argument for argument in inspect.signature(module.model).parameters if argument != "loss"]
-        data = arrange(runs, wanted, sources=sources)
-        with handlers.trace() as trace, handlers.seed(rng_seed=0):
-            module.model(**data.covariates, loss=jnp.asarray(data.loss))
+    wanted = [argument for argument in inspect.signature(module.model).parameters if argument != "loss"]
+    data = arrange(runs, wanted, sources=sources)
+    with handlers.trace() as trace, handlers.seed(rng_seed=0):
+        module.model(**data.covariates, loss=jnp.asarray(data.loss))
     return trace
 
 
