@@ -148,8 +148,8 @@ def _notes(
         )
     if flat:
         notes.append(
-            f"in {flat:.0%} of the draws the budget is more than there is use for: half or twice the tokens at the same "
-            f"budget changes the loss by less than {FLAT:.2%}, so that size and tokens mean little there"
+            f"in {flat:.0%} of the draws the budget is more than there is use for: half or twice the tokens at the same"
+            f" budget changes the loss by less than {FLAT:.2%}, so that size and tokens mean little there"
         )
     if exhausted and knows_repetition and posterior.info.runs.ranges["epochs"][1] <= 1:
         notes.append("no run that was fitted repeats data: what repetition is worth comes from the prior alone")
