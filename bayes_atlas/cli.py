@@ -47,7 +47,7 @@ def about() -> None:
 
     Decide from a posterior that ships:
 
-        bayes-atlas optimum atlas-simulated --language hi:multilingual --compute 1e21 --unique 7.9e9
+        bayes-atlas optimum datablations-2023 --compute 1e21 --unique 1e9
 
     or from your own runs:
 
@@ -252,7 +252,7 @@ def optimum(
 
     - `bayes-atlas optimum chinchilla-2022 --compute 5.88e23`
 
-    - `bayes-atlas optimum atlas-simulated --language hi:multilingual --compute 1e21 --unique 7.9e9`
+    - `bayes-atlas optimum datablations-2023 --compute 1e21 --unique 1e9`
     """
     from bayes_atlas.decisions.optimum import optimum as decide
     from bayes_atlas.posterior import load_posterior

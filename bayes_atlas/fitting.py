@@ -275,13 +275,17 @@ def _log_density(module: ModuleType, tree: xr.DataTree, languages: int, shape: S
     """Log joint density at the stored draws, on made-up covariates and losses that need no run table."""
     covariates, loss = _made_up(shape, languages)
     posterior = tree["posterior"].to_dataset()
+
+    @jax.jit
+    def density(sites: dict[str, jax.Array]) -> jax.Array:
+        return log_density(module.model, (), covariates | {"loss": loss}, sites)[0]
+
     values = []
     for chain, draw in shape.draws:
         sites = {
             str(name): jnp.asarray(v.to_numpy(), float) for name, v in posterior.isel(chain=chain, draw=draw).items()
         }
-        density, _ = log_density(module.model, (), covariates | {"loss": loss}, sites)
-        values.append(float(density))
+        values.append(float(density(sites)))
     return values
 
 

@@ -142,12 +142,17 @@ class Density:
 
     def dims(self, data: Data) -> dict[str, list[str]]:
         """Names of each site's dimensions: those of its plates."""
-        trace = handlers.trace(handlers.seed(self.model, jax.random.key(0))).get_trace(*data)
-        return {
-            name: [frame.name for frame in sorted(site["cond_indep_stack"], key=lambda frame: frame.dim)]
-            for name, site in trace.items()
-            if _is_latent(site) or site["type"] == "deterministic"
-        }
+        dims = {}
+
+        def record(data: Data) -> None:
+            trace = handlers.trace(handlers.seed(self.model, jax.random.key(0))).get_trace(*data)
+            for name, site in trace.items():
+                if _is_latent(site) or site["type"] == "deterministic":
+                    frames = sorted(site["cond_indep_stack"], key=lambda frame: frame.dim)
+                    dims[name] = [frame.name for frame in frames]
+
+        jax.eval_shape(record, data)  # computes nothing
+        return dims
 
 
 def _is_latent(site: dict[str, Any]) -> bool:

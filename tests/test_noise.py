@@ -1,4 +1,4 @@
-"""The likelihood of a curve, against an explicit covariance matrix, and which noise parameters a table gives rise to."""
+"""The likelihood of a curve, against an explicit scale matrix, and which noise parameters a table gives rise to."""
 
 import jax
 import jax.numpy as jnp

@@ -61,9 +61,9 @@ def test_the_docstring_states_the_law_and_why_these_priors(name):
 
 @every_model
 def test_the_law_exists_and_goes_by_the_models_name(name):
-    module = load_model(name)
-    assert module.LAW == name
-    assert get_law(module.LAW).PARAMETERS
+    law = load_model(name).LAW
+    assert law == name
+    assert get_law(law).PARAMETERS
 
 
 @every_model
