@@ -9,13 +9,14 @@ BIN := .venv/bin
 # What `time` prints after each step of the demo.
 export TIMEFORMAT = (took %0R s)
 
-# From simulated runs to a decision with 90 % intervals.
+# From simulated runs to a decision with 90 % intervals: four languages' monolingual runs, in both vocabularies.
 demo: .venv/.installed-run
 	@rm -rf build/demo && mkdir -p build/demo
-	time $(BIN)/bayes-atlas simulate build/demo/runs.csv --seed 0
-	time $(BIN)/bayes-atlas fit build/demo/runs.csv --model atlas --language de --language es --language pt \
-	    --warmup 300 --draws 500 -o build/demo/posterior
-	time $(BIN)/bayes-atlas optimum build/demo/posterior --language de --compute 1e21
+	time $(BIN)/bayes-atlas simulate build/demo/all.csv --seed 0
+	grep -E '^run,|,mono:(en|fr|ru|zh),' build/demo/all.csv > build/demo/runs.csv
+	time $(BIN)/bayes-atlas fit build/demo/runs.csv --model chinchilla --by vocabulary \
+	    --warmup 600 --draws 500 -o build/demo/posterior
+	time $(BIN)/bayes-atlas optimum build/demo/posterior --language fr:multilingual --compute 1e21
 
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
