@@ -1,8 +1,8 @@
 """The likelihood all models share: what a run's checkpoints show beyond the law.
 
 Runs of one model size share an effect (``size_effect``): its shape and hyper-parameters were chosen once, and no law
-knows how well. With few sizes this is most of what is not known about ``alpha`` and ``E``, and leaving it out makes
-intervals on optimal size too narrow. Around it, residuals on log loss of one curve (a run's checkpoints on one
+knows how well. This is much of what is not known about ``alpha`` and ``E``, and leaving it out makes intervals on optimal
+size too narrow; but it takes `FEWEST_SIZES` to tell it from the law, and with fewer it is left out. Around it, residuals on log loss of one curve (a run's checkpoints on one
 language) are a multivariate Student-t process:
 
 * checkpoints of a run drift from the law together: their correlation falls exponentially with the log-ratio of their
@@ -33,7 +33,9 @@ from bayes_atlas.pooling import pooled
 # Heavy enough that a failed run is ignored, light enough that the predictive has a variance. Left free it falls to 1-2
 # wherever the law misfits, and the predictive with it.
 NU = 4.0
-FEWEST_SIZES = 4
+# The law's own three parameters of size leave the rest of the sizes to tell an effect by. With five sizes it takes up
+# whatever the exponent could have explained, and neither is determined.
+FEWEST_SIZES = 10
 SIZE_EFFECT = 0.5  # median spread over sizes, in units of the noise of a run
 
 
@@ -64,14 +66,15 @@ def observe(expected: jax.Array, curves: Curves, loss: jax.Array | None) -> jax.
 def _size_effect(curves: Curves, sigma: jax.Array) -> jax.Array:
     """Effect of each curve's model size on log loss, ``(run, 1)``; none where too few sizes tell it from the law.
 
-    ``size_effect`` and its spread ``size_effect_scale``, log-normal around one half, are in units of the noise.
+    Its spread, ``size_effect_scale``, is log-normal around half the noise.
     """
     if curves.size.groups < FEWEST_SIZES:
         return jnp.zeros(())
-    spread = numpyro.sample("size_effect_scale", dist.LogNormal(jnp.log(SIZE_EFFECT), 0.7))
+    typical = jnp.log(SIZE_EFFECT) + jnp.log(sigma).mean()
+    spread = numpyro.sample("size_effect_scale", dist.LogNormal(typical, 0.7))
     with numpyro.plate("size", curves.size.groups):
         effect = numpyro.sample("size_effect", dist.Normal(0.0, spread))
-    return curves.size.spread(effect * jnp.exp(jnp.log(sigma).mean()))
+    return curves.size.spread(effect)
 
 
 class CurveStudentT(dist.Distribution):

@@ -186,8 +186,12 @@ class Centring(NamedTuple):
         return cls(nowhere, nowhere, zero, zero, zero)
 
     @classmethod
-    def of(cls, mode: np.ndarray, variance: np.ndarray, pools: dict[str, "_Pool"]) -> "Centring":
-        """As far apart as runs leave each parameter undetermined: its variance at the mode over its population's."""
+    def of(cls, mode: np.ndarray, curvature: np.ndarray, pools: dict[str, "_Pool"]) -> "Centring":
+        """As far apart as the runs say nothing of each parameter: the prior's share in its own curvature at the mode.
+
+        Its own, with all others held: a parameter that the runs tie tightly to others stays centred, however wide its
+        marginal, since moving it with its scale would tear it off them.
+        """
         size = mode.size
         location, scale = np.zeros(size, dtype=int), np.zeros(size, dtype=int)
         located, weight = np.zeros(size), np.zeros(size)
@@ -195,7 +199,7 @@ class Centring(NamedTuple):
             scale[pool.members] = pool.scale
             if pool.location is not None:
                 location[pool.members], located[pool.members] = pool.location, 1.0
-            weight[pool.members] = np.clip(variance[pool.members] / np.exp(2 * mode[pool.scale]), 0, 1)
+            weight[pool.members] = np.clip(np.exp(-2 * mode[pool.scale]) / np.abs(curvature[pool.members]), 0, 1)
         return cls(*map(jnp.asarray, (location, scale, located, weight, mode[scale])))
 
 
@@ -239,7 +243,7 @@ def find_start(density: Density, data: Data, rounds: int = 12) -> tuple[Metric, 
         mode[held] = np.clip(mode[held], narrowest, widest)
         if np.abs(moved.x).max() < SETTLED and np.abs(mode[held] - before).max(initial=0.0) < SETTLED:
             break
-    centring = Centring.of(mode, (step**2).sum(axis=1), pools)
+    centring = Centring.of(mode, np.diag(hessian), pools)
     return Metric(mode, _factor(np.asarray(density.hessian(mode, centring, data)))), centring
 
 
