@@ -13,17 +13,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bayes_atlas.decisions.optimum import Optimum, optimum
     from bayes_atlas.errors import InputError
-    from bayes_atlas.fitting import fit
+    from bayes_atlas.fitting import fit, fit_many
     from bayes_atlas.posterior import Posterior, load_posterior
     from bayes_atlas.runs import read_runs, runs_from_frame
 
-__all__ = ["InputError", "Optimum", "Posterior", "fit", "load_posterior", "optimum", "read_runs", "runs_from_frame"]
+__all__ = [
+    "InputError",
+    "Optimum",
+    "Posterior",
+    "fit",
+    "fit_many",
+    "load_posterior",
+    "optimum",
+    "read_runs",
+    "runs_from_frame",
+]
 
 _HOMES = {
     "InputError": "errors",
     "Optimum": "decisions.optimum",
     "Posterior": "posterior",
     "fit": "fitting",
+    "fit_many": "fitting",
     "load_posterior": "posterior",
     "optimum": "decisions.optimum",
     "read_runs": "runs",

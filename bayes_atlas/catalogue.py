@@ -8,10 +8,11 @@ ships.
 
 import ast
 import difflib
+import inspect
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -166,6 +167,11 @@ def _execute(path: Path, module: ModuleType) -> None:
         raise ModelError(
             f"{place}: {type(error).__name__} as the file was loaded: {error}; correct the line"
         ) from error
+
+
+def covariates_of(model: Callable[..., Any]) -> list[str]:
+    """Covariates that a model's function asks for, by name."""
+    return [name for name in inspect.signature(model).parameters if name != "loss"]
 
 
 def model_summary(path: Path) -> str:

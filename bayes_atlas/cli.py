@@ -217,8 +217,8 @@ def diagnose(posterior: PosteriorName, as_json: AsJson = False) -> None:
 
     Example: `bayes-atlas diagnose chinchilla-2022`
     """
-    from bayes_atlas.fitting import is_stale
     from bayes_atlas.posterior import load_posterior
+    from bayes_atlas.staleness import is_stale
 
     loaded = load_posterior(posterior)
     stale = is_stale(loaded)

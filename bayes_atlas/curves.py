@@ -8,7 +8,7 @@ scales, their geometric means in the table.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,17 +18,18 @@ import xarray as xr
 from bayes_atlas.errors import InputError
 from bayes_atlas.runs import co_sampled_sources
 
+type Array = Any  # NumPy's as arranged, JAX's inside a model
+
 CLOSEST = 1e-3  # log-ratio of tokens below which two checkpoints count as this far apart
-USEFUL_EPOCHS = 4.0  # passes over the data up to which repetition is nearly as good as new (Muennighoff et al. 2023)
 SAME_SIZE = 0.02  # models whose numbers of parameters are this close, in logs, have the same size
 
 
 class Group(NamedTuple):
     """Which of some groups (languages, model sizes) each curve belongs to. A JAX pytree."""
 
-    of_curve: jax.Array  # (run,)
-    members: jax.Array  # (group, m) the curves of each group, padded with any index
-    is_member: jax.Array  # (group, m) 1 where `members` counts, else 0
+    of_curve: Array  # (run,)
+    members: Array  # (group, m) the curves of each group, padded with any index
+    is_member: Array  # (group, m) 1 where `members` counts, else 0
 
     @property
     def groups(self) -> int:
@@ -39,6 +40,11 @@ class Group(NamedTuple):
         """Give each curve its group's value: ``(group, ...)`` to ``(run, 1, ...)``, ready to meet steps."""
         return _spread(values, self)[:, None]
 
+    def total(self, values: jax.Array) -> jax.Array:
+        """Sum over each group's curves: ``(run, ...)`` to ``(group, ...)``."""
+        weights = self.is_member.reshape(self.is_member.shape + (1,) * (values.ndim - 1))
+        return (values[self.members] * weights).sum(axis=1)
+
     @classmethod
     def of(cls, index: np.ndarray) -> "Group":
         """Group curves by `index` ``(run,)``, which counts from 0 without gaps."""
@@ -48,7 +54,16 @@ class Group(NamedTuple):
         for group, curves in enumerate(by_group):
             members[group, : len(curves)] = curves
             is_member[group, : len(curves)] = 1
-        return cls(jnp.asarray(index, dtype=jnp.int32), jnp.asarray(members), jnp.asarray(is_member))
+        return cls(np.asarray(index, dtype=np.int32), members, is_member)
+
+    def padded(self, curves: int, groups: int, members: int) -> "Group":
+        """The same groups among more curves, which belong to none, with more groups, which have no curves."""
+        more = (groups - self.groups, members - self.members.shape[1])
+        return Group(
+            np.pad(self.of_curve, (0, curves - len(self.of_curve))),
+            np.pad(self.members, [(0, count) for count in more]),
+            np.pad(self.is_member, [(0, count) for count in more]),
+        )
 
 
 class Curves(NamedTuple):
@@ -56,9 +71,9 @@ class Curves(NamedTuple):
 
     language: Group
     size: Group  # runs of the same number of parameters
-    observed: jax.Array  # (run, step) whether the step is a checkpoint or padding
-    stage: jax.Array  # (run, step) log of the run's last tokens over this step's: 0 at the end, larger before
-    epochs: jax.Array | None  # (run, step) log of the passes over the own unique tokens; None where nothing repeats
+    observed: Array  # (run, step) whether the step is a checkpoint or padding
+    stage: Array  # (run, step) log of the run's last tokens over this step's: 0 at the end, larger before
+    epochs: Array | None  # (run, step) log of the passes over the own unique tokens; None where nothing repeats
 
     @property
     def languages(self) -> int:
@@ -70,6 +85,22 @@ class Curves(NamedTuple):
         """Whether any curve has more than one step."""
         return self.observed.shape[1] > 1
 
+    @property
+    def shape(self) -> "Shape":
+        """What a program is compiled for."""
+        runs, steps = self.observed.shape
+        return Shape(runs, steps, self.language.members.shape[1], self.size.groups, self.size.members.shape[1])
+
+    def padded(self, shape: "Shape") -> "Curves":
+        """The same curves with padding, which is not observed."""
+        return Curves(
+            language=self.language.padded(shape.runs, self.language.groups, shape.of_language),
+            size=self.size.padded(shape.runs, shape.sizes, shape.of_size),
+            observed=_pad(self.observed, shape, mode="constant"),
+            stage=_pad(self.stage, shape),
+            epochs=None if self.epochs is None else _pad(self.epochs, shape),
+        )
+
     def persistence(self, memory: jax.Array) -> jax.Array:
         """Correlation of each step with the one before, ``(run, step)``: exp(-log-ratio of their tokens / memory)."""
         apart = jnp.maximum(self.stage[:, :-1] - self.stage[:, 1:], CLOSEST)
@@ -79,10 +110,51 @@ class Curves(NamedTuple):
         """Give each curve its language's value: ``(language, ...)`` to ``(run, 1, ...)``."""
         return self.language.spread(values)
 
+    def typical(self, values: jax.Array) -> jax.Array:
+        """Mean over the observed steps of each language's curves: ``(run, step)`` to ``(language,)``."""
+        totals = jnp.stack([jnp.where(self.observed, values, 0.0).sum(axis=1), self.observed.sum(axis=1)], axis=-1)
+        total, count = jnp.moveaxis(self.language.total(totals), -1, 0)
+        return total / count
+
+
+class Shape(NamedTuple):
+    """Sizes of the arrays of some curves. Tables whose padded shapes agree share one compiled program."""
+
+    runs: int
+    steps: int
+    of_language: int  # curves of the language that has most
+    sizes: int
+    of_size: int
+
+    def rounded(self) -> "Shape":
+        """Up, by at most an eighth, so that tables of similar size have the same shape; model sizes as they are."""
+        return Shape(
+            runs=_round_up(self.runs),
+            steps=_round_up(self.steps),
+            of_language=_round_up(self.of_language),
+            sizes=self.sizes,
+            of_size=_round_up(self.of_size),
+        )
+
+    def join(self, other: "Shape") -> "Shape":
+        """The least shape that holds both."""
+        return Shape(*map(max, self, other))
+
+
+def _round_up(count: int) -> int:
+    step = 1 << max(count.bit_length() - 4, 0)
+    return -(-count // step) * step
+
+
+def _pad(values: np.ndarray, shape: Shape, mode: Literal["edge", "constant"] = "edge") -> np.ndarray:
+    """Arrays ``(run, step, ..)`` with more runs and steps."""
+    more = [(0, shape.runs - values.shape[0]), (0, shape.steps - values.shape[1])]
+    return np.pad(values, more + [(0, 0)] * (values.ndim - 2), mode=mode)
+
 
 @jax.custom_vjp
 def _spread(values: jax.Array, group: Group) -> jax.Array:
-    return values[group.of_curve]
+    return values[jnp.asarray(group.of_curve)]
 
 
 def _spread_forward(values: jax.Array, group: Group) -> tuple[jax.Array, Group]:
@@ -112,6 +184,18 @@ class ModelData:
     def rows(self) -> int:
         """Number of checkpoints observed."""
         return int(np.asarray(self.curves.observed).sum())
+
+    def padded(self, shape: Shape) -> tuple[dict[str, object], np.ndarray]:
+        """Covariates and loss with more runs and steps than there are; the rest is not observed."""
+        arrays = {
+            name: values.padded(shape)
+            if isinstance(values, Curves)
+            else _pad(values, shape)
+            if isinstance(values, np.ndarray)
+            else values
+            for name, values in self.covariates.items()
+        }
+        return arrays, _pad(self.loss, shape)
 
     @property
     def curves(self) -> Curves:
@@ -158,9 +242,9 @@ def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = No
         elif name in columns and _says_nothing(columns, name):
             covariates[name] = None
         elif name in columns:
-            covariates[name] = jnp.asarray(columns[name][layout.row])
+            covariates[name] = columns[name][layout.row]
         elif name in runs and runs[name].dims == ("row",) and np.issubdtype(runs[name].dtype, np.number):
-            covariates[name] = jnp.asarray(runs[name].values.astype(float)[layout.row])
+            covariates[name] = runs[name].values.astype(float)[layout.row]
         else:
             numeric = [str(n) for n in runs if runs[n].dims == ("row",)]
             raise InputError(
@@ -212,9 +296,9 @@ class _Layout:
         return Curves(
             language=Group.of(self.language),
             size=Group.of(size),
-            observed=jnp.asarray(self.observed),
-            stage=jnp.asarray(np.log(tokens[:, -1:] / tokens)),
-            epochs=jnp.asarray(np.log(epochs)) if (epochs > 1).any() else None,
+            observed=self.observed,
+            stage=np.log(tokens[:, -1:] / tokens),
+            epochs=np.log(epochs) if (epochs > 1).any() else None,
         )
 
 
@@ -241,15 +325,10 @@ def _sources(runs: xr.Dataset, named: Mapping[str, np.ndarray], unit: np.ndarray
 
 
 def _references(runs: xr.Dataset, language_names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Geometric means of the sizes of all runs, and of each language's own tokens, repeated ones up to `USEFUL_EPOCHS`.
-
-    Where a language's loss has stopped falling with repetition, a reference far beyond would tie all its parameters
-    together.
-    """
+    """Geometric means of the sizes of all runs, and of each language's own tokens."""
     params = _geometric_mean(runs["params"].to_numpy())
-    useful = np.minimum(runs["tokens"].to_numpy(), USEFUL_EPOCHS * runs["unique"].to_numpy())
-    language = runs["language"].to_numpy()
-    return {name: {"params": params, "tokens": _geometric_mean(useful[language == name])} for name in language_names}
+    tokens, language = runs["tokens"].to_numpy(), runs["language"].to_numpy()
+    return {name: {"params": params, "tokens": _geometric_mean(tokens[language == name])} for name in language_names}
 
 
 def _says_nothing(columns: Mapping[str, np.ndarray], name: str) -> bool:

@@ -18,15 +18,16 @@ ADVICE = {
     "if it stays, the parameter named is not identified: see `check`",
     "ess_bulk_at_least_400": f"too few independent draws for means: {MORE_DRAWS}",
     "ess_tail_at_least_400": f"too few independent draws for interval ends: {MORE_DRAWS}",
-    "no_divergences": "the sampler missed a region: raise --target-accept to .95, then .99",
+    "no_divergences": "the sampler missed a region, with smaller steps and other centring too: "
+    "what is named is not identified, see `check`; leave out its language, or add runs that tell",
     "e_bfmi_at_least_0_3": f"the chain explores energies slowly: {MORE_DRAWS}, "
     "or look for a parameter the data do not inform",
     "tree_depth_below_limit": "trajectories were cut short: raise --max-tree-depth, or sample a longer warm-up",
 }
 
 
-def named_checks(draws: xr.DataTree, max_tree_depth: int) -> list[Check]:
-    """Check `draws` (groups ``posterior`` and ``sample_stats``).
+def named_checks(draws: xr.DataTree, max_tree_depth: int, blamed: str = "") -> list[Check]:
+    """Check `draws` (groups ``posterior`` and ``sample_stats``); `blamed` are parameters that diverging draws share.
 
     A check whose value is not finite fails. So does a parameter that never changes, whose R-hat is NaN: its draws
     cannot be told from those of chains that are stuck.
@@ -52,7 +53,7 @@ def named_checks(draws: xr.DataTree, max_tree_depth: int) -> list[Check]:
             divergences.sum() == 0,
             divergences.sum(),
             0.0,
-            f"chain {divergences.argmax()}" if divergences.any() else "",
+            (blamed or f"chain {divergences.argmax()}") if divergences.any() else "",
         ),
         check("e_bfmi_at_least_0_3", bfmi.min() >= BFMI, bfmi.min(), BFMI, f"chain {bfmi.argmin()}"),
         check(

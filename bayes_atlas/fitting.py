@@ -1,43 +1,43 @@
-"""Fit a model to a run table: arrange, sample, check, and record everything a later reader needs.
-
-This module, the sampler and what models share are the only code that loads jax and numpyro.
-"""
+"""Fit a model to a run table: arrange, sample, check, and record everything a later reader needs."""
 
 import hashlib
 import importlib.metadata
-import inspect
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache, reduce
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import arviz as az
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from numpyro import handlers
 from numpyro.infer import Predictive
-from numpyro.infer.util import log_density
 
-from bayes_atlas.catalogue import NameOrPath, find_model, load_model
-from bayes_atlas.curves import Curves, Group, ModelData, arrange
+from bayes_atlas.catalogue import NameOrPath, covariates_of, find_model, load_model
+from bayes_atlas.curves import Curves, ModelData, Shape, arrange
 from bayes_atlas.diagnostics import named_checks
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import get_law
-from bayes_atlas.posterior import Info, Posterior, Runs, Sampling, Staleness, thin
+from bayes_atlas.platforms import keep_compiled, precision, use_platform
+from bayes_atlas.posterior import Info, Posterior, Runs, Sampling, thin
 from bayes_atlas.runs import group_runs
-from bayes_atlas.sampler import Data, Draws, Progress, Settings, sample
+from bayes_atlas.sampler import Checkpoint, Draws, Progress, Settings, digest, sample, sample_many
+from bayes_atlas.staleness import probe
 
 NAMED_SOURCES = 3  # as in the paper
-PLATFORMS = ("cpu", "gpu", "tpu")
 PRIOR_DRAWS = 500
-PROBES = 3  # stored draws whose log density decides staleness
 RECORDED = ("bayes-atlas", "jax", "jaxlib", "numpyro", "arviz", "xarray", "numpy")
 SCRATCH = "scratch"
+
+type Report = Callable[[Progress], None]
+
+
+def _silent(progress: Progress) -> None:
+    pass
 
 
 def fit(
@@ -57,9 +57,15 @@ def fit(
     keep: int | None = None,
     with_data: bool = True,
     title: str | None = None,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Report = _silent,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    compile_cache: bool = True,
 ) -> Posterior:
     """Sample the posterior of `model` given `runs`.
+
+    Where chains diverge, sampling is repeated with smaller steps and other centring before it is given up on. An
+    interrupt (SIGINT) while it draws gives the posterior of the draws there are, and says so in its notes.
 
     Args:
         runs: a run table, from `read_runs`.
@@ -73,59 +79,197 @@ def fit(
         with_data: keep the run table and the pointwise log likelihood with the posterior.
         title: one line that says what this posterior is.
         report: called after each block of draws.
+        checkpoint: folder in which to keep what was sampled so far; removed when the fit is done.
+        resume: go on with the fit in `checkpoint`; the draws are those of a fit that was never interrupted.
+        compile_cache: keep compiled programs for later processes (see `bayes_atlas.platforms.keep_compiled`).
 
     Raises:
         InputError: the model does not fit the table, or a setting is out of range.
         ModelError: the model file cannot be used.
     """
-    began = time.monotonic()
     settings = Settings(chains, warmup, draws, seed, target_accept, max_tree_depth)
-    if keep is not None and keep < 1:
-        raise InputError(f"keep is {keep}; it must be at least 1, or None for all draws")
-    path, module = find_model(model), load_model(model)
-    law = _law_of(module, path)
-    fitted, left_out = _select(runs, languages)
-    fitted = group_runs(fitted, by) if by else fitted
-    _use(platform, chains)
-    with jax.enable_x64(platform == "cpu"):
-        data = arrange(fitted, _wanted(module), sources=sources)
-        sampled = sample(module.model, (data.covariates, jnp.asarray(data.loss)), settings, report)
-        tree = _tree(sampled, data, module, seed)
-        checks = named_checks(tree, max_tree_depth)
-        kept = draws if keep is None else min(keep, draws)
-        tree = thin(_slim(tree, with_data), kept)
-        staleness = _probe(module, tree, data)
+    task = _Task.of(model, keep, with_data, settings, platform)
+    if resume and checkpoint is None:
+        raise InputError("there is nothing to resume without a checkpoint; give the folder of the fit to go on with")
+    table = _Table.of(runs, task, languages, by, sources)
+    use_platform(platform)
+    if compile_cache:
+        keep_compiled()
+    with precision(platform):
+        data = table.data.padded(table.data.curves.shape.rounded())
+        kept = None if checkpoint is None else Checkpoint(Path(checkpoint), _identity(task, data), resume=resume)
+        sampled = sample(_keyworded(task.module.model), data, settings, report, kept)
+        prior = _prior_of(task.module.model)(jax.random.PRNGKey(seed), *data)
+        posterior = _posterior(task, table, sampled, title=title, prior=prior)
+    if kept is not None:
+        kept.remove()
+    return posterior
+
+
+def fit_many(
+    tables: Sequence[xr.Dataset],
+    model: NameOrPath = "atlas",
+    *,
+    languages: Sequence[str] = (),
+    by: Sequence[str] = (),
+    sources: int = NAMED_SOURCES,
+    chains: int = 4,
+    warmup: int = 600,
+    draws: int = 500,
+    seed: int = 0,
+    target_accept: float = 0.9,
+    max_tree_depth: int = 10,
+    platform: str = "cpu",
+    keep: int | None = None,
+    with_data: bool = False,
+    report: Report = _silent,
+    compile_cache: bool = True,
+) -> list[Posterior]:
+    """Sample the posterior of one `model` given each of many `tables`, all in one compiled program.
+
+    For simulation studies, folds and designs. Tables must have the same number of languages and agree in what they
+    have: repetition, other sources. Each is sampled once: look at its `failed_checks`. Arguments are as in `fit`.
+
+    Raises:
+        InputError: as `fit`; or tables differ in structure.
+    """
+    settings = Settings(chains, warmup, draws, seed, target_accept, max_tree_depth)
+    task = _Task.of(model, keep, with_data, settings, platform)
+    prepared = [_Table.of(runs, task, languages, by, sources) for runs in tables]
+    _check_alike(prepared)
+    use_platform(platform)
+    if compile_cache:
+        keep_compiled()
+    with precision(platform):
+        shape = reduce(Shape.join, (table.data.curves.shape for table in prepared)).rounded()
+        data = [table.data.padded(shape) for table in prepared]
+        sampled = sample_many(_keyworded(task.module.model), data, settings, report)
+        return [_posterior(task, table, draws) for table, draws in zip(prepared, sampled, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What to do with each table."""
+
+    model: str  # by which the posterior finds it again
+    path: Path
+    module: ModuleType
+    law: str
+    settings: Settings
+    platform: str
+    kept: int  # draws per chain
+    with_data: bool
+    began: float
+
+    @classmethod
+    def of(cls, model: NameOrPath, keep: int | None, with_data: bool, settings: Settings, platform: str) -> "_Task":
+        if keep is not None and keep < 1:
+            raise InputError(f"keep is {keep}; it must be at least 1, or None for all draws")
+        path = find_model(model)
+        module = _loaded(path, hashlib.sha256(path.read_bytes()).hexdigest())
+        return cls(
+            model=path.stem if str(model) == path.stem else str(model),
+            path=path,
+            module=module,
+            law=_law_of(module, path),
+            settings=settings,
+            platform=platform,
+            kept=settings.draws if keep is None else min(keep, settings.draws),
+            with_data=with_data,
+            began=time.monotonic(),
+        )
+
+
+@lru_cache(maxsize=64)
+def _loaded(path: Path, sha256: str) -> ModuleType:
+    """A model file, executed once for each text of it: compiled programs are found by the function it defines."""
+    return load_model(path)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A run table as it is fitted."""
+
+    name: str
+    sha256: str
+    fitted: xr.Dataset
+    left_out: dict[str, int]  # reason -> rows
+    data: ModelData
+
+    @classmethod
+    def of(cls, runs: xr.Dataset, task: _Task, languages: Sequence[str], by: Sequence[str], sources: int) -> "_Table":
+        fitted, left_out = _select(runs, languages)
+        fitted = group_runs(fitted, by) if by else fitted
+        data = arrange(fitted, covariates_of(task.module.model), sources=sources)
+        return cls(runs.attrs["name"], runs.attrs["sha256"], fitted, left_out, data)
+
+
+def _check_alike(tables: Sequence[_Table]) -> None:
+    """That one program can serve all tables."""
+    if not tables:
+        raise InputError("there are no tables to fit; give at least one")
+    first = tables[0].data
+    for number, table in enumerate(tables):
+        if len(table.data.coords["language"]) != len(first.coords["language"]):
+            raise InputError(
+                f"table {number} ({table.name}) has {len(table.data.coords['language'])} languages, the first has "
+                f"{len(first.coords['language'])}; fit tables of as many languages together"
+            )
+        for name, values in table.data.covariates.items():
+            if _kind(values) != _kind(first.covariates[name]):
+                raise InputError(
+                    f"table {number} ({table.name}) differs from the first in {name}, which only one of them has or in "
+                    f"how many sources it has; fit them apart"
+                )
+        if (table.data.curves.epochs is None) != (first.curves.epochs is None):
+            raise InputError(f"table {number} ({table.name}) and the first do not both repeat data; fit them apart")
+
+
+def _kind(values: object) -> object:
+    return values.shape[2:] if isinstance(values, np.ndarray) else values is None
+
+
+def _posterior(
+    task: _Task, table: _Table, sampled: Draws, *, title: str | None = None, prior: Mapping[str, Any] | None = None
+) -> Posterior:
+    data, settings = table.data, task.settings
+    tree = _tree(sampled, data, prior)
+    drawn = tree["posterior"].sizes["draw"]
+    kept = min(task.kept, drawn)
+    checks = named_checks(tree, settings.max_tree_depth, blamed=_named(sampled.blamed, sampled.dims, data))
+    tree = thin(_slim(tree, task.with_data), kept)
     return Posterior(
         draws=tree,
         info=Info(
-            title=title or f"{path.stem} fitted to {runs.attrs['name']}",
-            model=path.stem if str(model) == path.stem else str(model),
-            model_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-            law=law,
+            title=title or f"{task.path.stem} fitted to {table.name}",
+            model=task.model,
+            model_sha256=hashlib.sha256(task.path.read_bytes()).hexdigest(),
+            law=task.law,
             languages=data.coords["language"],
             sources={language: [name for name in names if name] for language, names in data.sources.items()},
             references=data.references,
             runs=Runs(
-                name=runs.attrs["name"],
-                sha256=runs.attrs["sha256"],
+                name=table.name,
+                sha256=table.sha256,
                 rows=data.rows,
                 curves=len(data.coords["run"]),
-                left_out=left_out,
-                ranges=_ranges(fitted),
+                left_out=table.left_out,
+                ranges=_ranges(table.fitted),
             ),
             sampling=Sampling(
-                chains=chains,
-                warmup=warmup,
-                draws=draws,
+                chains=settings.chains,
+                warmup=settings.warmup,
+                draws=drawn,
                 kept=kept,
-                seed=seed,
-                target_accept=target_accept,
-                max_tree_depth=max_tree_depth,
-                platform=platform,
-                seconds=round(time.monotonic() - began, 1),
+                interrupted=sampled.interrupted,
+                seed=settings.seed,
+                target_accept=sampled.target_accept,
+                max_tree_depth=settings.max_tree_depth,
+                platform=task.platform,
+                seconds=round(time.monotonic() - task.began, 1),
             ),
             checks=checks,
-            staleness=staleness,
+            staleness=probe(task.module, tree, data),
             versions={name: importlib.metadata.version(name) for name in RECORDED},
             created=datetime.now(UTC).replace(microsecond=0),
         ),
@@ -133,33 +277,37 @@ def fit(
     )
 
 
-def is_stale(posterior: Posterior) -> bool:
-    """Whether the model's text no longer gives the log density that was recorded at stored draws.
-
-    A model that asks for other covariates, or has sites the stored draws lack, is stale too.
-
-    Raises:
-        InputError: the posterior's model is not to be found.
-    """
-    recorded = posterior.info.staleness
-    _use(posterior.info.sampling.platform, 1)
-    with jax.enable_x64(posterior.info.sampling.platform == "cpu"):
-        module, languages = load_model(posterior.info.model), len(posterior.info.languages)
-        if set(recorded.covariates) != set(_wanted(module)):
-            return True
-        covariates, loss = _made_up(recorded, languages)
-        seeded = handlers.seed(module.model, jax.random.key(0))
-        trace = handlers.trace(seeded).get_trace(**covariates, loss=loss)
-        latent = {name for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
-        if not latent <= set(posterior.draws["posterior"].data_vars):
-            return True
-        now = _log_density(module, posterior.draws, languages, recorded)
-    return not np.allclose(now, recorded.log_density, rtol=1e-5, atol=1e-3)
+def _identity(task: _Task, data: Any) -> dict[str, str]:
+    """What a run that is resumed must have in common with the one that was begun."""
+    return {
+        "run table": digest([np.asarray(leaf) for leaf in jax.tree.leaves(data)]),
+        "model": hashlib.sha256(task.path.read_bytes()).hexdigest(),
+        "setting of the sampler": repr(task.settings),
+        "platform": task.platform,
+        "version of jax": jax.__version__,
+    }
 
 
-def _wanted(module: ModuleType) -> list[str]:
-    """Covariates that a model asks for, by name."""
-    return [name for name in inspect.signature(module.model).parameters if name != "loss"]
+@lru_cache(maxsize=64)
+def _keyworded(model: Callable[..., Any]) -> Callable[..., Any]:
+    """A model as the sampler calls it; the same one for the same model, by which compiled programs are found."""
+
+    def call(covariates: dict[str, Any], loss: Any) -> Any:
+        return model(**covariates, loss=loss)
+
+    return call
+
+
+def _named(places: Sequence[tuple[str, tuple[int, ...]]], dims: Mapping[str, Sequence[str]], data: ModelData) -> str:
+    """Parameters by the names behind their indices, such as ``alpha[sw]``."""
+    named = []
+    for site, index in places:
+        labels = [
+            data.coords[dim][at] if data.coords.get(dim) else str(at)
+            for dim, at in zip(dims[site], index, strict=False)
+        ]
+        named.append(f"{site}[{', '.join(labels)}]" if labels else site)
+    return ", ".join(named)
 
 
 def _law_of(module: ModuleType, path: Path) -> str:
@@ -199,32 +347,15 @@ def _ranges(runs: xr.Dataset) -> dict[str, tuple[float, float]]:
     return {name: (float(values.min()), float(values.max())) for name, values in columns.items()}
 
 
-def _use(platform: str, chains: int) -> None:
-    """Choose the platform and, on CPU, one device per core, where jax has not started yet."""
-    if platform not in PLATFORMS:
-        raise InputError(f"platform is {platform!r}; choose one of: {', '.join(PLATFORMS)}")
-    try:
-        jax.config.update("jax_platforms", {"gpu": "cuda"}.get(platform, platform))
-        jax.config.update("jax_num_cpu_devices", max(1, min(chains, len(os.sched_getaffinity(0)))))
-    except RuntimeError:
-        pass  # jax is running already, with the devices it has
-    try:
-        backend = jax.default_backend()
-    except RuntimeError as error:
-        raise InputError(
-            f"platform {platform} is not to be had here ({error}); use --platform cpu, or install bayes-atlas with the "
-            f"extra for it ([cuda], [tpu])"
-        ) from error
-    if backend != platform:
-        raise InputError(f"jax already runs on {backend} in this process; fit on {platform} in a new one")
+def _tree(sampled: Draws, data: ModelData, prior: Mapping[str, Any] | None) -> xr.DataTree:
+    def own(name: str, values: Any) -> np.ndarray:
+        """Without model sizes that only other tables have."""
+        at = sampled.dims[name].index("size") - len(sampled.dims[name]) if "size" in sampled.dims[name] else None
+        return np.asarray(values) if at is None else np.take(values, range(data.curves.size.groups), axis=at)
 
-
-def _tree(sampled: Draws, data: ModelData, module: ModuleType, seed: int) -> xr.DataTree:
-    def predict(covariates: dict[str, Any], loss: Any) -> Any:
-        return module.model(**covariates, loss=loss)
-
-    predictive = Predictive(predict, num_samples=PRIOR_DRAWS)
-    prior = jax.jit(predictive)(jax.random.key(seed), data.covariates, jnp.asarray(data.loss))
+    groups = {"posterior": {name: own(name, values) for name, values in sampled.sites.items()}}
+    if prior is not None:
+        groups["prior"] = {name: own(name, prior[name])[None] for name in sampled.sites}
     covariates = {
         name: np.asarray(values)
         for name, values in data.covariates.items()
@@ -232,17 +363,22 @@ def _tree(sampled: Draws, data: ModelData, module: ModuleType, seed: int) -> xr.
     }
     steps = {name: ["run", "step", "source"][: values.ndim] for name, values in covariates.items()}
     return az.from_dict(
-        {
-            "posterior": sampled.sites,
+        groups
+        | {
             "sample_stats": sampled.stats,
-            "prior": {name: np.asarray(prior[name])[None] for name in sampled.sites},
-            "log_likelihood": {"log_loss": sampled.log_likelihood},
+            "log_likelihood": {"log_loss": sampled.log_likelihood[..., : len(data.coords["run"])]},
             "observed_data": {"loss": np.where(data.curves.observed, data.loss, np.nan)},
             "constant_data": covariates | {"language_index": np.asarray(data.curves.language.of_curve)},
         },
         coords={name: values for name, values in data.coords.items() if values},
         dims=sampled.dims | steps | {"log_loss": ["run"], "loss": ["run", "step"], "language_index": ["run"]},
     )
+
+
+@lru_cache(maxsize=64)
+def _prior_of(model: Callable[..., Any]) -> Callable[..., dict[str, jax.Array]]:
+    """Draws of a model's prior."""
+    return jax.jit(Predictive(_keyworded(model), num_samples=PRIOR_DRAWS))
 
 
 def _slim(tree: xr.DataTree, with_data: bool) -> xr.DataTree:
@@ -254,54 +390,3 @@ def _slim(tree: xr.DataTree, with_data: bool) -> xr.DataTree:
         if path != "." and path not in dropped
     }
     return xr.DataTree.from_dict(kept)
-
-
-def _probe(module: ModuleType, tree: xr.DataTree, data: ModelData) -> Staleness:
-    posterior = tree["posterior"]
-    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
-    shape = Staleness(
-        draws=[(probe % chains, probe * draws // PROBES) for probe in range(PROBES)],
-        log_density=[],
-        covariates={name: value is not None for name, value in data.covariates.items()},
-        sources=len(data.coords["source"]),
-        sizes=data.curves.size.groups,
-        repeated=data.curves.repeated,
-        epochs=data.curves.epochs is not None,
-    )
-    return shape.model_copy(update={"log_density": _log_density(module, tree, len(data.coords["language"]), shape)})
-
-
-def _log_density(module: ModuleType, tree: xr.DataTree, languages: int, shape: Staleness) -> list[float]:
-    """Log joint density at the stored draws, on made-up covariates and losses that need no run table."""
-    covariates, loss = _made_up(shape, languages)
-    posterior = tree["posterior"].to_dataset()
-
-    @jax.jit
-    def density(sites: dict[str, jax.Array]) -> jax.Array:
-        return log_density(module.model, (), covariates | {"loss": loss}, sites)[0]
-
-    values = []
-    for chain, draw in shape.draws:
-        sites = {
-            str(name): jnp.asarray(v.to_numpy(), float) for name, v in posterior.isel(chain=chain, draw=draw).items()
-        }
-        values.append(float(density(sites)))
-    return values
-
-
-def _made_up(shape: Staleness, languages: int) -> Data:
-    """Curves that visit every language and model size, with covariates log-normal around their reference."""
-    rng = np.random.default_rng(0)
-    curves, steps = max(languages, shape.sizes), 2 if shape.repeated else 1
-    covariates: dict[str, Any] = {}
-    for name, given in shape.covariates.items():
-        size = (curves, steps, shape.sources) if name.startswith("source_") else (curves, steps)
-        covariates[name] = jnp.asarray(np.exp(rng.normal(size=size))) if given else None
-    covariates["curves"] = Curves(
-        language=Group.of(np.arange(curves) % languages),
-        size=Group.of(np.arange(curves) % shape.sizes),
-        observed=jnp.ones((curves, steps), dtype=bool),
-        stage=jnp.asarray(np.tile(np.log([2.0, 1.0])[-steps:], (curves, 1))),
-        epochs=jnp.abs(jnp.asarray(rng.normal(size=(curves, steps)))) if shape.epochs else None,
-    )
-    return covariates, jnp.asarray(np.exp(1 + 0.1 * rng.normal(size=(curves, steps))))

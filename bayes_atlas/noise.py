@@ -1,17 +1,17 @@
 """The likelihood all models share: what a run's checkpoints show beyond the law.
 
 Runs of one model size share an effect (``size_effect``): its shape and hyper-parameters were chosen once, and no law
-knows how well. This is much of what is not known about ``alpha`` and ``E``, and leaving it out makes intervals on optimal
-size too narrow; but it takes `FEWEST_SIZES` to tell it from the law, and with fewer it is left out. Around it, residuals on log loss of one curve (a run's checkpoints on one
-language) are a multivariate Student-t process:
+knows how well. This is much of what is not known about ``alpha`` and ``E``, and leaving it out makes intervals on
+optimal size too narrow; but it takes `FEWEST_SIZES` to tell it from the law, and with fewer it is left out. Around it,
+residuals on log loss of one curve (a run's checkpoints on one language) are a multivariate Student-t process:
 
 * checkpoints of a run drift from the law together: their correlation falls exponentially with the log-ratio of their
   tokens (Ornstein-Uhlenbeck), by a factor e over ``memory``, at most one e-fold. An unbounded memory is a run effect
   that explains away what mixtures do: on runs of fixed mixture the law then fits the shape of each trajectory, which
   the learning-rate schedule makes, and not the differences between runs, which are what a planner asks for;
-* what no law describes well is noisier: early checkpoints, by the ratio of the run's last tokens to theirs to the power
-  ``kappa_stage``, and many passes over the same data, which end up doing harm, by their number to the power
-  ``kappa_epochs``;
+* what no law describes well may be noisier: early checkpoints, by the ratio of the run's last tokens to theirs to the
+  power ``kappa_stage``, and many passes over the same data, which end up doing harm, by their number, against what is
+  typical of the language, to the power ``kappa_epochs``;
 * an outlying or failed run counts for little as a whole (`NU` degrees of freedom).
 
 The drift is integrated out, so it costs no dimension; the unit of the pointwise log likelihood is the curve, which is
@@ -42,19 +42,21 @@ SIZE_EFFECT = 0.5  # median spread over sizes, in units of the noise of a run
 def observe(expected: jax.Array, curves: Curves, loss: jax.Array | None) -> jax.Array:
     """Compare `expected` loss ``(run, step)`` with the observed one; samples the noise parameters.
 
-    ``sigma`` (language) is the relative noise of a finished run's loss, log-normal over languages around 1 %.
+    ``sigma`` (language) is the relative noise of a finished run's loss at the language's typical number of epochs,
+    log-normal over languages around 1 %.
     """
     sigma = pooled("sigma", curves, dist.Normal(jnp.log(0.01), 1.0), 0.5, support=constraints.positive)
     scale = jnp.broadcast_to(curves.by_language(sigma), expected.shape)
     persistence = jnp.zeros_like(scale)
     if curves.repeated:
-        kappa = numpyro.sample("kappa_stage", dist.HalfNormal(0.5))
+        kappa = numpyro.sample("kappa_stage", dist.Normal(0.0, 0.5))
         memory = numpyro.sample("memory", dist.Beta(2.0, 2.0))
         scale = scale * jnp.exp(kappa * curves.stage)
         persistence = curves.persistence(memory)
     if curves.epochs is not None:
-        scale = scale * jnp.exp(numpyro.sample("kappa_epochs", dist.HalfNormal(0.5)) * curves.epochs)
-    predicted = jnp.log(expected) + _size_effect(curves, sigma)
+        beyond = curves.epochs - curves.by_language(curves.typical(curves.epochs))
+        scale = scale * jnp.exp(numpyro.sample("kappa_epochs", dist.Normal(0.0, 0.5)) * beyond)
+    predicted = jnp.log(expected) + _size_effect(curves, jnp.log(sigma).mean())
     with numpyro.plate("run", expected.shape[0]):
         return numpyro.sample(
             "log_loss",
@@ -63,15 +65,14 @@ def observe(expected: jax.Array, curves: Curves, loss: jax.Array | None) -> jax.
         )
 
 
-def _size_effect(curves: Curves, sigma: jax.Array) -> jax.Array:
+def _size_effect(curves: Curves, log_noise: jax.Array) -> jax.Array:
     """Effect of each curve's model size on log loss, ``(run, 1)``; none where too few sizes tell it from the law.
 
     Its spread, ``size_effect_scale``, is log-normal around half the noise.
     """
     if curves.size.groups < FEWEST_SIZES:
         return jnp.zeros(())
-    typical = jnp.log(SIZE_EFFECT) + jnp.log(sigma).mean()
-    spread = numpyro.sample("size_effect_scale", dist.LogNormal(typical, 0.7))
+    spread = numpyro.sample("size_effect_scale", dist.LogNormal(jnp.log(SIZE_EFFECT) + log_noise, 0.7))
     with numpyro.plate("size", curves.size.groups):
         effect = numpyro.sample("size_effect", dist.Normal(0.0, spread))
     return curves.size.spread(effect)

@@ -67,6 +67,7 @@ class Sampling(_Record):
     chains: int
     warmup: int
     draws: int  # per chain, as sampled; `checks` are of these
+    interrupted: bool = False  # whether more were asked for
     kept: int  # per chain, as stored
     seed: int
     target_accept: float

@@ -10,12 +10,20 @@ from bayes_atlas.curves import Curves
 from bayes_atlas.pooling import pooled
 
 
-def split_loss(curves: Curves) -> dict[str, jax.Array]:
+def split_loss(
+    curves: Curves, *, beta: jax.Array | float = 0.0, log_tokens: jax.Array | float = 0.0
+) -> dict[str, jax.Array]:
     """E, A and B of every language: how the loss at the reference sizes divides into its three terms.
 
     The loss itself is sharply seen and may be in any unit; its division is what languages share. ``level`` is the loss
     at the reference (log-normal), ``size_share`` A's part of it and ``irreducible_share`` E's part of the rest
     (logit-normal). A language whose data vary too little to tell E from B then leaves one parameter open, not three.
+
+    Args:
+        curves: the layout.
+        beta: ``(language,)`` exponent of data; needed with `log_tokens`.
+        log_tokens: ``(language,)`` log of the effective tokens that the level is of, where these are not the reference
+            itself: where a language's runs repeat their data or borrow from others, what they show is the loss there.
     """
     level = pooled("level", curves, dist.Normal(1.0, 2.0), 1.0, support=constraints.positive)
     size = pooled("size_share", curves, dist.Normal(-1.5, 1.0), 0.5, support=constraints.unit_interval)
@@ -25,7 +33,7 @@ def split_loss(curves: Curves) -> dict[str, jax.Array]:
         return {
             "E": numpyro.deterministic("E", rest * irreducible),
             "A": numpyro.deterministic("A", level * size),
-            "B": numpyro.deterministic("B", rest * (1 - irreducible)),
+            "B": numpyro.deterministic("B", rest * (1 - irreducible) * jnp.exp(beta * log_tokens)),
         }
 
 

@@ -18,6 +18,7 @@ from numpyro.distributions import constraints
 
 from bayes_atlas.curves import Curves
 from bayes_atlas.laws import atlas as law
+from bayes_atlas.laws import chinchilla
 from bayes_atlas.noise import observe
 from bayes_atlas.pooling import pooled
 from bayes_atlas.terms import exponents, split_loss
@@ -26,22 +27,23 @@ LAW = "atlas"
 
 
 def model(params, tokens, unique, source_tokens, source_unique, other_tokens, other_unique, curves: Curves, loss=None):
-    terms = split_loss(curves) | exponents(curves)
     repeats = any(limit is not None for limit in (unique, source_unique, other_unique))
     decay = dist.Normal(jnp.log(0.2), 0.7)
-    terms["lam"] = pooled("lam", curves, decay, 0.5 if repeats else None, support=constraints.positive)
+    worth = {"lam": pooled("lam", curves, decay, 0.5 if repeats else None, support=constraints.positive)}
     if source_tokens is not None:
-        terms["tau"] = pooled("tau", curves, dist.Normal(0.0, 0.2), 0.2, sources=source_tokens.shape[-1])
+        worth["tau"] = pooled("tau", curves, dist.Normal(0.0, 0.2), 0.2, sources=source_tokens.shape[-1])
     if other_tokens is not None:
-        terms["tau_other"] = pooled("tau_other", curves, dist.Normal(0.0, 0.1), 0.1)
-    expected = law.loss(
-        params,
+        worth["tau_other"] = pooled("tau_other", curves, dist.Normal(0.0, 0.1), 0.1)
+    effective = law.effective_tokens(
         tokens,
         unique,
         source_tokens=source_tokens,
         source_unique=source_unique,
         other_tokens=other_tokens,
         other_unique=other_unique,
-        **{name: curves.by_language(value) for name, value in terms.items()},
+        **{name: curves.by_language(value) for name, value in worth.items()},
     )
+    terms = exponents(curves)
+    terms |= split_loss(curves, beta=terms["beta"], log_tokens=curves.typical(jnp.log(effective)))
+    expected = chinchilla.loss(params, effective, **{name: curves.by_language(value) for name, value in terms.items()})
     return observe(expected, curves, loss)

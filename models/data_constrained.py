@@ -15,6 +15,7 @@ from numpyro.distributions import constraints
 
 from bayes_atlas.curves import Curves
 from bayes_atlas.laws import data_constrained as law
+from bayes_atlas.laws.repetition import effective_tokens
 from bayes_atlas.noise import observe
 from bayes_atlas.pooling import pooled
 from bayes_atlas.terms import exponents, split_loss
@@ -23,9 +24,11 @@ LAW = "data_constrained"
 
 
 def model(params, tokens, unique, curves: Curves, loss=None):
-    terms = split_loss(curves) | exponents(curves)
+    terms = exponents(curves)
     for name in ("R_D", "R_N"):
         terms[name] = pooled(name, curves, dist.Normal(jnp.log(10.0), 1.6), 0.5, support=constraints.positive)
+    effective = effective_tokens(tokens, unique, 1 / curves.by_language(terms["R_D"]))
+    terms |= split_loss(curves, beta=terms["beta"], log_tokens=curves.typical(jnp.log(effective)))
     by_curve = {name: curves.by_language(value) for name, value in terms.items()}
     expected = law.loss(params, tokens, unique, **by_curve)
     return observe(expected, curves, loss)

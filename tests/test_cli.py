@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-import bayes_atlas.fitting
+import bayes_atlas.staleness
 from bayes_atlas import catalogue
 from bayes_atlas.catalogue import model_names
 from bayes_atlas.cli import _number, main
@@ -76,7 +76,7 @@ def failing(tiny_posterior, tmp_path):
 @pytest.fixture
 def staleness(monkeypatch):
     """Set what `is_stale` will say."""
-    return lambda stale: monkeypatch.setattr(bayes_atlas.fitting, "is_stale", lambda posterior: stale)
+    return lambda stale: monkeypatch.setattr(bayes_atlas.staleness, "is_stale", lambda posterior: stale)
 
 
 def refused(result, *texts):

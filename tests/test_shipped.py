@@ -9,7 +9,7 @@ import pytest
 
 from bayes_atlas import load_posterior
 from bayes_atlas.catalogue import posterior_names
-from bayes_atlas.fitting import is_stale
+from bayes_atlas.staleness import is_stale
 from bayes_atlas.simulate import simulate
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

@@ -1,0 +1,89 @@
+"""How far each pooled parameter is sampled apart from its population's scale."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayes_atlas.sampler.layout import Array, Layout
+
+
+class Centring(NamedTuple):
+    """A parameter u of location m and log scale s is sampled as v with ``u = m + (v - m) exp(weight (s - s0))``.
+
+    At weight 0 as it is (centred, right where the runs determine it), at weight 1 in units of the scale (non-centred,
+    right where they do not). At s = s0 both are the same point, so the metric found there serves either.
+    """
+
+    shared: Array  # weight (width,), 0 where the global is no pooled parameter
+    own: Array  # weight (languages, block)
+    start: Array  # s0 (width,) at the places of the scales
+
+    @classmethod
+    def none(cls, layout: Layout) -> "Centring":
+        """Everything centred."""
+        own = jnp.zeros((layout.languages, layout.block))
+        return cls(jnp.zeros(layout.width), own, jnp.zeros(layout.width))
+
+    @classmethod
+    def of(cls, layout: Layout, mode: jax.Array, curvature_shared: jax.Array, curvature_own: jax.Array) -> "Centring":
+        """As far apart as the runs say nothing of each parameter: the prior's share in its own curvature at the mode.
+
+        Its own, with all others held: a parameter that the runs tie tightly to others stays centred, however wide its
+        marginal, since moving it with its scale would tear it off them. Curvatures are ``(width,)`` and
+        ``(languages, block)``.
+        """
+        start, _ = layout.split(mode)
+        shared, own = jnp.zeros(layout.width), jnp.zeros((layout.languages, layout.block))
+        for pool in layout.pools.values():
+            prior, members = jnp.exp(-2 * start[pool.scale]), jnp.array(pool.members)
+            if pool.local:
+                own = own.at[:, members].set(jnp.clip(prior / jnp.abs(curvature_own[:, members]), 0, 1))
+            else:
+                shared = shared.at[members].set(jnp.clip(prior / jnp.abs(curvature_shared[members]), 0, 1))
+        return cls(shared, own, start)
+
+    def apply(self, v: jax.Array, layout: Layout) -> tuple[jax.Array, jax.Array]:
+        """The vector u and the log determinant of its Jacobian."""
+        shared, own = layout.split(v)
+        apart, stretch = self._stretch(shared, self.shared, layout, local=False)
+        apart_own, stretch_own = self._stretch(shared, self.own, layout, local=True)
+        vector = jnp.concatenate([_move(shared, apart, stretch), _move(own, apart_own, stretch_own).reshape(-1)])
+        return vector, stretch.sum() + stretch_own.sum()
+
+    def invert(self, u: jax.Array, layout: Layout) -> jax.Array:
+        """The v of a vector u."""
+        shared, own = layout.split(u)  # locations and scales are the same in u and v
+        location, stretch = self._stretch(shared, self.shared, layout, local=False)
+        location_own, stretch_own = self._stretch(shared, self.own, layout, local=True)
+        moved = _move(own, location_own, -stretch_own)
+        return jnp.concatenate([_move(shared, location, -stretch), moved.reshape(-1)])
+
+    def reversed(self, layout: Layout, names: Collection[str]) -> "Centring":
+        """Pools of these names as far apart as they were together; leading axes are those of data sets."""
+        shared, own = np.array(self.shared), np.array(self.own)
+        for name in names:
+            pool = layout.pools[name]
+            weight = own if pool.local else shared
+            weight[..., list(pool.members)] = 1 - weight[..., list(pool.members)]
+        return Centring(shared, own, self.start)
+
+    def _stretch(
+        self, shared: jax.Array, weight: jax.Array, layout: Layout, *, local: bool
+    ) -> tuple[jax.Array, jax.Array]:
+        """Locations by column and log stretches, of the globals or the locals."""
+        columns = weight.shape[-1]
+        scale, location, located = np.zeros(columns, int), np.zeros(columns, int), np.zeros(columns)
+        for pool in layout.pools.values():
+            if pool.local == local:
+                members = list(pool.members)
+                scale[members] = pool.scale
+                if pool.location is not None:
+                    location[members], located[members] = pool.location, 1.0
+        return shared[location] * located, weight * (shared[scale] - self.start[scale])
+
+
+def _move(v: jax.Array, location: jax.Array, stretch: jax.Array) -> jax.Array:
+    return location + (v - location) * jnp.exp(stretch)

@@ -1,0 +1,211 @@
+"""A run from start to draws: warm-up in phases, progress, checkpoints, second attempts where chains diverge."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from bayes_atlas.sampler.checkpoint import Checkpoint
+from bayes_atlas.sampler.layout import SCALE, Data, Layout, Model
+from bayes_atlas.sampler.metric import Metric, refine
+from bayes_atlas.sampler.program import Argument, Tuning, program
+from bayes_atlas.sampler.results import BLOCK, PHASES, Draws, Progress, Settings
+
+type Report = Callable[[Progress], None]
+type Place = tuple[str, tuple[int, ...]]  # site and index
+
+COUPLED = 1e-3  # relative error of the block structure above which languages are not independent
+BLAMED = 3  # parameters named when chains diverge
+CAREFUL = (0.95, 0.99)  # acceptance aimed for in further attempts
+
+
+def _silent(progress: Progress) -> None:
+    pass
+
+
+def sample(
+    model: Model, data: Data, settings: Settings, report: Report = _silent, checkpoint: Checkpoint | None = None
+) -> Draws:
+    """Draw from the posterior of `model` given `data`; `report` is called after each block of draws.
+
+    Where chains diverge, the last phase and the draws are made again with smaller steps, and then with what is to blame
+    sampled the other way, centred or not; if that does not help either, the best attempt is returned.
+
+    With a `checkpoint`, a run that was killed goes on from its last block and gives the draws it would have given. An
+    interrupt (SIGINT) ends the run with the draws there are; during warm-up it is raised.
+    """
+    run = _Run(model, [data], settings, report, checkpoint)
+    (best,) = run.attempt(settings.target_accept)
+    attempts = [(target, False) for target in CAREFUL if target > settings.target_accept]
+    for number, (target, other_way) in enumerate([*attempts, (max(CAREFUL), True)], 1):
+        if not best.stats["diverging"].any() or best.interrupted:
+            break
+        if other_way:
+            run.centre_otherwise(best.blamed)
+        (again,) = run.attempt(target, number)
+        best = min(best, again, key=lambda draws: int(draws.stats["diverging"].sum()))
+    return best
+
+
+def sample_many(model: Model, data: Sequence[Data], settings: Settings, report: Report = _silent) -> list[Draws]:
+    """Draw from the posterior of `model` given each of `data`, in one program: one attempt at each.
+
+    All of `data` have one structure and shape. Seeds differ between data sets.
+    """
+    return _Run(model, data, settings, report).attempt(settings.target_accept)
+
+
+class _Run:
+    """Chains on data sets, and where they are."""
+
+    def __init__(
+        self,
+        model: Model,
+        data: Sequence[Data],
+        settings: Settings,
+        report: Report = _silent,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        self.settings, self.report, self.checkpoint = settings, report, checkpoint
+        self.key = jax.random.PRNGKey(settings.seed)
+        stacked: Data = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *data)
+        keys = np.tile(np.asarray(self.key), (len(data), 1, 1))
+        for blocks in (True, False):
+            self.layout = Layout.of(model, data[0], blocks=blocks)
+            self.program = program(model, self.layout, self._tuning(settings.target_accept))
+            start = jax.tree.map(_on_host, self.program.start(keys, stacked))
+            if start.coupling.max() < COUPLED:
+                break
+        self.argument = Argument(start.metric, start.centring, stacked)
+        self.z = _on_host(_normal(self._key(PHASES), (len(data), settings.chains, self.layout.size)))
+        self.done = self.divergences = 0
+
+    def attempt(self, target_accept: float, number: int = 0) -> list[Draws]:
+        """Sample; the first time with the whole warm-up, later with its last phase only."""
+        self.program = program(self.program.model, self.layout, self._tuning(target_accept))
+        last = PHASES - 1
+        if number == 0:
+            self.done = 0
+            for phase, length in enumerate(self.settings.phases[:last]):
+                blocks, _ = self._phase(f"0-{phase}", self._key(phase), length, 0)
+                self._refine(_joined(blocks[len(blocks) // 2 :])["z"])
+                self.done += length
+        self.done, self.divergences = sum(self.settings.phases[:last]), 0
+        warming = self.settings.phases[last]
+        blocks, interrupted = self._phase(f"{number}-{last}", self._key(last, number), warming, self.settings.draws)
+        return self._draws(_joined(blocks[warming // BLOCK :]), target_accept, interrupted)
+
+    def centre_otherwise(self, blamed: Sequence[Place]) -> None:
+        """Sample the pools that are to blame, or else all, apart from their scale if they were not, and the reverse."""
+        names = {name.removesuffix(SCALE) for name, _ in blamed} & set(self.layout.pools)
+        metric, centring, data = self.argument
+        other = centring.reversed(self.layout, names or set(self.layout.pools))
+        z = _on_host(self.program.recentre(self.kept, self.argument, other))
+        self.argument = Argument(metric, other, data)
+        self._refine(z)
+
+    def _phase(self, name: str, key: jax.Array, warming: int, draws: int) -> tuple[list[dict[str, np.ndarray]], bool]:
+        """Blocks of a phase with `warming` iterations of warm-up and then `draws`; whether it was interrupted."""
+        keys = _on_host(jax.random.split(key, self.z.shape[:2]))
+        state = self.program.begin(keys, self.z, self.argument)
+        blocks, state = self._resumed(name, state)
+        try:
+            while len(blocks) * BLOCK < warming + draws:
+                state, block = self.program.advance(state, self.argument)
+                blocks.append(jax.tree.map(_on_host, block))
+                self._tell(blocks, warming, bool(draws))
+                self._keep(name, blocks, state)
+        except KeyboardInterrupt:
+            if not draws or len(blocks) * BLOCK <= warming:
+                raise
+        self.z = blocks[-1]["z"][:, :, -1]
+        return blocks, len(blocks) * BLOCK < warming + draws
+
+    def _tell(self, blocks: Sequence[dict[str, np.ndarray]], warming: int, sampling: bool) -> None:
+        iterations, now = len(blocks) * BLOCK, blocks[-1]
+        if sampling and iterations > warming:
+            self.divergences += int(now["diverging"].sum())
+        self.report(
+            Progress(
+                done=self.done + iterations,
+                total=self.settings.warmup + self.settings.draws,
+                warming=not sampling or iterations <= warming,
+                divergences=self.divergences,
+                gradients=float(now["n_steps"].mean()),
+                step_size=float(now["step_size"].mean()),
+            )
+        )
+
+    def _keep(self, name: str, blocks: Sequence[dict[str, np.ndarray]], state: Any) -> None:
+        if self.checkpoint is not None:
+            leaves = [_on_host(leaf) for leaf in jax.tree.leaves(state)]
+            self.checkpoint.save(f"{name}-block{len(blocks)}", blocks[-1])
+            self.checkpoint.save(
+                f"{name}-state", {"blocks": np.array(len(blocks))} | {f"leaf{i}": v for i, v in enumerate(leaves)}
+            )
+
+    def _resumed(self, name: str, state: Any) -> tuple[list[dict[str, np.ndarray]], Any]:
+        """Blocks and state that a checkpoint holds, or none and the state given."""
+        saved = None if self.checkpoint is None else self.checkpoint.load(f"{name}-state")
+        if self.checkpoint is None or saved is None:
+            return [], state
+        loaded = [self.checkpoint.load(f"{name}-block{index + 1}") for index in range(int(saved["blocks"]))]
+        leaves = [saved[f"leaf{index}"] for index in range(len(jax.tree.leaves(state)))]
+        return [block for block in loaded if block is not None], jax.tree.unflatten(jax.tree.structure(state), leaves)
+
+    def _refine(self, z: np.ndarray) -> None:
+        """Take the metric anew from draws `z` ``(dataset, chain, draw, dimension)``, whose last ones go on."""
+        metric, centring, data = self.argument
+        each = [refine(Metric(*(part[index] for part in metric)), draws, self.layout) for index, draws in enumerate(z)]
+        self.z = np.stack([last for _, last in each])
+        self.argument = Argument(Metric(*map(np.stack, zip(*(m for m, _ in each), strict=True))), centring, data)
+
+    def _draws(self, kept: dict[str, np.ndarray], target_accept: float, interrupted: bool) -> list[Draws]:
+        z = self.kept = kept.pop("z")
+        sites, log_likelihood = jax.tree.map(_on_host, self.program.describe(z, self.argument))
+        return [
+            Draws(
+                sites={name: values[index] for name, values in sites.items()},
+                dims={name: list(dims) for name, dims in self.layout.dims},
+                log_likelihood=log_likelihood[index],
+                stats={name: values[index] for name, values in kept.items()},
+                target_accept=target_accept,
+                blamed=_blame(z[index], kept["diverging"][index], self.layout),
+                interrupted=interrupted,
+            )
+            for index in range(len(z))
+        ]
+
+    def _tuning(self, target_accept: float) -> Tuning:
+        return Tuning(self.settings.phases[-1], target_accept, self.settings.max_tree_depth)
+
+    def _key(self, phase: int, attempt: int = 0) -> jax.Array:
+        return jax.random.fold_in(jax.random.fold_in(self.key, attempt), phase)
+
+
+@partial(jax.jit, static_argnums=1)
+def _normal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    return jax.random.normal(key, shape)
+
+
+def _on_host(array: Any) -> np.ndarray:
+    """All of an array, also where other processes hold parts of it."""
+    if getattr(array, "is_fully_addressable", True):
+        return np.asarray(array)
+    return np.asarray(multihost_utils.process_allgather(array, tiled=True))
+
+
+def _joined(blocks: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Blocks one after the other: arrays ``(dataset, chain, draw, ..)`` by name."""
+    return {name: np.concatenate([block[name] for block in blocks], axis=2) for name in blocks[0]}
+
+
+def _blame(z: np.ndarray, diverging: np.ndarray, layout: Layout) -> list[Place]:
+    """The parameters by which diverging draws differ most from the others, in their standard deviations."""
+    if not diverging.any() or diverging.all():
+        return []
+    away = np.abs(z[diverging].mean(axis=0) - z[~diverging].mean(axis=0)) / z[~diverging].std(axis=0)
+    return [layout.places[place] for place in np.argsort(-away)[:BLAMED]]

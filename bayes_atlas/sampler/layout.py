@@ -1,0 +1,182 @@
+"""A model's parameters as one vector: globals first, then a block of locals for each language."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro import handlers
+from numpyro.infer.initialization import init_to_median
+from numpyro.infer.util import unconstrain_fn
+
+type Array = Any  # NumPy's on the host, JAX's where it is computed with
+type Model = Callable[..., Any]
+type Data = tuple[dict[str, Any], Any]  # covariates by name, loss
+
+LOCAL = "language"  # the plate whose members are independent given everything else
+SCALE, LOCATION = "_scale", "_location"
+MEDIAN_OF = 25  # draws of the prior
+
+
+@dataclass(frozen=True)
+class Site:
+    """A latent site on its unconstrained scale."""
+
+    name: str
+    shape: tuple[int, ...]
+    local: bool
+
+    @property
+    def width(self) -> int:
+        """Coordinates it takes: of one language where it is local."""
+        return prod(self.shape[1:] if self.local else self.shape)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A partially pooled site (see `bayes_atlas.pooling`): its columns, and those of its population."""
+
+    members: tuple[int, ...]  # columns: of the locals where `local`, else of the globals
+    local: bool
+    location: int | None  # among the globals; None where the population is centred at zero
+    scale: int  # among the globals
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where every latent site stands in the vector; hashable, so that programs can be found by it."""
+
+    sites: tuple[Site, ...]
+    languages: int  # 0 where there are no locals
+    dims: tuple[tuple[str, tuple[str, ...]], ...]  # names of each site's dimensions, deterministic ones too
+
+    @classmethod
+    def of(cls, model: Model, data: Data, *, blocks: bool = True) -> "Layout":
+        """Lay out `model` given the shapes of `data`; nothing is computed. Without `blocks` everything is global."""
+        traced: dict[str, dict[str, Any]] = {}
+
+        def unconstrained(data: Data) -> dict[str, jax.Array]:
+            seeded = handlers.seed(model, jax.random.key(0))
+            trace = handlers.trace(seeded).get_trace(*data)
+            traced.update(trace)
+            values = {name: site["value"] for name, site in trace.items() if is_latent(site)}
+            return unconstrain_fn(handlers.seed(model, jax.random.key(0)), data, {}, values)
+
+        shapes = {name: value.shape for name, value in jax.eval_shape(unconstrained, data).items()}
+        dims = {
+            name: tuple(frame.name for frame in sorted(site["cond_indep_stack"], key=lambda frame: frame.dim))
+            for name, site in traced.items()
+            if is_latent(site) or site["type"] == "deterministic"
+        }
+        local = {name: blocks and dims[name][:1] == (LOCAL,) and shapes[name][0] > 1 for name in shapes}
+        return cls(
+            sites=tuple(Site(name, shapes[name], local[name]) for name in sorted(shapes)),
+            languages=max((shapes[name][0] for name in shapes if local[name]), default=0),
+            dims=tuple(dims.items()),
+        )
+
+    @cached_property
+    def globals(self) -> list[Site]:
+        """Sites outside the language plate."""
+        return [site for site in self.sites if not site.local]
+
+    @cached_property
+    def locals(self) -> list[Site]:
+        """Sites inside it."""
+        return [site for site in self.sites if site.local]
+
+    @property
+    def width(self) -> int:
+        """Number of globals."""
+        return sum(site.width for site in self.globals)
+
+    @property
+    def block(self) -> int:
+        """Number of locals of each language."""
+        return sum(site.width for site in self.locals)
+
+    @property
+    def size(self) -> int:
+        """Dimension of the vector."""
+        return self.width + self.languages * self.block
+
+    @property
+    def coordinates(self) -> np.ndarray:
+        """Name of the site at every place of the vector."""
+        return np.array([name for name, _ in self.places])
+
+    @property
+    def places(self) -> list[tuple[str, tuple[int, ...]]]:
+        """Site and index of every place of the vector."""
+        first = [(site.name, index) for site in self.globals for index in np.ndindex(site.shape)]
+        own = [
+            (site.name, (language, *index))
+            for language in range(self.languages)
+            for site in self.locals
+            for index in np.ndindex(site.shape[1:])
+        ]
+        return first + own
+
+    def split(self, vector: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Globals ``(width,)`` and locals ``(languages, block)`` of a vector."""
+        return vector[: self.width], vector[self.width :].reshape(self.languages, self.block)
+
+    def unravel(self, vector: jax.Array) -> dict[str, jax.Array]:
+        """Every site's unconstrained value."""
+        shared, own = self.split(vector)
+        values, at = {}, 0
+        for site in self.globals:
+            values[site.name] = shared[at : at + site.width].reshape(site.shape)
+            at += site.width
+        at = 0
+        for site in self.locals:
+            values[site.name] = own[:, at : at + site.width].reshape(site.shape)
+            at += site.width
+        return values
+
+    def ravel(self, values: dict[str, jax.Array]) -> jax.Array:
+        """The vector of unconstrained values by site."""
+        parts = [values[site.name].reshape(-1) for site in self.globals]
+        if self.locals:
+            own = [values[site.name].reshape(self.languages, -1) for site in self.locals]
+            parts.append(jnp.concatenate(own, axis=1).reshape(-1))
+        return jnp.concatenate(parts)
+
+    @cached_property
+    def pools(self) -> dict[str, Pool]:
+        """Partially pooled sites by name."""
+        place: dict[str, tuple[bool, tuple[int, ...]]] = {}
+        for part in (self.globals, self.locals):
+            at = 0
+            for site in part:
+                place[site.name] = (site.local, tuple(range(at, at + site.width)))
+                at += site.width
+        pools = {}
+        for name, (local, members) in place.items():
+            if name + SCALE in place:
+                location = place.get(name + LOCATION)
+                scale = place[name + SCALE][1][0]
+                pools[name] = Pool(members, local, None if location is None else location[1][0], scale)
+        return pools
+
+    @property
+    def scales(self) -> list[int]:
+        """Places of the pooling scales among the globals."""
+        return sorted(pool.scale for pool in self.pools.values())
+
+
+def is_latent(site: dict[str, Any]) -> bool:
+    """Whether a site of a trace is sampled."""
+    return site["type"] == "sample" and not site["is_observed"]
+
+
+def prior_median(model: Model, layout: Layout, key: jax.Array, data: Data) -> jax.Array:
+    """The vector at every site's prior median."""
+    seeded = handlers.substitute(handlers.seed(model, key), substitute_fn=init_to_median(num_samples=MEDIAN_OF))
+    trace = handlers.trace(seeded).get_trace(*data)
+    values = {name: site["value"] for name, site in trace.items() if is_latent(site)}
+    return layout.ravel(unconstrain_fn(handlers.seed(model, key), data, {}, values))

@@ -1,0 +1,110 @@
+"""The metric: an affine map under which the posterior is near a standard normal.
+
+``globals = centre + F z``, and for each language ``locals = centre + C z + D z'``: given the globals, languages are
+independent, so their covariance is a block each. Up to a few globals this is as good as a dense matrix, at a cost that
+grows with the number of languages and not with its square; without languages it *is* the dense matrix.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.linalg import solve_triangular
+
+from bayes_atlas.sampler.layout import Array, Layout
+
+LEAST_CURVATURE = 0.25  # of a direction, in units where priors are of order one
+
+
+class Metric(NamedTuple):
+    """The map, as arrays; leading axes are those of data sets."""
+
+    centre: Array  # (dimension,)
+    shared: Array  # F (width, width), lower triangular
+    slope: Array  # C (languages, block, width)
+    own: Array  # D (languages, block, block), lower triangular
+
+    def apply(self, z: jax.Array, layout: Layout) -> jax.Array:
+        """The vector at `z`."""
+        shared, own = layout.split(z)
+        moved = self.shared @ shared
+        if not layout.languages:
+            return self.centre + moved
+        blocks = (self.slope.reshape(-1, layout.width) @ shared).reshape(own.shape)
+        blocks = blocks + (self.own * own[:, None, :]).sum(axis=-1)
+        return self.centre + jnp.concatenate([moved, blocks.reshape(-1)])
+
+    def invert(self, vector: jax.Array, layout: Layout) -> jax.Array:
+        """The z of a vector."""
+        shared, own = layout.split(vector - self.centre)
+        z = solve_triangular(self.shared, shared, lower=True)
+        if not layout.languages:
+            return z
+        residual = own - (self.slope @ z)
+        blocks = solve_triangular(self.own, residual[..., None], lower=True)
+        return jnp.concatenate([z, blocks.reshape(-1)])
+
+
+class Curvature(NamedTuple):
+    """The Hessian of a density whose languages are independent given the globals."""
+
+    shared: Array  # (width, width)
+    mixed: Array  # (languages, block, width)
+    own: Array  # (languages, block, block)
+
+    def metric(self, centre: jax.Array) -> Metric:
+        """The map whose covariance is the inverse of this; directions of little or wrong curvature get a wide step."""
+        if not self.own.shape[0]:
+            return Metric(centre, _factor(self.shared), self.mixed, self.own)
+        covariance = _inverse(self.own)
+        regression = -covariance @ self.mixed  # of a language's locals on the globals
+        shared = _factor(self.shared + jnp.einsum("lpg,lph->gh", self.mixed, regression))
+        return Metric(centre, shared, regression @ shared, jnp.linalg.cholesky(covariance))
+
+
+def _inverse(curvature: jax.Array) -> jax.Array:
+    values, directions = jnp.linalg.eigh(curvature)
+    return (directions / jnp.maximum(jnp.abs(values), LEAST_CURVATURE)[..., None, :]) @ directions.mT
+
+
+def _factor(curvature: jax.Array) -> jax.Array:
+    return jnp.linalg.cholesky(_inverse(curvature))
+
+
+def refine(metric: Metric, z: np.ndarray, layout: Layout) -> tuple[Metric, np.ndarray]:
+    """The metric that draws `z` ``(chain, draw, dimension)`` suggest, shrunk towards `metric`; the last draws in it.
+
+    Returns the metric and ``(chain, dimension)``.
+    """
+    draws = z.reshape(-1, z.shape[-1])
+    weight = len(draws) / (len(draws) + 2 * (layout.width + layout.block))
+    mean = draws.mean(axis=0)
+    away, last = _split(draws - mean, layout), _split(z[:, -1] - mean, layout)
+    centre, shared, slope, own = (np.asarray(part) for part in metric)
+
+    covariance = weight * away[0].T @ away[0] / len(draws) + (1 - weight) * np.eye(layout.width)
+    with_locals = weight * np.einsum("ng,nlp->lgp", *away, optimize=True) / len(draws)
+    regression = np.linalg.solve(covariance, with_locals).mT  # of a language's locals on the globals
+    within = weight * np.einsum("nlp,nlq->lpq", away[1], away[1], optimize=True) / len(draws)
+    within = within + (1 - weight) * np.eye(layout.block) - regression @ with_locals
+    first, second = np.linalg.cholesky(covariance), np.linalg.cholesky(within)
+
+    begun = np.linalg.solve(first, last[0].T).T
+    residual = last[1] - np.einsum("lpg,cg->clp", regression, last[0])
+    begun_own = np.linalg.solve(second, residual[..., None]).reshape(len(last[0]), -1)
+    mean_shared, mean_own = _split(mean[None], layout)
+    moved_own = mean_shared[0] @ slope.mT + (own @ mean_own[0, ..., None])[..., 0]
+    refined = Metric(
+        centre + np.concatenate([shared @ mean_shared[0], moved_own.reshape(-1)]),
+        shared @ first,
+        (slope + own @ regression) @ first,
+        own @ second,
+    )
+    return refined, np.concatenate([begun, begun_own], axis=1)
+
+
+def _split(vectors: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    """Globals ``(n, width)`` and locals ``(n, languages, block)``."""
+    own = vectors[:, layout.width :].reshape(len(vectors), layout.languages, layout.block)
+    return vectors[:, : layout.width], own

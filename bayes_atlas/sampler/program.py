@@ -1,0 +1,191 @@
+"""The compiled parts of a run, for any number of data sets of one shape and of chains on each.
+
+Arrays have two leading axes, data set and chain, of which one is spread over the devices. On a CPU each device maps
+over what it got, one after the other, which is fastest there; an accelerator takes all of it at once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, Mesh, PartitionSpec
+from numpyro import handlers
+from numpyro.infer.hmc import hmc
+from numpyro.infer.util import constrain_fn, potential_energy
+
+from bayes_atlas.sampler.centring import Centring
+from bayes_atlas.sampler.layout import Data, Layout, Model, is_latent, prior_median
+from bayes_atlas.sampler.metric import Metric
+from bayes_atlas.sampler.results import BLOCK
+from bayes_atlas.sampler.start import Start, find_start
+
+FIRST_STEP = 0.1  # early trials reach up to ten times as far
+
+
+class Argument(NamedTuple):
+    """What a chain needs to know of its data set."""
+
+    metric: Metric
+    centring: Centring
+    data: Data
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Settings that are compiled in."""
+
+    last_phase: int
+    target_accept: float
+    max_tree_depth: int
+
+
+@lru_cache(maxsize=64)
+def program(model: Model, layout: Layout, tuning: Tuning) -> "Program":
+    """The program of a model; asked for again, the same one, which compiles nothing that it has compiled."""
+    return Program(model, layout, tuning)
+
+
+class Program:
+    """A model's density, its start, its sampler and its description of draws."""
+
+    def __init__(self, model: Model, layout: Layout, tuning: Tuning) -> None:
+        self.model, self.layout = model, layout
+
+        def potential_of(argument: Argument) -> Callable[[jax.Array], jax.Array]:
+            return lambda z: self.apart(argument.metric.apply(z, layout), argument.centring, argument.data)
+
+        first, self.step = hmc(potential_fn_gen=potential_of, algo="NUTS")
+        self.first = partial(
+            first,
+            num_warmup=tuning.last_phase,
+            step_size=FIRST_STEP,
+            adapt_mass_matrix=False,
+            target_accept_prob=tuning.target_accept,
+            max_tree_depth=tuning.max_tree_depth,
+        )
+
+    def potential(self, vector: jax.Array, data: Data) -> jax.Array:
+        """Minus the log joint density at an unconstrained vector, with its Jacobian."""
+        return potential_energy(self.model, data, {}, self.layout.unravel(vector))
+
+    def apart(self, v: jax.Array, centring: Centring, data: Data) -> jax.Array:
+        """The potential of a vector that is sampled apart from its scales."""
+        vector, log_determinant = centring.apply(v, self.layout)
+        return self.potential(vector, data) - log_determinant
+
+    def sites(self, vector: jax.Array, data: Data) -> tuple[dict[str, jax.Array], jax.Array]:
+        """Every site's value on its own scale, deterministic ones too, and the log likelihood of each curve."""
+        values = constrain_fn(self.model, data, {}, self.layout.unravel(vector), return_deterministic=True)
+        traced = handlers.trace(handlers.substitute(self.model, data=values)).get_trace(*data)
+        kept = {name: values[name] for name, site in traced.items() if is_latent(site) or _is_derived(site)}
+        observed = [site for site in traced.values() if site["type"] == "sample" and site["is_observed"]]
+        return kept, sum(site["fn"].log_prob(site["value"]) for site in observed)
+
+    @partial(jax.jit, static_argnums=0)
+    def start(self, keys: jax.Array, data: Data) -> Start:
+        """The start of every data set, with the given keys ``(dataset, 1)`` and data ``(dataset, ..)``."""
+
+        def one(key: jax.Array, argument: Data) -> Start:
+            apart = partial(_swap(self.apart), argument)
+            return find_start(apart, prior_median(self.model, self.layout, key, argument), self.layout)
+
+        return jax.tree.map(lambda values: values[:, 0], _over_chains(one, keys, data))
+
+    @partial(jax.jit, static_argnums=0)
+    def begin(self, keys: jax.Array, z: jax.Array, argument: Argument) -> Any:
+        """State of every chain at `z` ``(dataset, chain, dimension)``."""
+
+        def one(chain: tuple[jax.Array, jax.Array], argument: Argument) -> Any:
+            return self.first(chain[1], model_args=(argument,), rng_key=chain[0])
+
+        return _over_chains(one, (keys, z), argument)
+
+    @partial(jax.jit, static_argnums=0)
+    def advance(self, state: Any, argument: Argument) -> Any:
+        """The next block of every chain: its state, and what is recorded of each draw."""
+
+        def one(state: Any, argument: Argument) -> Any:
+            def next_draw(state: Any, _: None) -> Any:
+                state = self.step(state, (argument,), {})
+                return state, {
+                    "z": state.z,
+                    "lp": -state.potential_energy,
+                    "energy": state.energy,
+                    "n_steps": state.num_steps,
+                    "tree_depth": jnp.floor(jnp.log2(state.num_steps)).astype(jnp.int32) + 1,
+                    "acceptance_rate": state.accept_prob,
+                    "step_size": state.adapt_state.step_size,
+                    "diverging": state.diverging,
+                }
+
+            return jax.lax.scan(next_draw, state, None, length=BLOCK)
+
+        return _over_chains(one, state, argument)
+
+    @partial(jax.jit, static_argnums=0)
+    def describe(self, z: jax.Array, argument: Argument) -> Any:
+        """Sites and log likelihood at draws ``(dataset, chain, draw, dimension)``."""
+
+        def one(chain: jax.Array, argument: Argument) -> Any:
+            def at(z: jax.Array) -> Any:
+                vector, _ = argument.centring.apply(argument.metric.apply(z, self.layout), self.layout)
+                return self.sites(vector, argument.data)
+
+            return jax.lax.map(at, chain)
+
+        return _over_chains(one, z, argument)
+
+    @partial(jax.jit, static_argnums=0)
+    def recentre(self, z: jax.Array, argument: Argument, centring: Centring) -> jax.Array:
+        """Where draws ``(dataset, chain, draw, dimension)`` stand in the same metric with another centring."""
+
+        def one(chain: jax.Array, arguments: tuple[Argument, Centring]) -> jax.Array:
+            argument, other = arguments
+
+            def moved(z: jax.Array) -> jax.Array:
+                vector, _ = argument.centring.apply(argument.metric.apply(z, self.layout), self.layout)
+                return argument.metric.invert(other.invert(vector, self.layout), self.layout)
+
+            return jax.lax.map(moved, chain)
+
+        return _over_chains(one, z, (argument, centring))
+
+
+def _is_derived(site: dict[str, Any]) -> bool:
+    return site["type"] == "deterministic"
+
+
+def _swap(apart: Callable[[jax.Array, Centring, Data], jax.Array]) -> Callable[..., jax.Array]:
+    return lambda data, v, centring: apart(v, centring, data)
+
+
+def _over_chains(function: Callable[[Any, Any], Any], mapped: Any, argument: Any) -> Any:
+    """Apply `function(one chain, its data set's argument)` to all of `mapped` ``(dataset, chain, ..)``."""
+    each = _vectorised if jax.default_backend() != "cpu" else jax.lax.map
+
+    def on_device(mapped: Any, argument: Any) -> Any:
+        return each(lambda pair: each(lambda chain: function(chain, pair[1]), pair[0]), (mapped, argument))
+
+    datasets, chains = jax.tree.leaves(mapped)[0].shape[:2]
+    mesh = _mesh(datasets, chains)
+    both, first = PartitionSpec("dataset", "chain"), PartitionSpec("dataset")
+    sharded = jax.shard_map(on_device, mesh=mesh, in_specs=(both, first), out_specs=both, check_vma=False)
+    return sharded(mapped, argument)
+
+
+def _vectorised(function: Callable[[Any], Any], mapped: Any) -> Any:
+    return jax.vmap(function)(mapped)
+
+
+def _mesh(datasets: int, chains: int) -> Mesh:
+    """As many devices as divide the data sets, or else the chains, evenly."""
+    devices = jax.devices()
+    over_datasets, over_chains = (
+        max(count for count in range(1, len(devices) + 1) if number % count == 0) for number in (datasets, chains)
+    )
+    shape = (over_datasets, 1) if over_datasets >= over_chains else (1, over_chains)
+    used = devices[: max(shape)]
+    return jax.make_mesh(shape, ("dataset", "chain"), devices=used, axis_types=(AxisType.Auto,) * 2)

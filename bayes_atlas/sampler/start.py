@@ -1,0 +1,242 @@
+"""Where chains start: the posterior's mode given its pooling scales, and the curvature there as a first metric.
+
+Each round takes the curvature, follows L-BFGS in the coordinates that it whitens, and moves the pooling scales, which
+have no useful joint mode with what they pool, to where the offsets suggest (an EM step). Once both have settled, the
+curvature is taken anew with every parameter as far apart from its scale as the runs leave it undetermined. All of it is
+one program without a host in between, so that the starts of many data sets are found at once.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayes_atlas.sampler.centring import Centring
+from bayes_atlas.sampler.layout import Layout
+from bayes_atlas.sampler.metric import Curvature, Metric
+
+type Potential = Callable[[jax.Array], jax.Array]
+
+ROUNDS = 15
+TRIALS = 150  # of L-BFGS in a round
+MEMORY = 30  # moves that it remembers
+ENOUGH, SHORTER, SHORTEST = 1e-4, 0.3, 1e-12  # decrease that is accepted, else how much shorter the next trial is
+LONGEST = 10.0  # largest move of a coordinate in a trial
+SETTLED = 0.1  # move of the mode in standard deviations, and of a log scale, below which the start is found
+STILL = 1e-3  # length of the gradient in standard units below which L-BFGS stops
+COLUMNS = 16  # of the Hessian at a time: few enough to stay in the cache
+NARROWER, WIDER = 4.0, 2.0  # how far a log scale may move from its prior median
+
+
+class Start(NamedTuple):
+    """What sampling starts from."""
+
+    metric: Metric
+    centring: Centring
+    coupling: jax.Array  # how far languages are from being independent given the globals; 0 where they are
+
+
+class _State(NamedTuple):
+    vector: jax.Array
+    centring: Centring
+    metric: Metric
+    coupling: jax.Array
+    settled: jax.Array
+    finished: jax.Array
+    rounds: jax.Array
+
+
+def find_start(apart: Callable[[jax.Array, Centring], jax.Array], initial: jax.Array, layout: Layout) -> Start:
+    """The start of a posterior with potential ``apart(v, centring)``, searched from `initial`."""
+
+    def step(state: _State) -> _State:
+        def potential(vector: jax.Array) -> jax.Array:
+            return apart(vector, state.centring)
+
+        curvature, coupling = _curvature(potential, state.vector, layout)
+        metric = curvature.metric(state.vector)
+        finished = state._replace(metric=metric, finished=jnp.asarray(True))
+        searching = _hold(curvature, layout).metric(state.vector)
+        vector, moved = _descend(potential, searching, layout)
+        scales = _em_step(searching, vector, initial, layout)
+        settled = (moved < SETTLED) & (jnp.abs(scales - vector).max() < SETTLED)
+        settled = settled | (state.rounds + 1 >= ROUNDS)
+        diagonal = jnp.diagonal(curvature.own, axis1=-2, axis2=-1)
+        centring = Centring.of(layout, scales, jnp.diag(curvature.shared), diagonal)
+        goes_on = _State(
+            vector=scales,
+            centring=jax.tree.map(lambda new, old: jnp.where(settled, new, old), centring, state.centring),
+            metric=metric,
+            coupling=coupling,
+            settled=settled,
+            finished=jnp.asarray(False),
+            rounds=state.rounds + 1,
+        )
+        return jax.tree.map(lambda last, next_: jnp.where(state.settled, last, next_), finished, goes_on)
+
+    nowhere = jnp.asarray(False)
+    begun = _State(
+        vector=initial,
+        centring=Centring.none(layout),
+        metric=_identity(initial, layout),
+        coupling=jnp.zeros((), initial.dtype),
+        settled=nowhere,
+        finished=nowhere,
+        rounds=jnp.zeros((), int),
+    )
+    found = jax.lax.while_loop(lambda state: ~state.finished, step, begun)
+    return Start(found.metric, found.centring, found.coupling)
+
+
+def _identity(centre: jax.Array, layout: Layout) -> Metric:
+    slope = jnp.zeros((layout.languages, layout.block, layout.width))
+    own = jnp.tile(jnp.eye(layout.block), (layout.languages, 1, 1))
+    return Metric(centre, jnp.eye(layout.width), slope, own)
+
+
+def _descend(potential: Potential, metric: Metric, layout: Layout) -> tuple[jax.Array, jax.Array]:
+    """Where L-BFGS leads in the coordinates of `metric`, pooling scales held, and its largest move in these."""
+    free = np.ones(layout.size)
+    free[layout.scales] = 0.0
+    z = minimise(lambda z: potential(metric.apply(z * free, layout)), jnp.zeros_like(metric.centre))
+    return metric.apply(z * free, layout), jnp.abs(z * free).max()
+
+
+class _Search(NamedTuple):
+    z: jax.Array
+    value: jax.Array
+    gradient: jax.Array
+    direction: jax.Array
+    length: jax.Array  # of the next trial along it
+    moves: jax.Array  # (memory, dimension) the last ones, newest first
+    turns: jax.Array  # (memory, dimension) what each changed in the gradient
+    weight: jax.Array  # (memory,) 1 / (move . turn), 0 where there is none
+    trials: jax.Array
+
+
+def minimise(function: Potential, start: jax.Array) -> jax.Array:
+    """L-BFGS (Nocedal and Wright 2006, algorithm 7.5) with backtracking, on a function that is well scaled.
+
+    One evaluation of the gradient stands in the loop and no other, since compiling each takes seconds; that is why this
+    is no library's.
+    """
+    value_and_grad = jax.value_and_grad(function)
+
+    def goes_on(now: _Search) -> jax.Array:
+        return (now.trials < TRIALS) & (jnp.abs(now.gradient).max() > STILL) & (now.length > SHORTEST)
+
+    def step(now: _Search) -> _Search:
+        z = now.z + now.length * now.direction
+        value, gradient = value_and_grad(z)
+        first = now.trials == 0  # the value at the start itself
+        enough = value <= now.value + ENOUGH * now.length * now.gradient @ now.direction
+        accepted = (first | enough) & jnp.isfinite(value) & jnp.isfinite(gradient).all()
+        move, turn = z - now.z, gradient - now.gradient
+        curved = accepted & ~first & (move @ turn > 0)
+        moves, turns, weight = (
+            jnp.where(curved, jnp.roll(old, 1, axis=0).at[0].set(new), old)
+            for old, new in ((now.moves, move), (now.turns, turn), (now.weight, 1 / (move @ turn)))
+        )
+        direction = -_two_loops(gradient, moves, turns, weight)
+        direction = direction / jnp.maximum(1.0, jnp.abs(direction).max() / LONGEST)
+        return _Search(
+            z=jnp.where(accepted, z, now.z),
+            value=jnp.where(accepted, value, now.value),
+            gradient=jnp.where(accepted, gradient, now.gradient),
+            direction=jnp.where(accepted, direction, now.direction),
+            length=jnp.where(accepted, 1.0, now.length * SHORTER),
+            moves=moves,
+            turns=turns,
+            weight=weight,
+            trials=now.trials + 1,
+        )
+
+    history = jnp.zeros((MEMORY, start.size), start.dtype)
+    unknown, still = jnp.full((), jnp.inf, start.dtype), jnp.zeros_like(start)
+    begun = _Search(
+        z=start,
+        value=unknown,
+        gradient=jnp.full_like(start, jnp.inf),
+        direction=still,
+        length=jnp.ones((), start.dtype),
+        moves=history,
+        turns=history,
+        weight=jnp.zeros(MEMORY, start.dtype),
+        trials=jnp.zeros((), int),
+    )
+    return jax.lax.while_loop(goes_on, step, begun).z
+
+
+def _two_loops(gradient: jax.Array, moves: jax.Array, turns: jax.Array, weight: jax.Array) -> jax.Array:
+    """The inverse Hessian that the last moves suggest, times the gradient."""
+
+    def down(q: jax.Array, pair: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        move, turn, weight = pair
+        share = weight * (move @ q)
+        return q - share * turn, share
+
+    def up(r: jax.Array, pair: tuple[jax.Array, jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        move, turn, weight, share = pair
+        return r + (share - weight * (turn @ r)) * move, None
+
+    q, shares = jax.lax.scan(down, gradient, (moves, turns, weight))
+    norm = turns[0] @ turns[0]
+    scaled = q * jnp.where(weight[0] > 0, 1 / jnp.maximum(weight[0] * norm, 1e-300), 1.0)
+    return jax.lax.scan(up, scaled, (moves, turns, weight, shares), reverse=True)[0]
+
+
+def _curvature(potential: Potential, vector: jax.Array, layout: Layout) -> tuple[Curvature, jax.Array]:
+    """The Hessian: a column for each global, and one for each local of all languages at once.
+
+    Also how wrong that is along one direction that moves every language differently, relatively.
+    """
+    width, block = layout.width, layout.block
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (layout.languages, block))
+    directions = np.zeros((-(-(width + block + 1) // COLUMNS) * COLUMNS, layout.size))
+    directions[:width, :width] = np.eye(width)
+    directions[width : width + block, width:] = np.tile(np.eye(block), layout.languages)
+    directions[width + block, width:] = signs.reshape(-1)
+    gradient = jax.grad(potential)
+    columns = jax.lax.map(
+        lambda direction: jax.jvp(gradient, (vector,), (direction,))[1],
+        jnp.asarray(directions, vector.dtype),
+        batch_size=COLUMNS,
+    )
+    shared = columns[:width, :width]
+    by_language = columns[:, width:].reshape(-1, layout.languages, block)
+    mixed = jnp.moveaxis(by_language[:width], 0, -1)
+    own = _symmetric(jnp.moveaxis(by_language[width : width + block], 0, -1))
+    expected = jnp.einsum("lpq,lq->lp", own, jnp.asarray(signs, own.dtype))
+    error = jnp.abs(by_language[width + block] - expected).max(initial=0.0)
+    coupling = error / jnp.maximum(jnp.abs(expected).max(initial=0.0), 1.0)
+    return Curvature(_symmetric(shared), mixed, own), coupling
+
+
+def _symmetric(matrix: jax.Array) -> jax.Array:
+    return (matrix + matrix.mT) / 2
+
+
+def _hold(curvature: Curvature, layout: Layout) -> Curvature:
+    """The curvature with pooling scales held: unit curvature of their own, none with others."""
+    held = np.zeros(layout.width, dtype=bool)
+    held[layout.scales] = True
+    either = held[:, None] | held
+    shared = jnp.where(either, jnp.diag(held.astype(float)), curvature.shared)
+    return Curvature(shared, jnp.where(held, 0.0, curvature.mixed), curvature.own)
+
+
+def _em_step(metric: Metric, vector: jax.Array, initial: jax.Array, layout: Layout) -> jax.Array:
+    """Pooling scales that the offsets around the vector suggest, with what is not known of them."""
+    shared, own = layout.split(vector)
+    variance = (metric.shared**2).sum(axis=-1)
+    variance_own = (metric.own**2).sum(axis=-1) + (metric.slope**2).sum(axis=-1)
+    for pool in layout.pools.values():
+        members = np.array(pool.members)
+        values, uncertain = (own, variance_own) if pool.local else (shared, variance)
+        offsets = values[..., members] - (0.0 if pool.location is None else shared[pool.location])
+        scale = 0.5 * jnp.log(jnp.mean(offsets**2 + uncertain[..., members]))
+        middle = initial[pool.scale]
+        shared = shared.at[pool.scale].set(jnp.clip(scale, middle - NARROWER, middle + WIDER))
+    return jnp.concatenate([shared, own.reshape(-1)])
