@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 from numpyro import handlers
-from numpyro.infer.initialization import init_to_median
 from numpyro.infer.util import unconstrain_fn
 
 type Array = Any  # NumPy's on the host, JAX's where it is computed with
@@ -19,7 +19,6 @@ type Data = tuple[dict[str, Any], Any]  # covariates by name, loss
 
 LOCAL = "language"  # the plate whose members are independent given everything else
 SCALE, LOCATION = "_scale", "_location"
-MEDIAN_OF = 25  # draws of the prior
 
 
 @dataclass(frozen=True)
@@ -174,9 +173,23 @@ def is_latent(site: dict[str, Any]) -> bool:
     return site["type"] == "sample" and not site["is_observed"]
 
 
-def prior_median(model: Model, layout: Layout, key: jax.Array, data: Data) -> jax.Array:
-    """The vector at every site's prior median."""
-    seeded = handlers.substitute(handlers.seed(model, key), substitute_fn=init_to_median(num_samples=MEDIAN_OF))
-    trace = handlers.trace(seeded).get_trace(*data)
+def prior_centre(model: Model, layout: Layout, key: jax.Array, data: Data) -> jax.Array:
+    """The vector in the middle of every site's prior."""
+    trace = handlers.trace(handlers.substitute(handlers.seed(model, key), substitute_fn=_middle)).get_trace(*data)
     values = {name: site["value"] for name, site in trace.items() if is_latent(site)}
     return layout.ravel(unconstrain_fn(handlers.seed(model, key), data, {}, values))
+
+
+def _middle(site: dict[str, Any]) -> jax.Array | None:
+    """The mean of a site's prior, or its median where that is symmetric but for a transform."""
+    if not is_latent(site):
+        return None
+    fn, transforms = site["fn"], []
+    while isinstance(fn, dist.TransformedDistribution | dist.ExpandedDistribution):
+        if isinstance(fn, dist.TransformedDistribution):
+            transforms = [*fn.transforms, *transforms]
+        fn = fn.base_dist
+    value = jnp.broadcast_to(fn.mean, site["fn"].shape())
+    for transform in transforms:
+        value = transform(value)
+    return value

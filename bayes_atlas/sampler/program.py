@@ -17,11 +17,13 @@ from numpyro.infer.hmc import hmc
 from numpyro.infer.util import constrain_fn, potential_energy
 
 from bayes_atlas.sampler.centring import Centring
-from bayes_atlas.sampler.layout import Data, Layout, Model, is_latent, prior_median
+from bayes_atlas.sampler.layout import Data, Layout, Model, is_latent, prior_centre
 from bayes_atlas.sampler.metric import Metric
 from bayes_atlas.sampler.results import BLOCK
 from bayes_atlas.sampler.start import Start, find_start
 
+# What runs once a fit takes longer to optimise than to run.
+HASTY = {"xla_backend_optimization_level": 0}
 FIRST_STEP = 0.1  # early trials reach up to ten times as far
 
 
@@ -84,17 +86,17 @@ class Program:
         observed = [site for site in traced.values() if site["type"] == "sample" and site["is_observed"]]
         return kept, sum(site["fn"].log_prob(site["value"]) for site in observed)
 
-    @partial(jax.jit, static_argnums=0)
+    @partial(jax.jit, static_argnums=0, compiler_options=HASTY)
     def start(self, keys: jax.Array, data: Data) -> Start:
         """The start of every data set, with the given keys ``(dataset, 1)`` and data ``(dataset, ..)``."""
 
         def one(key: jax.Array, argument: Data) -> Start:
             apart = partial(_swap(self.apart), argument)
-            return find_start(apart, prior_median(self.model, self.layout, key, argument), self.layout)
+            return find_start(apart, prior_centre(self.model, self.layout, key, argument), self.layout)
 
         return jax.tree.map(lambda values: values[:, 0], _over_chains(one, keys, data))
 
-    @partial(jax.jit, static_argnums=0)
+    @partial(jax.jit, static_argnums=0, compiler_options=HASTY)
     def begin(self, keys: jax.Array, z: jax.Array, argument: Argument) -> Any:
         """State of every chain at `z` ``(dataset, chain, dimension)``."""
 
@@ -138,7 +140,7 @@ class Program:
 
         return _over_chains(one, z, argument)
 
-    @partial(jax.jit, static_argnums=0)
+    @partial(jax.jit, static_argnums=0, compiler_options=HASTY)
     def recentre(self, z: jax.Array, argument: Argument, centring: Centring) -> jax.Array:
         """Where draws ``(dataset, chain, draw, dimension)`` stand in the same metric with another centring."""
 

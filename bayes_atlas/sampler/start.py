@@ -26,8 +26,7 @@ ENOUGH, SHORTER, SHORTEST = 1e-4, 0.3, 1e-12  # decrease that is accepted, else 
 LONGEST = 10.0  # largest move of a coordinate in a trial
 SETTLED = 0.1  # move of the mode in standard deviations, and of a log scale, below which the start is found
 STILL = 1e-3  # length of the gradient in standard units below which L-BFGS stops
-COLUMNS = 16  # of the Hessian at a time: few enough to stay in the cache
-NARROWER, WIDER = 4.0, 2.0  # how far a log scale may move from its prior median
+NARROWER, WIDER = 4.0, 2.0  # how far a log scale may move from its prior's middle
 
 
 class Start(NamedTuple):
@@ -194,15 +193,13 @@ def _curvature(potential: Potential, vector: jax.Array, layout: Layout) -> tuple
     """
     width, block = layout.width, layout.block
     signs = np.random.default_rng(0).choice([-1.0, 1.0], (layout.languages, block))
-    directions = np.zeros((-(-(width + block + 1) // COLUMNS) * COLUMNS, layout.size))
+    directions = np.zeros((width + block + 1, layout.size))
     directions[:width, :width] = np.eye(width)
     directions[width : width + block, width:] = np.tile(np.eye(block), layout.languages)
     directions[width + block, width:] = signs.reshape(-1)
     gradient = jax.grad(potential)
     columns = jax.lax.map(
-        lambda direction: jax.jvp(gradient, (vector,), (direction,))[1],
-        jnp.asarray(directions, vector.dtype),
-        batch_size=COLUMNS,
+        lambda direction: jax.jvp(gradient, (vector,), (direction,))[1], jnp.asarray(directions, vector.dtype)
     )
     shared = columns[:width, :width]
     by_language = columns[:, width:].reshape(-1, layout.languages, block)
