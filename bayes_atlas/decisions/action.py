@@ -86,15 +86,13 @@ def _act(plans: Optimum, tail: float) -> Action:
         tokens = np.exp(log_tokens)
         return reducible(asked, asked.size(tokens, compute), tokens) - best
 
+    def criterion(log_tokens: float) -> float:
+        return worst_mean(regret(log_tokens), tail) if tail < 1 else float(regret(log_tokens).mean())
+
     # Every draw's loss falls up to its own best plan and rises beyond, so no plan outside of theirs is better for any.
-    least, most = np.log([plans.tokens.min(), plans.tokens.max()])
-    chosen = float(most)
-    if most - least > CLOSENESS:
-        found = minimize_scalar(
-            lambda x: worst_mean(regret(x), tail) if tail < 1 else regret(x).mean(),
-            bounds=(least, most), method="bounded", options={"xatol": CLOSENESS},
-        )  # fmt: skip
-        chosen = float(found.x)
+    ends = np.log([plans.tokens.min(), plans.tokens.max()]).tolist()
+    found = minimize_scalar(criterion, bounds=ends, method="bounded", options={"xatol": CLOSENESS})
+    chosen = min(*ends, float(found.x), key=criterion)  # it never looks at the ends themselves, where limits bind
     tokens = float(np.exp(chosen))
     params = float(asked.size(tokens, compute))
     loss = asked.loss(params, tokens)

@@ -15,6 +15,7 @@ type Flops = Callable[[Floats, Floats], Floats]  # training FLOPs of size and to
 
 TRAINING = 6  # FLOPs per parameter and token: forward 2, backward 4
 INFERENCE = 2  # FLOPs per parameter and token served
+REACH = 50.0  # in log size, how far from 6 N D a function of the user's may be
 STEP = 1e-4  # in log tokens, for the slope of a function of the user's; its error is of the order of its square
 
 
@@ -81,10 +82,12 @@ class Cost:
             return np.log(flops(np.exp(log_size), other) / compute)
 
         guess = np.log(compute / (TRAINING * other))
-        bracket = elementwise.bracket_root(excess, guess - 0.5, guess + 0.5, args=(other, compute))
-        found = elementwise.find_root(excess, bracket.bracket, args=(other, compute))
-        if not np.all(found.success):
+        bracket = elementwise.bracket_root(
+            excess, guess - 0.5, guess + 0.5, xmin=guess - REACH, xmax=guess + REACH, args=(other, compute)
+        )
+        if not np.all(bracket.success):
             raise InputError(f"{self.convention} spends {np.ravel(compute)[0]:.3g} FLOPs at no size; it must grow in N")
+        found = elementwise.find_root(excess, bracket.bracket, args=(other, compute))
         return np.exp(found.x)
 
 

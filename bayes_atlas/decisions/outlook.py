@@ -72,9 +72,7 @@ class Outlook:
         losses = self.losses(params, tokens, draws)
         return np.asarray(sum(self.weights[language] * loss for language, loss in losses.items()))
 
-    def slopes(
-        self, params: Any, tokens: Mapping[str, Any], draws: Draws = EVERY
-    ) -> tuple[Floats, dict[str, Floats]]:
+    def slopes(self, params: Any, tokens: Mapping[str, Any], draws: Draws = EVERY) -> tuple[Floats, dict[str, Floats]]:
         """How the weighted loss changes with the log of `params`, and with the log of each source's tokens."""
         law = self.posterior.law
         of_params: Any = 0.0
@@ -201,5 +199,3 @@ def positive(name: str, value: float, *, such_as: str = "1e21") -> float:
     if not (np.isfinite(value) and value > 0):
         raise InputError(f"{name} is {value}; it must be a positive number, such as {such_as}")
     return value
-
-
