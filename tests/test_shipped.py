@@ -10,7 +10,7 @@ import pytest
 from bayes_atlas import load_posterior
 from bayes_atlas.catalogue import posterior_names
 from bayes_atlas.fitting import is_stale
-from bayes_atlas.simulate import simulate
+from bayes_atlas.simulate import SIMULATIONS
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -32,6 +32,6 @@ def test_a_simulated_posterior_says_so_and_found_its_truth(name):
     recovery = importlib.util.module_from_spec(spec)
     sys.modules["recovery"] = recovery
     spec.loader.exec_module(recovery)
-    found = recovery.inside(posterior, simulate(posterior.info.sampling.seed).truth)
+    found = recovery.inside(posterior, SIMULATIONS[posterior.info.law](posterior.info.sampling.seed).truth)
     results = [result for of_parameter in found.values() for result in of_parameter]
     assert np.mean(results) >= 0.8
