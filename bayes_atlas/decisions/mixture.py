@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize, minimize_scalar
+from scipy.optimize import LinearConstraint, NonlinearConstraint, brentq, minimize, minimize_scalar
 
 from bayes_atlas.decisions.cost import Cost, Flops, cost
 from bayes_atlas.decisions.optimum import posterior_notes
@@ -289,15 +289,11 @@ class _Search:
 
     def descend(self, start: Floats, draws: Draws, closeness: float) -> Floats:
         """From a point to one of least mean loss near it that keeps all limits."""
-        summing = {
-            "type": "eq",
-            "fun": lambda point: np.exp(point[:-1]).sum() - 1,
-            "jac": lambda point: np.append(np.exp(point[:-1]), 0.0),
-        }
         limited = np.flatnonzero(np.isfinite(self.most))
-        rows = np.eye(len(start))[limited] + np.eye(len(start))[-1]
-        room = np.log(self.most[limited])
-        within = {"type": "ineq", "fun": lambda point: room - rows @ point, "jac": lambda point: -rows}
+        summing = NonlinearConstraint(
+            lambda point: np.exp(point[:-1]).sum(), 1.0, 1.0, jac=lambda point: np.append(np.exp(point[:-1]), 0.0)
+        )
+        within = LinearConstraint(np.eye(len(start))[limited] + np.eye(len(start))[-1], ub=np.log(self.most[limited]))
         found = minimize(
             self.expected,
             start,

@@ -185,9 +185,9 @@ def test_unimax(unique, tokens, epochs):
 MISTAKES = {
     "compute": ({"compute": 0}, "compute is 0; it must be a positive number"),
     "language": ({"weights": {"yo": 1}}, "has no language 'yo'; choose one of: sw, en, fr"),
-    "order": ({"bounds": {"sw": (0.5, 0.2)}}, "bounds of sw are 0.5 and 0.2; they must lie between 0 and 1, least first"),
+    "order": ({"bounds": {"sw": (0.5, 0.2)}}, "bounds of sw are 0.5 and 0.2; they must lie between 0 and 1"),
     "least": ({"bounds": {"sw": (0.6, 1), "en": (0.6, 1)}}, "the bounds cannot be met: least shares sum to 1.2"),
-    "most": ({"bounds": dict.fromkeys(UNIQUE, (0.0, 0.2))}, "the bounds cannot be met: least shares sum to 0 and largest"),
+    "most": ({"bounds": dict.fromkeys(UNIQUE, (0.0, 0.2))}, "the bounds cannot be met: least shares sum to 0 and"),
     "epochs": ({"max_epochs": 0}, "max_epochs is 0; it must be a positive number, such as 4"),
     "absent": ({"compare": {"mine": {"sw": 1}}}, "the mixture mine has no share of en, whose loss counts; give it one"),
     "share": ({"compare": {"mine": {"sw": -1}}}, "share of sw in mine is -1; it must be a positive number"),
