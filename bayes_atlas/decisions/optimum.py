@@ -18,6 +18,7 @@ from bayes_atlas.decisions.training import ROUNDING, Request, Training, training
 from bayes_atlas.posterior import Posterior
 
 FLAT = 1e-4  # relative difference between losses, far below what tells two runs apart
+BEYOND = 1.05  # times the largest run: from there on a budget extrapolates
 SPENT = 0.999  # share of a budget from which on it counts as spent
 
 
@@ -99,7 +100,7 @@ def posterior_notes(posterior: Posterior, compute: float) -> list[str]:
         for check in posterior.failed_checks
     ]
     largest = posterior.info.runs.ranges["compute"][1]
-    if compute > largest * (1 + ROUNDING):
+    if compute > BEYOND * largest:
         notes.append(
             f"the budget is {compute / largest:.3g} times the largest run that was fitted: the intervals hold if the "
             f"law does out there, and do not include that it might not"
