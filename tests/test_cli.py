@@ -231,7 +231,7 @@ MISTAKES = {
     "budgets": (("trajectory", "{saved}", "--from", "1e22", "--to", "1e20"), ["budgets run from 1e+22 to 1e+20"]),
     "bound": (("mixture", "{saved}", "--compute", "1e21", "--bound", "sw=a:1"), ["--bound sw is 'a'; it must"]),
     "bounds": (("mixture", "{saved}", "--compute", "1e21", "--bound", "sw=:0.1", "--bound", "en=:0.1"), ["cannot be"]),
-    "growth": (("expand", "{saved}", "--factor", "2"), ["fits the law 'chinchilla', which does not know the number of"]),
+    "growth": (("expand", "{saved}", "--factor", "2"), ["fits the law 'chinchilla', which does not know"]),
     "tax": (("tax", "{saved}", "--language", "en", "--compute", "1e21"), ["does not have two configurations of 'en'"]),
     "scenario": (("plan", "{new}.toml", "{saved}"), ["cannot read {new}.toml: No such file"]),
     "law of a simulation": (("simulate", "{new}.csv", "--law", "msl"), ["no simulation follows the law 'msl'; choose"]),

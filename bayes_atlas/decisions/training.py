@@ -20,7 +20,8 @@ from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
 
 ROUNDING = 1e-9  # relative; a limit that is exceeded by less is not
-CLOSENESS = 1e-10  # in log tokens, of a numerical optimum
+CLOSENESS = 1e-9  # in log tokens, of a numerical optimum
+BLOCK = 65_536  # numerical optima that are sought together: more, and their arrays leave the processor's cache
 
 
 class Request(TypedDict, total=False):
@@ -123,8 +124,10 @@ class Training:
             open_ &= self.outlook.knows_repetition
         else:
             open_ = np.full(tokens.shape, True)
-        if open_.any():
-            tokens[open_] = self._stationary(tokens[open_], draws[open_], compute[open_])
+        left = np.flatnonzero(open_)
+        for block in np.array_split(left, 1 + len(left) // BLOCK):
+            if len(block):
+                tokens[block] = self._stationary(tokens[block], draws[block], compute[block])
         return self.within_limits(tokens, compute)
 
     @property
