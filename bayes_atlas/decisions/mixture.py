@@ -2,7 +2,7 @@
 
 The search is over the logarithms of the shares and of the tokens, in which the loss is convex but for what languages
 lend to each other, and starts from every baseline and from random mixtures. What is returned is never worse than a
-baseline, each of which is given the size and data that suit it best.
+baseline that keeps the bounds; each is given the size and data that suit it best.
 
 Baselines: *uniform*; *proportional* to the unique tokens there are; *temperature*, to their power .3 (Conneau et al.
 2020, Xue et al. 2021); *unimax*, as uniform as some number of epochs lets (Chung et al. 2023, arXiv 2304.09151).
