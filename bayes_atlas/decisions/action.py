@@ -10,18 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import brentq
 
 from bayes_atlas.decisions.optimum import Optimum
 from bayes_atlas.decisions.outlook import Floats
 from bayes_atlas.decisions.summary import Summary, summarise_all
-from bayes_atlas.decisions.training import Training
+from bayes_atlas.decisions.training import CLOSENESS, LOOK, Training, least_between
 from bayes_atlas.errors import InputError
 
 NEAR = 1e-3  # relative: a loss this close to the best is as good
 TAIL = 0.1  # share of the draws that the cautious plan cares about
-LOOK = 12.0  # in log tokens, how far around the plan others are looked at
-CLOSENESS = 1e-9  # in log tokens
 
 
 @dataclass(frozen=True)
@@ -90,9 +88,7 @@ def _act(plans: Optimum, tail: float) -> Action:
         return worst_mean(regret(log_tokens), tail) if tail < 1 else float(regret(log_tokens).mean())
 
     # Every draw's loss falls up to its own best plan and rises beyond, so no plan outside of theirs is better for any.
-    ends = np.log([plans.tokens.min(), plans.tokens.max()]).tolist()
-    found = minimize_scalar(criterion, bounds=ends, method="bounded", options={"xatol": CLOSENESS})
-    chosen = min(*ends, float(found.x), key=criterion)  # it never looks at the ends themselves, where limits bind
+    chosen = least_between(criterion, *np.log([plans.tokens.min(), plans.tokens.max()]).tolist())
     tokens = float(np.exp(chosen))
     params = float(asked.size(tokens, compute))
     loss = asked.loss(params, tokens)
@@ -126,4 +122,4 @@ def _edge(asked: Training, compute: float, chosen: float, loss: float, way: floa
         return float(asked.loss(asked.size(tokens, compute), tokens).mean() - loss * (1 + NEAR))
 
     furthest = float(np.log(asked.within_limits(np.exp(chosen + way * LOOK), compute)))
-    return furthest if excess(furthest) <= 0 else float(brentq(excess, chosen, furthest, xtol=1e-9))
+    return furthest if excess(furthest) <= 0 else float(brentq(excess, chosen, furthest, xtol=CLOSENESS))

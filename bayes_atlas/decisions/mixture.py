@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import LinearConstraint, NonlinearConstraint, brentq, minimize, minimize_scalar
+from scipy.optimize import LinearConstraint, NonlinearConstraint, brentq, minimize
 
 from bayes_atlas.decisions.cost import Cost, Flops, cost
 from bayes_atlas.decisions.optimum import posterior_notes
 from bayes_atlas.decisions.outlook import EVERY, Draws, Floats, Outlook, outlook, positive, source_of
 from bayes_atlas.decisions.summary import Summary, summarise
-from bayes_atlas.decisions.training import training_flops
+from bayes_atlas.decisions.training import LOOK, least_between, training_flops
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
 
@@ -30,7 +30,6 @@ POWER = 0.3  # of the temperature baseline
 UNIMAX_EPOCHS = 4.0  # up to which repeated data are nearly as good as new (Muennighoff et al. 2023)
 RANDOM_STARTS = 3
 SEARCHED = 200  # draws, evenly spaced, on which all starts are tried; the best is then refined on all draws
-LOOK = 10.0  # in log tokens, around one token per parameter: where the data of a baseline are looked for
 ROUGH, FINE = 1e-8, 1e-12  # change of the loss below which the search ends, from every start and from the best
 AGREEMENT = 1e-5  # relative; starts that end in losses this close found the same
 
@@ -246,9 +245,7 @@ class _Search:
             return float(self.loss(shares, min(tokens, most_tokens(shares))).mean())
 
         middle = 0.5 * np.log(self.compute / 6)
-        ends = (middle - LOOK, middle + LOOK)
-        chosen = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-8})
-        tokens = float(np.exp(chosen.x))
+        tokens = float(np.exp(least_between(loss, middle - LOOK, middle + LOOK)))
         shares = rule(tokens)
         return self.plan(shares, min(tokens, most_tokens(shares)))
 

@@ -53,6 +53,16 @@ class Outlook:
         others = any("tau_other" in drawn for drawn in self.parameters.values())
         return [name for name in sources if name not in own | named and not others]
 
+    def interferes(self, sources: Mapping[str, object]) -> NDArray[np.bool_]:
+        """``(draw,)`` whether tokens of some source harm a language that counts."""
+        harmful = np.zeros(self.draws, dtype=bool)
+        for language, drawn in self.parameters.items():
+            if named := self._slots(language, sources):
+                harmful |= (drawn["tau"][:, named] < 0).any(axis=1)
+            if self._others(language, sources):
+                harmful |= drawn["tau_other"] < 0
+        return harmful
+
     def losses(self, params: Any, tokens: Mapping[str, Any], draws: Draws = EVERY) -> dict[str, Floats]:
         """Expected loss of every language.
 
@@ -95,6 +105,10 @@ class Outlook:
             return []
         return [name for name in self.posterior.info.sources[language] if name in tokens]
 
+    def _slots(self, language: str, tokens: Mapping[str, Any]) -> list[int]:
+        """Where the posterior keeps those of the language's named sources that are trained on."""
+        return [self.posterior.info.sources[language].index(name) for name in self._named(language, tokens)]
+
     def _others(self, language: str, tokens: Mapping[str, Any]) -> list[str]:
         """The sources that the posterior lumps together for this language."""
         if "tau_other" not in self.parameters[language]:
@@ -127,8 +141,7 @@ class Outlook:
 
     def _drawn(self, language: str, tokens: Mapping[str, Any], draws: Draws) -> dict[str, Floats]:
         drawn = {name: values[draws] for name, values in self.parameters[language].items() if values.ndim == 1}
-        if named := self._named(language, tokens):
-            slots = [self.posterior.info.sources[language].index(name) for name in named]
+        if slots := self._slots(language, tokens):
             drawn["tau"] = self.parameters[language]["tau"][:, slots][draws]
         return drawn
 

@@ -1,18 +1,18 @@
 """A kind of training whose size and amount of data are still open: what it samples, what it may cost, its limits.
 
 Along a *budget line*, every plan costs the same, and the tokens alone say which plan it is. The loss along it falls,
-then rises: in the logarithm of tokens it is convex but for interference between languages. So the best plan is where
-its slope is zero, or at a limit.
+then rises: in the logarithm of tokens it is convex, and the best plan is where its slope is zero, or at a limit. Only
+where data repeat in a mixture whose languages interfere may it fall twice; there the whole line is looked at.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import elementwise
+from scipy.optimize import elementwise, minimize_scalar
 
 from bayes_atlas.decisions.cost import TRAINING, Cost, Flops, cost
 from bayes_atlas.decisions.outlook import EVERY, Draws, Floats, Outlook, outlook, positive, source_of
@@ -21,6 +21,8 @@ from bayes_atlas.posterior import Posterior
 
 ROUNDING = 1e-9  # relative; a limit that is exceeded by less is not
 CLOSENESS = 1e-9  # in log tokens, of a numerical optimum
+LOOK = 12.0  # in log tokens, how far from the optimum of a language alone others are looked for
+LOOKED_AT = 25  # plans between two ends
 BLOCK = 65_536  # numerical optima that are sought together: more, and their arrays leave the processor's cache
 
 
@@ -124,10 +126,12 @@ class Training:
             open_ &= self.outlook.knows_repetition
         else:
             open_ = np.full(tokens.shape, True)
-        left = np.flatnonzero(open_)
-        for block in np.array_split(left, 1 + len(left) // BLOCK):
-            if len(block):
-                tokens[block] = self._stationary(tokens[block], draws[block], compute[block])
+        twice = open_ & self._may_fall_twice[draws]
+        for chosen, seek in ((open_ & ~twice, self._stationary), (twice, self._least)):
+            left = np.flatnonzero(chosen)
+            for block in np.array_split(left, 1 + len(left) // BLOCK):
+                if len(block):
+                    tokens[block] = seek(tokens[block], draws[block], compute[block])
         return self.within_limits(tokens, compute)
 
     @property
@@ -163,6 +167,43 @@ class Training:
         if not np.all(found.success):
             raise RuntimeError(f"{int((~found.success).sum())} of {found.x.size} draws have no optimum in reach")
         return np.exp(found.x)
+
+    @cached_property
+    def _may_fall_twice(self) -> NDArray[np.bool_]:
+        """``(draw,)`` whether languages interfere while data repeat."""
+        if np.isinf(self.first_repeated):
+            return np.zeros(self.outlook.draws, dtype=bool)
+        return self.outlook.interferes(self.shares)
+
+    def _least(self, start: Floats, draws: NDArray[np.int64], compute: Floats) -> Floats:
+        """Where the loss along the budget line is least, wherever that is."""
+
+        def loss(log_tokens: Floats, draws: Any, compute: Floats) -> Floats:
+            tokens = np.exp(log_tokens)
+            return self.loss(self.cost.params(tokens, compute), tokens, draws.astype(np.int64))
+
+        steps = np.linspace(-LOOK, LOOK, 8 * int(LOOK) + 1)
+        middle = np.log(start)
+        losses = np.stack([loss(middle + step, draws, compute) for step in steps])
+        best = middle + steps[losses[1:-1].argmin(axis=0) + 1]
+        width = steps[1] - steps[0]
+        found = elementwise.find_minimum(
+            loss,
+            (best - width, best, best + width),
+            args=(draws, compute),
+            tolerances={"xatol": CLOSENESS, "xrtol": 0.0, "fatol": 0.0, "frtol": 0.0},
+        )
+        return np.exp(np.where(found.success, found.x, best))
+
+
+def least_between(function: Callable[[float], float], least: float, most: float) -> float:
+    """Where `function` is least between two ends: a look at all of it, then scipy's search around the best place."""
+    places = np.linspace(least, most, LOOKED_AT)
+    values = [function(place) for place in places]
+    best = int(np.argmin(values))
+    around = places[max(best - 1, 0)], places[min(best + 1, LOOKED_AT - 1)]
+    found = minimize_scalar(function, bounds=around, method="bounded", options={"xatol": CLOSENESS})
+    return float(found.x) if found.fun < values[best] else float(places[best])
 
 
 def training(

@@ -177,3 +177,15 @@ def test_configurations_share_their_tokens(of_law):
     assert training(labelled, language="sw:b").shares == {"sw": 1.0}
     with pytest.raises(InputError, match="several weighted languages are trained on the tokens of sw"):
         training(labelled, weights={"sw:a": 1, "sw:b": 1})
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_languages_that_interfere_while_data_repeat(of_law, seed):
+    """There the loss along a budget line may fall twice."""
+    rng = np.random.default_rng(seed)
+    tau = {"tau": rng.uniform(-0.2, 0.3, (50, 3, 2)), "tau_other": rng.uniform(-0.05, 0.05, (50, 3))}
+    unique = {name: 10 ** rng.uniform(8, 12) for name in ("sw", "en", "fr")}
+    plan = optimum(of_law("atlas", draws=50, **tau), compute=1e22, **MIXTURE | {"unique": unique})
+    tokens = np.geomspace(1e6, 1e16, 4001)[:, None]
+    best = plan.training.loss(plan.training.size(tokens, 1e22), tokens).min(axis=0)
+    assert (plan.loss <= best * (1 + 1e-7)).all()
