@@ -28,6 +28,7 @@ def writing(target: Path) -> Iterator[None]:
 
 
 def print_notes(notes: Sequence[str]) -> None:
+    """What a reader should know before trusting an answer."""
     for note in notes:
         say(f"Note: {note}.")
 
@@ -38,6 +39,7 @@ def say(text: str) -> None:
 
 
 def new_table(*columns: str) -> Table:
+    """An empty table with these columns."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -45,6 +47,7 @@ def new_table(*columns: str) -> Table:
 
 
 def value_range(values: tuple[float, float] | None) -> str:
+    """A least and a largest value, or that there are none."""
     if values is None:
         return "-"
     lower, upper = values
@@ -60,4 +63,5 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def print_json(document: dict[str, Any]) -> None:
+    """The one JSON document of a command."""
     sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")

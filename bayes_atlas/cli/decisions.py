@@ -1,22 +1,27 @@
 """Commands that decide from a posterior: `optimum`, `trajectory`, `mixture`, `expand`, `tax` and `plan`."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from bayes_atlas.cli.answers import (
+    draw_actions,
+    draw_mixture,
+    factor_cells,
+    infeasible,
+    interval,
+    listed,
+    median_and_interval,
+    print_actions,
+    print_growth,
+    print_mixture,
+    print_optimum,
+    save,
+)
 from bayes_atlas.cli.arguments import AsJson, PosteriorName, Probability
-from bayes_atlas.cli.console import new_table, number, out, print_json, print_notes, say, writing
+from bayes_atlas.cli.console import new_table, number, out, print_json, print_notes, say
 from bayes_atlas.errors import InputError
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from bayes_atlas.decisions.action import Action
-    from bayes_atlas.decisions.mixture import Mixture
-    from bayes_atlas.decisions.optimum import Optimum
-    from bayes_atlas.decisions.summary import Summary
 
 Compute = Annotated[float, typer.Option(help="Budget in FLOPs, 6 per parameter and token.", show_default=False)]
 Language = Annotated[
@@ -45,20 +50,6 @@ Plot = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Draw a figure: .svg, .png or .pdf.", show_default=False),
 ]
-
-QUANTITIES = {
-    "params": "params N",
-    "tokens": "tokens D",
-    "loss": "loss",
-    "epochs": "epochs over U",
-    "tokens_per_param": "tokens per param",
-}
-FACTORS = {
-    "params_factor": "params N x",
-    "tokens_factor": "tokens D x",
-    "tokens_per_language_factor": "tokens per language x",
-    "compute_factor": "compute x",
-}
 
 
 def optimum(
@@ -94,7 +85,7 @@ def optimum(
     summary = decision.summary(probability)
     actions = {"least expected loss": bayes_action(decision), "cautious": cautious_action(decision)}
     if plot is not None:
-        _draw_actions(actions, plot, probability)
+        draw_actions(actions, plot, probability)
     act, cautious = (action.to_dict(probability) for action in actions.values())
     if as_json:
         asked = {"posterior": posterior, "language": decision.language, "compute": compute, "unique": decision.unique}
@@ -103,8 +94,8 @@ def optimum(
         decided = summary | {"action": act, "cautious_action": cautious, "notes": decision.notes}
         print_json(asked | training | limits | {"served": served} | decided)
         return
-    _print_optimum(posterior, decision, summary, probability)
-    _print_actions(actions)
+    print_optimum(posterior, decision, summary, probability)
+    print_actions(actions)
     print_notes(decision.notes)
 
 
@@ -144,16 +135,16 @@ def trajectory(
 
         left, right = new_axes(2)
         trajectories(paths, "params", probability=probability, axes=left)
-        _save(trajectories(paths, "tokens", probability=probability, axes=right), plot)
+        save(trajectories(paths, "tokens", probability=probability, axes=right), plot)
     rows = {name: path.summary(probability) for name, path in paths.items()}
     notes = list(dict.fromkeys(note for path in paths.values() for note in path.notes))
     if as_json:
         print_json({"posterior": posterior, "unique": unique, "served": served, "trajectories": rows, "notes": notes})
         return
-    table = new_table("language", "compute", "params N", _interval(probability), "tokens D", _interval(probability))
+    table = new_table("language", "compute", "params N", interval(probability), "tokens D", interval(probability))
     for name, path in rows.items():
         for row in path:
-            cells = [cell for key in ("params", "tokens") for cell in _median_and_interval(row[key])]
+            cells = [cell for key in ("params", "tokens") for cell in median_and_interval(row[key])]
             table.add_row(name, f"{row['compute']:.3g}", *cells)
     out.print(table)
     print_notes(notes)
@@ -204,13 +195,13 @@ def mixture(
         served=served,
     )
     if plot is not None:
-        _draw_mixture(found, plot, probability)
+        draw_mixture(found, plot, probability)
     if as_json:
         asked = {"posterior": posterior, "compute": compute, "weights": found.outlook.weights}
         print_json(asked | {"flops": found.cost.convention} | found.to_dict(probability) | {"notes": found.notes})
         return
-    say(f"{posterior}: mixture for {_listed(found.outlook.weights)} with {compute:.3g} FLOPs ({found.cost.convention})")
-    _print_mixture(found, probability)
+    say(f"{posterior}: mixture for {listed(found.outlook.weights)} with {compute:.3g} FLOPs ({found.cost.convention})")
+    print_mixture(found, probability)
     print_notes(found.notes)
 
 
@@ -241,13 +232,13 @@ def expand(
     from bayes_atlas.posterior import load_posterior
 
     loaded = load_posterior(posterior)
-    start = {"language": language, "params": params, "tokens": tokens, "languages": languages}
-    found: Any = frontier(loaded, factor=factor, **start)  # type: ignore[arg-type]
+    start: dict[str, Any] = {"language": language, "params": params, "tokens": tokens, "languages": languages}
+    found = frontier(loaded, factor=factor, **start)
     if plot is not None:
         from bayes_atlas.plots import iso_loss
 
-        others = [frontier(loaded, factor=r, **start) for r in (2.0, 4.0, 8.0, 16.0) if r < factor]  # type: ignore[arg-type]
-        _save(iso_loss([*others, found], probability=probability), plot)
+        others = [frontier(loaded, factor=r, **start) for r in (2.0, 4.0, 8.0, 16.0) if r < factor]
+        save(iso_loss([*others, found], probability=probability), plot)
     growth = found.expansion
     summary = growth.summary(probability)
     if as_json:
@@ -262,11 +253,8 @@ def expand(
         else f"{number(growth.start.params)} parameters on {number(growth.start.tokens)} tokens"
     )
     say(f"{posterior}: {factor:g} times as many languages from {since}, at the loss of {growth.language}")
-    table = new_table("cheapest growth", "median", _interval(probability))
-    for name, label in FACTORS.items():
-        table.add_row(label, *_median_and_interval(summary[name]))
-    out.print(table)
-    if least := _infeasible(found):
+    print_growth(summary, probability)
+    if least := infeasible(found):
         say(f"Below {least:.3g} times the size no amount of data keeps the loss in half of the draws.")
     print_notes(growth.notes)
 
@@ -300,20 +288,18 @@ def tax(
     if plot is not None:
         from bayes_atlas.plots import tax as draw
 
-        _save(draw(taxes, probability=probability), plot)
+        save(draw(taxes, probability=probability), plot)
     rows = {each.configuration: each.to_list(probability) for each in taxes}
     notes = taxes[0].notes
     if as_json:
         asked = {"posterior": posterior, "language": language, "baseline": taxes[0].baseline, "unique": unique}
         print_json(asked | {"configurations": rows, "notes": notes})
         return
-    table = new_table(
-        "configuration", f"compute of {taxes[0].baseline}", "factor", _interval(probability), "identified"
-    )
+    table = new_table("configuration", f"compute of {taxes[0].baseline}", "factor", interval(probability), "identified")
     for name, budgets in rows.items():
         for row in budgets:
             table.add_row(
-                name, f"{row['compute']:.3g}", *_factor_cells(row["factor"]), "yes" if row["identified"] else "no"
+                name, f"{row['compute']:.3g}", *factor_cells(row["factor"]), "yes" if row["identified"] else "no"
             )
     out.print(table)
     print_notes(notes)
@@ -343,9 +329,9 @@ def plan(
     }
     if plot is not None:
         if answer.mixture is not None:
-            _draw_mixture(answer.mixture, plot, probability)
+            draw_mixture(answer.mixture, plot, probability)
         elif actions:
-            _draw_actions(actions, plot, probability)
+            draw_actions(actions, plot, probability)
         else:
             raise InputError("a scenario of growth has no figure here; draw it with bayes-atlas expand --plot")
     if as_json:
@@ -354,15 +340,12 @@ def plan(
     if asked.title:
         say(asked.title)
     if answer.mixture is not None:
-        _print_mixture(answer.mixture, probability)
+        print_mixture(answer.mixture, probability)
     if answer.optimum is not None:
-        _print_optimum(posterior, answer.optimum, answer.optimum.summary(probability), probability)
-        _print_actions(actions)
+        print_optimum(posterior, answer.optimum, answer.optimum.summary(probability), probability)
+        print_actions(actions)
     if answer.expansion is not None:
-        table = new_table("cheapest growth", "median", _interval(probability))
-        for name, values in answer.expansion.summary(probability).items():
-            table.add_row(FACTORS[name], *_median_and_interval(values))
-        out.print(table)
+        print_growth(answer.expansion.summary(probability), probability)
     print_notes(answer.notes)
 
 
@@ -416,104 +399,3 @@ def _to_number(option: str, text: str) -> float:
 def _ends(name: str, text: str) -> tuple[float, float]:
     least, _, most = text.partition(":")
     return _to_number(f"--bound {name}", least or "0"), _to_number(f"--bound {name}", most or "1")
-
-
-# What they read
-
-
-def _print_optimum(posterior: str, decision: "Optimum", summary: Mapping[str, "Summary"], probability: float) -> None:
-    training = decision.training
-    limit = "" if not isinstance(decision.unique, float) else f" and {number(decision.unique)} unique tokens"
-    convention = "" if training.cost.is_plain else f" ({training.cost.convention})"
-    what = (
-        decision.language
-        if len(training.shares) == 1
-        else f"{_listed(training.shares)} for {_listed(training.outlook.weights)}"
-    )
-    say(f"{posterior}: training in {what} with {decision.compute:.3g} FLOPs{convention}{limit}")
-    table = new_table("compute-optimal", "median", _interval(probability))
-    for name, label in QUANTITIES.items():
-        if name != "epochs" or decision.unique is not None:
-            table.add_row(label, *_median_and_interval(summary[name]))
-    out.print(table)
-
-
-def _print_actions(actions: Mapping[str, "Action"]) -> None:
-    table = new_table("plan to act on", "params N", "tokens D", "loss", "mean regret", "worst tenth")
-    for name, action in actions.items():
-        plan = (action.params, action.tokens, action.loss.mean(), action.regret.mean(), action.cvar)
-        table.add_row(name, *map(number, plan))
-    out.print(table)
-    smallest, largest = next(iter(actions.values())).near_params
-    say(f"Any size from {number(smallest)} to {number(largest)} at this budget is as good, within 0.1% of the loss.")
-
-
-def _print_mixture(found: "Mixture", probability: float) -> None:
-    plans = {"chosen": found.plan} | found.baselines
-    table = new_table("share", *plans)
-    for source in found.plan.shares:
-        table.add_row(source, *(f"{plan.shares[source]:.2%}" for plan in plans.values()))
-    for label, name in (("params N", "params"), ("tokens D", "tokens")):
-        table.add_row(label, *(number(getattr(plan, name)) for plan in plans.values()))
-    table.add_row("loss", *(number(plan.loss.mean()) for plan in plans.values()))
-    out.print(table)
-    table = new_table("loss saved over", "median", _interval(probability), "probability it is worse")
-    for name in found.baselines:
-        compared = found.compared(name, probability)
-        table.add_row(name, *_median_and_interval(compared["gain"]), number(compared["probability_worse"], 3))
-    out.print(table)
-
-
-def _infeasible(found: Any) -> float | None:
-    """The largest size of a frontier at which no amount of data is enough in half of the draws."""
-    sizes = found.params_factor[found.infeasible >= 0.5]
-    return float(sizes.max()) if sizes.size else None
-
-
-def _interval(probability: float) -> str:
-    return f"{100 * probability:.4g}% interval"
-
-
-def _median_and_interval(values: Mapping[str, Any]) -> tuple[str, str]:
-    return number(values["median"]), f"{number(values['lower'])} to {number(values['upper'])}"
-
-
-def _factor_cells(values: Mapping[str, float | None]) -> tuple[str, str]:
-    median, lower, upper = (
-        "never" if values[name] is None else number(values[name] or 0.0, 3) for name in ("median", "lower", "upper")
-    )
-    return median, f"{lower} to {upper}"
-
-
-def _listed(parts: Mapping[str, float]) -> str:
-    """Names with their parts of the whole."""
-    if len(parts) == 1:
-        return next(iter(parts))
-    shown = [f"{name} {part:.3g}" for name, part in parts.items() if part >= 5e-4]
-    return ", ".join(shown)
-
-
-# What they look at
-
-
-def _draw_actions(actions: Mapping[str, "Action"], path: Path, probability: float) -> None:
-    from bayes_atlas.plots import new_axes, regret, trade_off
-
-    left, right = new_axes(2)
-    trade_off(next(iter(actions.values())), probability=probability, axes=left)
-    _save(regret(actions, axes=right), path)
-
-
-def _draw_mixture(found: "Mixture", path: Path, probability: float) -> None:
-    from bayes_atlas.plots import gains, new_axes, shares
-
-    left, right = new_axes(2)
-    shares(found, axes=left)
-    _save(gains(found, probability=probability, axes=right), path)
-
-
-def _save(axes: "Axes", path: Path) -> None:
-    from bayes_atlas.plots import save
-
-    with writing(path):
-        save(axes, path)

@@ -21,7 +21,7 @@ from bayes_atlas.laws import capacity
 from bayes_atlas.posterior import Posterior
 
 EXPONENTS = ("alpha", "beta", "phi", "psi")
-SIZES = np.geomspace(0.5, 8.0, 81)  # factors on size along a frontier unless others are asked for
+SIZES = np.geomspace(0.5, 8.0, 33)  # factors on size along a frontier unless others are asked for
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def test_growth_from_any_start_keeps_the_loss_and_nothing_is_cheaper(posterior, 
 def test_every_point_of_a_frontier_keeps_the_loss(posterior):
     found = frontier(posterior, factor=4, language="sw", **START)
     before = loss(posterior, **START)
-    for index in range(0, len(found.params_factor), 20):
+    for index in range(0, len(found.params_factor), 8):
         tokens = found.tokens_factor[:, index]
         feasible = np.isfinite(tokens)
         after = loss(posterior, START["params"] * found.params_factor[index], START["tokens"] * tokens, 32.0)
