@@ -30,8 +30,8 @@ By the capacity law instead (§5 of the paper) are those runs that it is about: 
 vocabulary, K languages evenly sampled, K from 1 to 50. The paper fits it to eight languages that it does not name; here
 they are those of mixture 8v0. Nothing repeats, as in that law. Its four exponents are the pooled ones, the same for
 every language: phi = .11 and psi = -.04 as printed, alpha and beta from the printed phi / alpha and psi / beta. E, A
-and B, which are not published, are log-normal around .6, .1 and .3 (sd .2) at 1G parameters and 20G tokens; noise is as
-above.
+and B, which are not published, are log-normal around .6, .1 and .3 (sd .2) at 1G parameters and 20G tokens. Noise is as
+above, times four: this law leaves an R2 of .87 and more, where the ATLAS law leaves .98.
 """
 
 import json
@@ -102,6 +102,7 @@ HEAD_START, HEAD_START_SD = 0.3, 0.3
 # Truth by the capacity law.
 CAPACITY_LANGUAGES = "8v0"
 CAPACITY_LOSSES, CAPACITY_SD = (0.6, 0.1, 0.3), 0.2  # E, A and B at the reference
+CAPACITY_NOISE = 4.0  # times NOISE
 CAPACITY = {"alpha": 0.11 / 0.243, "beta": 0.04 / (1 - 0.728), "phi": 0.11, "psi": -0.04}
 
 
@@ -129,7 +130,7 @@ def simulate(seed: int) -> Simulation:
 
 
 def simulate_capacity(seed: int) -> Simulation:
-    """Simulate by the capacity law the paper's runs that it is about, about 5,000 rows of eight languages.
+    """Simulate by the capacity law the paper's runs that it is about: 4,648 rows of eight languages.
 
     Raises:
         InputError: `seed` is negative.
@@ -145,12 +146,14 @@ def simulate_capacity(seed: int) -> Simulation:
     truth = {name: _draw_capacity(rng) for name in evaluated}
     of_row = [truth.get(name, CAPACITY | dict.fromkeys("EAB", np.nan)) for name in rows.language.tolist()]
     parameters = {name: np.array([drawn[name] for drawn in of_row]) for name in capacity.PARAMETERS}
-    loss = capacity.loss(rows.params, rows.own_tokens, languages, **parameters) * np.exp(_noise(rows, rng))
+    expected = capacity.loss(rows.params, rows.own_tokens, languages, **parameters)
+    loss = expected * np.exp(CAPACITY_NOISE * _noise(rows, rng))
     table = rows.table(loss).loc[np.isfinite(loss)].reset_index(drop=True)
     runs = table.drop(columns=[name for name in table if name.startswith("unique")])
+    noise = {name: CAPACITY_NOISE * value if name.endswith("_sd") else value for name, value in NOISE.items()}
     return Simulation(
         runs.loc[:, (runs != 0).any()],
-        {"schema": SCHEMA, "seed": seed, "law": "capacity", "languages": truth, "noise": dict(NOISE)},
+        {"schema": SCHEMA, "seed": seed, "law": "capacity", "languages": truth, "noise": noise},
     )
 
 

@@ -299,7 +299,7 @@ def test_capacity_runs_sample_evenly_from_scratch(by_capacity):
 
 def test_capacity_losses_follow_their_truth(by_capacity):
     runs, truth = by_capacity
-    assert (truth["law"], truth["seed"]) == ("capacity", 1)
+    assert (truth["law"], truth["seed"], truth["noise"]["run_sd"]) == ("capacity", 1, 0.012)
     language = runs["language"].to_numpy()
     assert set(language.tolist()) == set(truth["languages"])
     for name, parameters in truth["languages"].items():
@@ -308,8 +308,8 @@ def test_capacity_losses_follow_their_truth(by_capacity):
             *(rows[column].to_numpy() for column in ("params", "tokens", "languages")), **parameters
         )
         deviation = np.log(rows["loss"].to_numpy() / expected)
-        assert 0.002 < deviation.std() < 0.008
-        assert abs(deviation.mean()) < 0.002
+        assert 0.008 < deviation.std() < 0.03
+        assert abs(deviation.mean()) < 0.005
 
 
 def test_capacity_exponents_give_the_printed_factors(by_capacity):
