@@ -41,7 +41,7 @@ def test_a_simulated_posterior_says_so_and_found_its_truth(name):
     ("factor", "params", "tokens"), [(2, 1.18, 1.66), (4, 1.40, 2.74), (8, 1.66, 4.54), (16, 1.96, 7.52)]
 )
 def test_capacity_simulated_holds_the_printed_factors(factor, params, tokens):
-    """As printed in the ATLAS paper, Fig. 5."""
+    """As printed in the ATLAS paper, §5."""
     growth = expand(load_posterior("capacity-simulated"), factor=factor).summary(0.9)
     assert growth["params_factor"]["lower"] <= params <= growth["params_factor"]["upper"]
     assert growth["tokens_factor"]["lower"] <= tokens <= growth["tokens_factor"]["upper"]
