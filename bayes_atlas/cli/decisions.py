@@ -252,7 +252,8 @@ def expand(
         if growth.start is None
         else f"{number(growth.start.params)} parameters on {number(growth.start.tokens)} tokens"
     )
-    say(f"{posterior}: {factor:g} times as many languages from {since}, at the loss of {growth.language}")
+    kept = f"a typical one of {growth.language}" if "," in growth.language else growth.language
+    say(f"{posterior}: {factor:g} times as many languages from {since}, at the loss of {kept}")
     print_growth(summary, probability)
     if least := infeasible(found):
         say(f"Below {least:.3g} times the size no amount of data keeps the loss in half of the draws.")

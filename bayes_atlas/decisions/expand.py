@@ -103,21 +103,20 @@ def expand(
     Args:
         posterior: a posterior of the law ``capacity``.
         factor: r, by which the number of languages grows.
-        language: the one whose loss is kept. Where None and the posterior has several, factors are geometric means
-            over them: those of a typical language.
+        language: the one whose loss is kept. Where None and the posterior has several, it is that of a typical
+            language, with the mean of their exponents and of their shares of loss that are due to size.
         params, tokens, languages: the run to grow from, with its tokens in all; a compute-optimal one where absent.
 
     Raises:
         InputError: another law, no such language, or a number that is not positive or is missing.
     """
     start = _start(params, tokens, languages)
-    drawn = _parameters(posterior, language)
+    names = _languages(posterior, language)
     positive("factor", factor, such_as="2")
-    growths = [_cheapest(posterior, name, draws, factor, start) for name, draws in drawn.items()]
-    means = [np.exp(np.mean([np.log(growth[i]) for growth in growths], axis=0)) for i in range(4)]
-    growth = capacity.Expansion(*means)
+    weight, exponents = _typical(posterior, names, start)
+    growth = capacity.cheapest_expansion(factor, weight, **exponents)
     return Expansion(
-        language=", ".join(drawn),
+        language=", ".join(names),
         factor=factor,
         start=start,
         params_factor=growth.params,
@@ -150,24 +149,20 @@ def frontier(
     sizes = np.asarray(params_factors, dtype=float)
     for size in sizes.tolist():
         positive("factor on size", size, such_as="2")
-    logs = []
-    for name, draws in _parameters(posterior, language).items():
-        weight = _weight(posterior, name, draws, cheapest.start)[:, None]
-        exponents = {exponent: draws[exponent][:, None] for exponent in EXPONENTS}
-        logs.append(np.log(capacity.tokens_at_equal_loss(factor, sizes, weight, **exponents)))
-    mean = np.mean(logs, axis=0)
-    total = factor * np.exp(np.where(np.isnan(mean), np.inf, mean))
+    weight, exponents = _typical(posterior, _languages(posterior, language), cheapest.start)
+    along = {name: values[:, None] for name, values in exponents.items()}
+    per_language = capacity.tokens_at_equal_loss(factor, sizes, weight[:, None], **along)
+    total = factor * np.where(np.isnan(per_language), np.inf, per_language)
     return Frontier(cheapest, sizes, total, total * sizes)
 
 
-def _parameters(posterior: Posterior, language: str | None) -> dict[str, dict[str, Floats]]:
+def _languages(posterior: Posterior, language: str | None) -> list[str]:
     if not hasattr(posterior.law, "expansion"):
         raise InputError(
             f"{posterior.name} fits the law {posterior.info.law!r}, which does not know the number of languages; use a "
             f"posterior of the law 'capacity', such as capacity-simulated"
         )
-    names = posterior.info.languages if language is None else [posterior.language(language)]
-    return {name: posterior.parameters(name) for name in names}
+    return posterior.info.languages if language is None else [posterior.language(language)]
 
 
 def _start(params: float | None, tokens: float | None, languages: float | None) -> Start | None:
@@ -179,19 +174,18 @@ def _start(params: float | None, tokens: float | None, languages: float | None) 
     return Start(**known) if known else None
 
 
-def _cheapest(
-    posterior: Posterior, language: str, draws: Mapping[str, Floats], factor: float, start: Start | None
-) -> capacity.Expansion:
-    exponents = {name: draws[name] for name in EXPONENTS}
-    if start is None:
-        return capacity.expansion(factor, **exponents)
-    return capacity.cheapest_expansion(factor, _weight(posterior, language, draws, start), **exponents)
+def _typical(posterior: Posterior, names: list[str], start: Start | None) -> tuple[Floats, dict[str, Floats]]:
+    """Share of the start's reducible loss that is due to its size, and exponents: means over the languages."""
+    drawn = {name: posterior.parameters(name) for name in names}
+    exponents = {name: np.mean([draws[name] for draws in drawn.values()], axis=0) for name in EXPONENTS}
+    if start is None:  # a compute-optimal run of the typical language
+        return exponents["beta"] / (exponents["alpha"] + exponents["beta"]), exponents
+    weights = [_weight(posterior, name, draws, start) for name, draws in drawn.items()]
+    return np.mean(weights, axis=0), exponents
 
 
-def _weight(posterior: Posterior, language: str, draws: Mapping[str, Floats], start: Start | None) -> Floats:
+def _weight(posterior: Posterior, language: str, draws: Mapping[str, Floats], start: Start) -> Floats:
     """Share of the start's reducible loss that is due to its size."""
-    if start is None:
-        return draws["beta"] / (draws["alpha"] + draws["beta"])
     reference = posterior.info.references[language]
     return capacity.size_weight(
         start.params / reference["params"],

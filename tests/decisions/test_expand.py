@@ -71,13 +71,22 @@ def test_infeasible_sizes_are_marked(posterior):
     assert last["params_factor"] == 1e6
 
 
-def test_without_a_language_factors_are_geometric_means(posterior):
+def test_without_a_language_it_is_a_typical_one(posterior):
     typical = expand(posterior, factor=4)
-    by_language = [expand(posterior, factor=4, language=name) for name in posterior.info.languages]
+    drawn = [posterior.parameters(name) for name in posterior.info.languages]
+    mean = {name: np.mean([draws[name] for draws in drawn], axis=0) for name in ("alpha", "beta", "phi", "psi")}
     assert typical.language == "sw, en, fr"
-    for name in FACTORS:
-        expected = np.prod([getattr(growth, name) for growth in by_language], axis=0) ** (1 / 3)
-        np.testing.assert_allclose(getattr(typical, name), expected)
+    for found, expected in zip(typical.quantities.values(), capacity.expansion(4, **mean), strict=True):
+        np.testing.assert_allclose(found, expected)
+
+
+@pytest.mark.parametrize("start", [{}, START], ids=["optimal", "given"])
+@pytest.mark.parametrize("language", [None, "sw"])
+def test_the_cheapest_growth_lies_on_its_frontier(of_law, start, language):
+    posterior = of_law("capacity", draws=1)
+    growth = expand(posterior, factor=4, language=language, **start)
+    at_it = frontier(posterior, factor=4, language=language, params_factors=growth.params_factor, **start)
+    np.testing.assert_allclose(at_it.tokens_factor[:, 0], growth.tokens_factor)
 
 
 def test_a_compute_optimal_start_is_no_other_than_none(posterior):
