@@ -11,34 +11,70 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayes_atlas.decisions.action import Action, bayes_action, cautious_action
+    from bayes_atlas.decisions.expand import Expansion, Frontier, expand, frontier
+    from bayes_atlas.decisions.mixture import Mixture, mixture
     from bayes_atlas.decisions.optimum import Optimum, optimum
+    from bayes_atlas.decisions.scenario import plan, read_scenario
+    from bayes_atlas.decisions.tax import Tax, efficiency_tax
+    from bayes_atlas.decisions.trajectory import Trajectory, trajectory
     from bayes_atlas.errors import InputError
     from bayes_atlas.fitting import fit, fit_many
     from bayes_atlas.posterior import Posterior, load_posterior
     from bayes_atlas.runs import read_runs, runs_from_frame
 
 __all__ = [
+    "Action",
+    "Expansion",
+    "Frontier",
     "InputError",
+    "Mixture",
     "Optimum",
     "Posterior",
+    "Tax",
+    "Trajectory",
+    "bayes_action",
+    "cautious_action",
+    "efficiency_tax",
+    "expand",
     "fit",
     "fit_many",
+    "frontier",
     "load_posterior",
+    "mixture",
     "optimum",
+    "plan",
     "read_runs",
+    "read_scenario",
     "runs_from_frame",
+    "trajectory",
 ]
 
 _HOMES = {
+    "Action": "decisions.action",
+    "Expansion": "decisions.expand",
+    "Frontier": "decisions.expand",
     "InputError": "errors",
+    "Mixture": "decisions.mixture",
     "Optimum": "decisions.optimum",
     "Posterior": "posterior",
+    "Tax": "decisions.tax",
+    "Trajectory": "decisions.trajectory",
+    "bayes_action": "decisions.action",
+    "cautious_action": "decisions.action",
+    "efficiency_tax": "decisions.tax",
+    "expand": "decisions.expand",
     "fit": "fitting",
     "fit_many": "fitting",
+    "frontier": "decisions.expand",
     "load_posterior": "posterior",
+    "mixture": "decisions.mixture",
     "optimum": "decisions.optimum",
+    "plan": "decisions.scenario",
     "read_runs": "runs",
+    "read_scenario": "decisions.scenario",
     "runs_from_frame": "runs",
+    "trajectory": "decisions.trajectory",
 }
 
 

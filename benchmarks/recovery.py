@@ -27,13 +27,15 @@ def inside(posterior: Posterior, truth: dict[str, Any]) -> dict[str, list[bool]]
     for language in posterior.info.languages:
         true = truth["languages"][language]
         reference = posterior.info.references[language]
-        expected = {name: [true[name]] for name in ("E", "alpha", "beta", "lam", "tau_other") if name in true}
+        scalars = ("E", "alpha", "beta", "lam", "tau_other", "phi", "psi")
+        expected = {name: [true[name]] for name in scalars if name in true}
         expected["A"] = [true["A"] * reference["params"] ** -true["alpha"]]
         expected["B"] = [true["B"] * reference["tokens"] ** -true["beta"]]
-        expected["tau"] = [true["tau"][source] for source in posterior.info.sources[language]]
+        if "tau" in true:
+            expected["tau"] = [true["tau"][source] for source in posterior.info.sources[language]]
         drawn = posterior.parameters(language)
         if not posterior.info.sources[language]:
-            expected.pop("tau_other", None)
+            expected = {name: values for name, values in expected.items() if not name.startswith("tau")}
         for name, values in expected.items():
             draws = drawn[name].reshape(len(drawn[name]), -1)[:, : len(values)]
             lower, upper = np.quantile(draws, [(1 - PROBABILITY) / 2, (1 + PROBABILITY) / 2], axis=0)

@@ -10,16 +10,21 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import xarray as xr
 
 import bayes_atlas.staleness
 from bayes_atlas import catalogue
 from bayes_atlas.catalogue import model_names
-from bayes_atlas.cli import _number, main
+from bayes_atlas.cli import main
+from bayes_atlas.cli.console import number
 from bayes_atlas.decisions.summary import Summary
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("simulate", "check", "fit", "diagnose", "optimum", "list")
+COMMANDS = (
+    "simulate", "check", "fit", "diagnose", "optimum", "trajectory", "mixture", "expand", "tax", "plan", "list",
+)  # fmt: skip
 
 
 # From the file beside this one, which cannot be imported, as tests are no package.
@@ -71,6 +76,52 @@ def failing(tiny_posterior, tmp_path):
     info = tiny_posterior.info.model_copy(update={"checks": checks, "title": "[bold]by :smile: hand"})
     replace(tiny_posterior, info=info).save(tmp_path / "failing")
     return tmp_path / "failing"
+
+
+def relabelled(posterior, law, languages, sites):
+    """A posterior like `posterior` of another law and other languages; `sites` are `(draw, language)`."""
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset(
+                {name: (("chain", "draw", "language"), values[None]) for name, values in sites.items()},
+                {"language": languages},
+            )
+        }
+    )
+    described = {"law": law, "languages": languages, "sources": {name: [] for name in languages}}
+    described |= {"references": {name: {"params": 1e9, "tokens": 2e10} for name in languages}}
+    return replace(posterior, draws=tree, info=posterior.info.model_copy(update=described))
+
+
+@pytest.fixture
+def capacity(tiny_posterior, tmp_path):
+    """The folder of a posterior of the law capacity for two languages."""
+    centres = {"E": 0.6, "A": 0.1, "B": 0.3, "alpha": 0.45, "beta": 0.15, "phi": 0.11, "psi": -0.04}
+    noise = np.exp(0.02 * np.random.default_rng(0).normal(size=(40, 2)))
+    sites = {name: centre * noise for name, centre in centres.items()}
+    relabelled(tiny_posterior, "capacity", ["en", "fr"], sites).save(tmp_path / "capacity")
+    return tmp_path / "capacity"
+
+
+@pytest.fixture
+def labelled(tiny_posterior, tmp_path):
+    """The folder of a posterior of fr in two vocabularies, of which the second costs more."""
+    noise = np.exp(0.005 * np.random.default_rng(0).normal(size=(40, 1)))
+    worse = np.array([1.0, 1.05])
+    sites = {"E": 1 + 0 * noise * worse, "A": 0.3 * noise * worse, "B": 0.4 * noise * worse}
+    sites |= {"alpha": 0.35 * noise * [1, 1], "beta": 0.3 * noise * [1, 1]}
+    relabelled(tiny_posterior, "chinchilla", ["fr:mono", "fr:multi"], sites).save(tmp_path / "labelled")
+    return tmp_path / "labelled"
+
+
+@pytest.fixture
+def scenario(tmp_path):
+    """The path of a scenario file."""
+    path = tmp_path / "scenario.toml"
+    path.write_text(
+        'title = "Two languages"\ncompute = 1e21\n[weights]\nen = 1\nsw = 2\n[unique]\nen = 1e12\nsw = 1e10\n'
+    )
+    return path
 
 
 @pytest.fixture
@@ -170,6 +221,20 @@ MISTAKES = {
     "infinite compute": (("optimum", "{saved}", "--language", "sw", "--compute", "inf"), ["compute is inf"]),
     "text for compute": (("optimum", "{saved}", "--compute", "much"), ["'--compute'", "number"]),
     "unique": ((*OPTIMUM, "--language", "sw", "--unique", "0"), ["unique is 0.0; it must be a positive number"]),
+    "weight": ((*OPTIMUM, "--weight", "sw"), ["--weight is 'sw'; give NAME=VALUE"]),
+    "weight twice": ((*OPTIMUM, "--weight", "sw=1", "--weight", "sw=2"), ["--weight is given twice for sw; give"]),
+    "weight in words": ((*OPTIMUM, "--weight", "sw=much"), ["--weight sw is 'much'; it must be a number"]),
+    "unique in words": ((*OPTIMUM, "--language", "sw", "--unique", "few"), ["--unique is 'few'; it must be a number"]),
+    "share": ((*OPTIMUM, "--language", "sw", "--share", "en=1"), ["the loss of sw counts but it has no share"]),
+    "figure": ((*OPTIMUM, "--language", "sw", "--plot", "{new}.gif"), ["cannot draw a figure to 'new.gif'"]),
+    "place of a figure": ((*OPTIMUM, "--language", "sw", "--plot", "{new}/a.svg"), ["cannot write {new}/a.svg"]),
+    "budgets": (("trajectory", "{saved}", "--from", "1e22", "--to", "1e20"), ["budgets run from 1e+22 to 1e+20"]),
+    "bound": (("mixture", "{saved}", "--compute", "1e21", "--bound", "sw=a:1"), ["--bound sw is 'a'; it must"]),
+    "bounds": (("mixture", "{saved}", "--compute", "1e21", "--bound", "sw=:0.1", "--bound", "en=:0.1"), ["cannot be"]),
+    "growth": (("expand", "{saved}", "--factor", "2"), ["fits the law 'chinchilla', which does not know"]),
+    "tax": (("tax", "{saved}", "--language", "en", "--compute", "1e21"), ["does not have two configurations of 'en'"]),
+    "scenario": (("plan", "{new}.toml", "{saved}"), ["cannot read {new}.toml: No such file"]),
+    "law of a simulation": (("simulate", "{new}.csv", "--law", "msl"), ["no simulation follows the law 'msl'; choose"]),
     "probability": ((*OPTIMUM, "--language", "sw", "--probability", "2"), ["probability is 2.0; it must lie between"]),
     "suffix": (("simulate", "{new}.xlsx"), ["end its name in .csv, .parquet or .pq"]),
     "seed": (("simulate", "{new}.csv", "--seed", "-1"), ["the seed is -1; it must be a whole number"]),
@@ -306,13 +371,116 @@ def test_optimum_shows_epochs_where_data_are_limited(command, saved):
 def test_optimum_as_json(command, saved):
     found = document(command("optimum", saved, "--language", "sw", "--compute", "1e21", "--unique", "1e12", "--json"))
     quantities = {"params", "tokens", "loss", "epochs", "tokens_per_param"}
-    assert set(found) == {"posterior", "language", "compute", "unique", "notes"} | quantities
+    asked = {"posterior", "language", "compute", "unique", "weights", "shares", "flops", "max_params", "max_tokens"}
+    assert set(found) == asked | {"served", "action", "cautious_action", "notes"} | quantities
     assert (found["posterior"], found["language"], found["compute"]) == (str(saved), "sw", 1e21)
     for name in quantities:
         assert set(found[name]) == set(Summary.__annotations__)
         assert found[name]["lower"] <= found[name]["median"] <= found[name]["upper"]
         assert (found[name]["probability"], found[name]["kind"]) == (0.9, "eti")
     assert found["notes"] == []
+
+
+def test_optimum_of_several_languages(command, saved):
+    weights = ("--weight", "en=1", "--weight", "sw=3", "--share", "en=0.25", "--share", "sw=0.75")
+    limits = ("--unique", "sw=1e10", "--max-params", "1e9", "--max-tokens", "1e12", "--served", "1e11")
+    result = command("optimum", saved, "--compute", "1e21", *weights, *limits)
+    assert (result.code, result.err) == (0, "")
+    assert (
+        "training in en 0.25, sw 0.75 for en 0.25, sw 0.75 with 1e+21 FLOPs (6 N D + 2 N x 1e+11 served)" in result.out
+    )
+    assert re.search(r"\n least expected loss +[\d.]+[MBT] +[\d.]+[MBT] ", result.out)
+    found = document(command("optimum", saved, "--compute", "1e21", *weights, *limits, "--json"))
+    assert found["weights"] == found["shares"] == {"en": 0.25, "sw": 0.75}
+    assert found["unique"] == {"sw": 1e10}
+    assert (found["max_params"], found["max_tokens"], found["served"]) == (1e9, 1e12, 1e11)
+    assert found["cautious_action"]["cvar"] <= found["action"]["cvar"]
+
+
+# The other decisions
+
+
+def test_trajectory(command, saved):
+    arguments = ("trajectory", saved, "--from", "1e19", "--to", "1e21", "--points", "3")
+    result = command(*arguments)
+    assert (result.code, result.err) == (0, "")
+    assert len(re.findall(r"^ (?:en|sw) +1e\+(?:19|20|21) ", result.out, re.MULTILINE)) == 6
+    found = document(command(*arguments, "--language", "sw", "--json"))
+    assert set(found) == {"posterior", "unique", "served", "trajectories", "notes"}
+    assert [row["compute"] for row in found["trajectories"]["sw"]] == pytest.approx([1e19, 1e20, 1e21])
+    assert found["trajectories"]["sw"][0]["params"]["kind"] == "eti"
+
+
+def test_mixture(command, saved):
+    arguments = ("mixture", saved, "--compute", "1e21", "--weight", "en=1", "--weight", "sw=1", "--bound", "sw=0.3:0.5")
+    result = command(*arguments, "--unique", "sw=1e10", "--unique", "en=1e12")
+    assert (result.code, result.err) == (0, "")
+    assert re.search(r"^ share +chosen +uniform +proportional +temperature +unimax *$", result.out, re.MULTILINE)
+    found = document(command(*arguments, "--json"))
+    assert 0.3 <= found["shares"]["sw"] <= 0.5
+    assert found["weights"] == {"en": 0.5, "sw": 0.5}
+    assert set(found["baselines"]["uniform"]["gain"]) == set(Summary.__annotations__)
+    assert 0 <= found["baselines"]["uniform"]["probability_worse"] <= 1
+
+
+def test_expand(command, capacity):
+    result = command("expand", capacity, "--factor", "4")
+    assert (result.code, result.err) == (0, "")
+    assert "4 times as many languages from a compute-optimal run, at the loss of a typical one of en, fr" in result.out
+    assert re.search(r"\n compute x +3\.\d+ ", result.out)
+    found = document(command("expand", capacity, "--factor", "4", "--json"))
+    assert {"params_factor", "tokens_factor", "compute_factor", "tokens_per_language_factor"} <= set(found)
+    assert found["params_factor"]["median"] == pytest.approx(1.4, abs=0.05)
+    assert found["start"] is None
+    assert found["frontier"][0]["infeasible"] >= 0
+    start = ("--params", "1e9", "--tokens", "1.6e11", "--languages", "8")
+    found = document(command("expand", capacity, "--factor", "4", *start, "--language", "en", "--json"))
+    assert found["start"] == {"params": 1e9, "tokens": 1.6e11, "languages": 8.0}
+
+
+def test_tax(command, labelled):
+    arguments = ("tax", labelled, "--language", "fr", "--compute", "1e20", "--compute", "1e21")
+    result = command(*arguments)
+    assert (result.code, result.err) == (0, "")
+    assert re.search(r"^ fr:multi +1e\+20 +1\.3\d* +1\.\d+ to 1\.\d+ +yes *$", result.out, re.MULTILINE)
+    found = document(command(*arguments, "--json"))
+    assert found["baseline"] == "fr:mono"
+    assert [row["identified"] for row in found["configurations"]["fr:multi"]] == [True, True]
+
+
+def test_plan(command, scenario, saved, capacity):
+    result = command("plan", scenario, saved)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("Two languages\n")
+    for text in ("loss saved over", "compute-optimal", "plan to act on", "Note: the law chinchilla does not know rep"):
+        assert text in result.out
+    found = document(command("plan", scenario, saved, "--json"))
+    assert set(found) == {
+        "posterior", "scenario", "mixture", "optimum", "action", "cautious_action", "notes"
+    }  # fmt: skip
+    scenario.write_text("[expand]\nfactor = 2\n")
+    assert "cheapest growth" in command("plan", scenario, capacity).out
+
+
+def test_every_decision_draws_its_figure(command, saved, capacity, labelled, scenario, tmp_path):
+    decisions = {
+        "optimum": (saved, "--compute", "1e21", "--language", "sw"),
+        "trajectory": (saved, "--from", "1e19", "--to", "1e21"),
+        "mixture": (saved, "--compute", "1e21"),
+        "expand": (capacity, "--factor", "4"),
+        "tax": (labelled, "--language", "fr", "--compute", "1e20", "--compute", "1e21"),
+        "plan": (scenario, saved),
+    }
+    for name, arguments in decisions.items():
+        figure = tmp_path / f"{name}.svg"
+        assert command(name, *arguments, "--plot", figure).code == 0
+        assert figure.read_text().startswith("<?xml")
+    scenario.write_text("compute = 1e21\n[weights]\nsw = 1\n")
+    assert command("plan", scenario, saved, "--plot", tmp_path / "one.svg").code == 0
+    scenario.write_text("[expand]\nfactor = 2\n")
+    refused(
+        command("plan", scenario, capacity, "--plot", tmp_path / "two.svg"), "draw it with bayes-atlas expand --plot"
+    )
 
 
 def test_a_decision_from_a_posterior_that_failed_its_checks_says_so(command, failing):
@@ -384,4 +552,4 @@ def test_diagnose_as_json(command, failing, staleness, stale):
     ],
 )
 def test_numbers_as_people_write_them(value, text):
-    assert _number(value) == text
+    assert number(value) == text

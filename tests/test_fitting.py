@@ -15,10 +15,10 @@ from bayes_atlas.catalogue import find_model, load_model, model_names
 from bayes_atlas.curves import arrange
 from bayes_atlas.errors import InputError
 from bayes_atlas.fitting import PRIOR_DRAWS, fit
-from bayes_atlas.staleness import is_stale
 from bayes_atlas.laws import atlas, chinchilla, get_law
 from bayes_atlas.posterior import load_posterior
 from bayes_atlas.runs import runs_from_frame
+from bayes_atlas.staleness import is_stale
 
 CHAINS, WARMUP, DRAWS = 2, 150, 200
 QUICK = {"chains": CHAINS, "warmup": WARMUP, "draws": DRAWS}

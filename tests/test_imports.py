@@ -31,6 +31,8 @@ def test_the_report_of_imports_is_read_aright():
         ["-m", "bayes_atlas", "--help"],
         ["-m", "bayes_atlas", "list"],
         ["-m", "bayes_atlas", "optimum", "chinchilla-2022", "--compute", "1e22"],
+        ["-m", "bayes_atlas", "expand", "capacity-simulated", "--factor", "4"],
+        ["-m", "bayes_atlas", "trajectory", "datablations-2023", "--from", "1e19", "--to", "1e22", "--unique", "1e9"],
     ],
     ids=" ".join,
 )
@@ -38,3 +40,8 @@ def test_no_sampler_is_loaded(arguments):
     loaded = top_level_modules(*arguments)
     assert "bayes_atlas" in loaded
     assert not loaded & SAMPLER
+
+
+def test_nothing_is_drawn_unless_asked():
+    loaded = top_level_modules("-m", "bayes_atlas", "optimum", "chinchilla-2022", "--compute", "1e22")
+    assert not loaded & {"matplotlib", "PIL"}

@@ -25,6 +25,8 @@ def folder(tmp_path_factory):
     table = pd.DataFrame({"language": "sw", "params": params, "tokens": tokens, "unique": 7.7e8, "loss": loss})
     target = tmp_path_factory.mktemp("readme")
     table.rename_axis("run").to_csv(target / "runs.csv")
+    (scenario,) = blocks("toml")
+    (target / "scenario.toml").write_text(scenario)
     return target
 
 

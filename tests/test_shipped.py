@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bayes_atlas import load_posterior
+from bayes_atlas import expand, load_posterior
 from bayes_atlas.catalogue import posterior_names
+from bayes_atlas.simulate import SIMULATIONS
 from bayes_atlas.staleness import is_stale
-from bayes_atlas.simulate import simulate
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -32,6 +32,16 @@ def test_a_simulated_posterior_says_so_and_found_its_truth(name):
     recovery = importlib.util.module_from_spec(spec)
     sys.modules["recovery"] = recovery
     spec.loader.exec_module(recovery)
-    found = recovery.inside(posterior, simulate(posterior.info.sampling.seed).truth)
+    found = recovery.inside(posterior, SIMULATIONS[posterior.info.law](posterior.info.sampling.seed).truth)
     results = [result for of_parameter in found.values() for result in of_parameter]
     assert np.mean(results) >= 0.8
+
+
+@pytest.mark.parametrize(
+    ("factor", "params", "tokens"), [(2, 1.18, 1.66), (4, 1.40, 2.74), (8, 1.66, 4.54), (16, 1.96, 7.52)]
+)
+def test_capacity_simulated_holds_the_printed_factors(factor, params, tokens):
+    """As printed in the ATLAS paper, §5."""
+    growth = expand(load_posterior("capacity-simulated"), factor=factor).summary(0.9)
+    assert growth["params_factor"]["lower"] <= params <= growth["params_factor"]["upper"]
+    assert growth["tokens_factor"]["lower"] <= tokens <= growth["tokens_factor"]["upper"]

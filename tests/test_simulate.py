@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bayes_atlas.laws import atlas, crossover, repetition
+from bayes_atlas.errors import InputError
+from bayes_atlas.laws import atlas, capacity, crossover, repetition
 from bayes_atlas.runs import co_sampled_sources, group_runs, read_runs
-from bayes_atlas.simulate import simulate, write_simulation
+from bayes_atlas.simulate import simulate, simulate_capacity, write_simulation
 from bayes_atlas.tables import load_table
 
 
@@ -273,3 +274,60 @@ def test_unknown_format_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError, match=r"cannot write a run table to 'runs.xlsx'; end its name in .csv"):
         write_simulation(tmp_path / "runs.xlsx", 0)
     assert list(tmp_path.iterdir()) == []
+
+
+# By the capacity law
+
+
+@pytest.fixture(scope="module")
+def by_capacity(tmp_path_factory):
+    """The simulation by the capacity law as it is read back, and its truth."""
+    path = tmp_path_factory.mktemp("capacity") / "runs.csv"
+    write_simulation(path, 1, "capacity")
+    return read_runs(path), json.loads(path.with_suffix(".truth.json").read_text(encoding="utf-8"))
+
+
+def test_capacity_runs_sample_evenly_from_scratch(by_capacity):
+    runs, _ = by_capacity
+    trained = runs["source_tokens"].to_numpy()
+    assert set(np.unique(runs["languages"])) == {1, 2, 4, 6, 8, 12, 16, 24, 32, 50}
+    np.testing.assert_array_equal((trained > 0).sum(axis=1), runs["languages"])
+    np.testing.assert_allclose(trained.max(axis=1), runs["tokens"])
+    assert set(runs["init"].to_numpy().tolist()) == {"scratch"}
+    assert np.isinf(runs["unique"]).all()
+
+
+def test_capacity_losses_follow_their_truth(by_capacity):
+    runs, truth = by_capacity
+    assert (truth["law"], truth["seed"], truth["noise"]["run_sd"]) == ("capacity", 1, 0.012)
+    language = runs["language"].to_numpy()
+    assert set(language.tolist()) == set(truth["languages"])
+    for name, parameters in truth["languages"].items():
+        rows = runs.isel(row=language == name)
+        expected = capacity.loss(
+            *(rows[column].to_numpy() for column in ("params", "tokens", "languages")), **parameters
+        )
+        deviation = np.log(rows["loss"].to_numpy() / expected)
+        assert 0.008 < deviation.std() < 0.03
+        assert abs(deviation.mean()) < 0.005
+
+
+def test_capacity_exponents_give_the_printed_factors(by_capacity):
+    _, truth = by_capacity
+    for factor, params, tokens in ((2, 1.18, 1.66), (4, 1.40, 2.74), (8, 1.66, 4.54), (16, 1.96, 7.52)):
+        growth = capacity.expansion(factor, **truth["languages"]["en"])
+        assert growth.params == pytest.approx(params, abs=0.006)
+        assert growth.tokens == pytest.approx(tokens, abs=0.015)
+
+
+def test_capacity_is_reproducible_by_seed():
+    first, again, other = (simulate_capacity(seed) for seed in (3, 3, 4))
+    pd.testing.assert_frame_equal(first.runs, again.runs)
+    assert not first.runs["loss"].equals(other.runs["loss"])
+
+
+def test_laws_without_a_simulation_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no simulation follows the law 'msl'; choose one of: atlas, capacity"):
+        write_simulation(tmp_path / "runs.csv", 0, "msl")
+    with pytest.raises(InputError, match="the seed is -1"):
+        simulate_capacity(-1)

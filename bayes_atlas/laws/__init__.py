@@ -4,6 +4,7 @@ A law is a module with
 
 * ``PARAMETERS``: its parameters, name to one-line meaning;
 * ``loss(params, tokens, ..., *, E, A, B, ...)``: the law itself, an elementwise array function;
+* where decisions need it, ``slopes(...)``: how that loss changes with the logarithm of size and of tokens;
 * where the paper has one, the closed forms that follow from it (``optimum``, ``expansion``, ...).
 
 Laws know no files, no randomness and no particular array library: they take NumPy arrays on the way to a decision and

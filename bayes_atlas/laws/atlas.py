@@ -63,6 +63,53 @@ def loss(
     return chinchilla.loss(params, effective, E=E, A=A, B=B, alpha=alpha, beta=beta)
 
 
+def slopes(
+    params: Array,
+    tokens: Array,
+    unique: Array | None,
+    *,
+    A: Array,
+    B: Array,
+    alpha: Array,
+    beta: Array,
+    lam: Array,
+    tau: Array = 0.0,
+    tau_other: Array = 0.0,
+    source_tokens: Array | None = None,
+    source_unique: Array | None = None,
+    other_tokens: Array | None = None,
+    other_unique: Array | None = None,
+    **_: Array,
+) -> chinchilla.Slopes:
+    """Slopes of the loss, at the same arguments (`E` does not matter)."""
+    xp = namespace(tokens, unique, lam, tau, tau_other, source_tokens, other_tokens)
+    own = repetition.effective_tokens(tokens, unique, lam)
+    effective = effective_tokens(
+        tokens,
+        unique,
+        lam=lam,
+        tau=tau,
+        tau_other=tau_other,
+        source_tokens=source_tokens,
+        source_unique=source_unique,
+        other_tokens=other_tokens,
+        other_unique=other_unique,
+    )
+    term = chinchilla.slopes(params, effective, A=A, B=B, alpha=alpha, beta=beta)
+    ratio = effective / own  # as guarded; its inverse function gives what it was before
+    bend = xp.where(ratio >= GUARD, 1.0, (ratio / GUARD) ** 2)
+    before = xp.where(ratio >= GUARD, ratio, 2 * GUARD - GUARD**2 / ratio)
+    per_token = term.tokens / effective
+    sources = others = None
+    if source_tokens is not None:
+        worth = repetition.slope(source_tokens, source_unique, xp.asarray(lam)[..., None])
+        sources = (per_token * bend)[..., None] * tau * worth
+    if other_tokens is not None:
+        others = per_token * bend * tau_other * repetition.slope(other_tokens, other_unique, lam)
+    own_tokens = per_token * repetition.slope(tokens, unique, lam) * (ratio - bend * (before - 1))
+    return chinchilla.Slopes(term.params, own_tokens, sources, others)
+
+
 def effective_tokens(
     tokens: Array,
     unique: Array | None,

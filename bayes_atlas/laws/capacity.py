@@ -35,7 +35,7 @@ def loss(
 
 
 class Expansion(NamedTuple):
-    """Factors by which a compute-optimal model must grow to keep its loss with r times as many languages."""
+    """Factors by which a model must grow to keep its loss with r times as many languages."""
 
     params: Array
     tokens: Array  # in all
@@ -51,6 +51,20 @@ def expansion(factor: Array, *, alpha: Array, beta: Array, phi: Array, psi: Arra
     """
     params = factor ** (phi / alpha)
     per_language = factor ** (psi / beta)
+    tokens = factor * per_language
+    return Expansion(params, tokens, per_language, params * tokens)
+
+
+def cheapest_expansion(
+    factor: Array, weight: Array, *, alpha: Array, beta: Array, phi: Array, psi: Array, **_: Array
+) -> Expansion:
+    """Growth that keeps the loss with the least compute, from any start: where Eq. 8 and its stationarity meet (§5).
+
+    `weight` is `size_weight` at the start. From a compute-optimal one this is `expansion`; from another it also mends
+    what was not optimal, so that the factors may be below 1.
+    """
+    params = (factor**phi * weight * (alpha + beta) / beta) ** (1 / alpha)
+    per_language = (factor**psi * (1 - weight) * (alpha + beta) / alpha) ** (1 / beta)
     tokens = factor * per_language
     return Expansion(params, tokens, per_language, params * tokens)
 

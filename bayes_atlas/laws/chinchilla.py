@@ -3,7 +3,19 @@
 L(N, D) = E + A / N^alpha + B / D^beta
 """
 
+from typing import NamedTuple
+
 from bayes_atlas.laws._arrays import Array, namespace
+
+
+class Slopes(NamedTuple):
+    """How the loss changes with the logarithm of a run's size, of its own tokens and of those it borrows from."""
+
+    params: Array
+    tokens: Array
+    source_tokens: Array | None = None  # last axis: source
+    other_tokens: Array | None = None
+
 
 PARAMETERS = {
     "E": "irreducible loss",
@@ -21,6 +33,11 @@ def loss(params: Array, tokens: Array, *, E: Array, A: Array, B: Array, alpha: A
     they are the published constants, with sizes divided by a reference they are losses at that reference.
     """
     return E + A * power(params, -alpha) + B * power(tokens, -beta)
+
+
+def slopes(params: Array, tokens: Array, *, A: Array, B: Array, alpha: Array, beta: Array, **_: Array) -> Slopes:
+    """Slopes of the loss, at the same arguments (`E` does not matter)."""
+    return Slopes(-alpha * A * power(params, -alpha), -beta * B * power(tokens, -beta))
 
 
 def power(size: Array, exponent: Array) -> Array:

@@ -6,7 +6,7 @@ use, both with exponentially decaying value: D' = U_D + U_D R_D* (1 - exp(-R_D /
 
 from bayes_atlas.laws import chinchilla
 from bayes_atlas.laws._arrays import Array, namespace
-from bayes_atlas.laws.repetition import effective_tokens
+from bayes_atlas.laws.repetition import effective_tokens, slope
 
 PARAMETERS = chinchilla.PARAMETERS | {
     "R_D": "R_D*: epochs after which repeated tokens have lost most of their value",
@@ -44,6 +44,34 @@ def loss(
         B=B,
         alpha=alpha,
         beta=beta,
+    )
+
+
+def slopes(
+    params: Array,
+    tokens: Array,
+    unique: Array | None,
+    *,
+    A: Array,
+    B: Array,
+    alpha: Array,
+    beta: Array,
+    R_D: Array,
+    R_N: Array,
+    **_: Array,
+) -> chinchilla.Slopes:
+    """Slopes of the loss, at the same arguments (`E` does not matter)."""
+    xp = namespace(params, tokens, unique, A, alpha)
+    distinct = tokens if unique is None else xp.minimum(unique, tokens)
+    usable = xp.minimum(usable_params(distinct, A=A, B=B, alpha=alpha, beta=beta), params)
+    size, data = effective_tokens(params, usable, 1 / R_N), effective_tokens(tokens, unique, 1 / R_D)
+    term = chinchilla.slopes(size, data, A=A, B=B, alpha=alpha, beta=beta)
+    with_params = slope(params, usable, 1 / R_N)
+    # More distinct tokens make more parameters usable.
+    with_usable = xp.where(distinct == tokens, (size - with_params) * beta / alpha, 0.0)
+    return chinchilla.Slopes(
+        term.params * with_params / size,
+        term.tokens * slope(tokens, unique, 1 / R_D) / data + term.params * with_usable / size,
     )
 
 

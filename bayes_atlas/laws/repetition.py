@@ -25,6 +25,14 @@ def effective_tokens(tokens: Array, unique: Array | None, lam: Array) -> Array:
     return fresh + repeated * _mean_value(lam * (repeated / unique))
 
 
+def slope(tokens: Array, unique: Array | None, lam: Array) -> Array:
+    """How the effective tokens grow with the logarithm of `tokens`, at the same arguments."""
+    if unique is None:
+        return tokens
+    xp = namespace(tokens, unique, lam)
+    return tokens * xp.exp(-lam * (xp.maximum(tokens - unique, 0.0) / unique))
+
+
 def _mean_value(decay: Array) -> Array:
     """(1 - exp(-x)) / x with its limit 1 at x = 0, and gradients that stay finite there."""
     xp = namespace(decay)

@@ -66,6 +66,25 @@ def test_no_other_growth_keeps_the_loss_with_less_compute(factor, start, theta, 
     assert factor * per_language * params_factor >= growth.compute * (1 - 1e-9)
 
 
+@given(factor=factors, start=languages, theta=exponents)
+def test_the_cheapest_growth_from_an_optimal_start_is_the_closed_form(factor, start, theta):
+    params, tokens = optimal_start(start, theta)
+    weight = capacity.size_weight(params, tokens, start, A=SCALES["A"], B=SCALES["B"], **theta)
+    cheapest = capacity.cheapest_expansion(factor, weight, **theta)
+    assert cheapest == pytest.approx(capacity.expansion(factor, **theta), rel=1e-6)
+
+
+@given(factor=factors, theta=exponents, weight=st.floats(0.05, 0.95), move=st.floats(0.5, 2.0))
+def test_the_cheapest_growth_from_any_start(factor, theta, weight, move):
+    cheapest = capacity.cheapest_expansion(factor, weight, **theta)
+    on_frontier = capacity.tokens_at_equal_loss(factor, cheapest.params, weight, **theta)
+    assert cheapest.tokens_per_language == pytest.approx(on_frontier, rel=1e-6)
+    params_factor = cheapest.params * move
+    assume(params_factor ** theta["alpha"] > 1.01 * factor ** theta["phi"] * weight)
+    per_language = capacity.tokens_at_equal_loss(factor, params_factor, weight, **theta)
+    assert factor * per_language * params_factor >= cheapest.compute * (1 - 1e-9)
+
+
 @given(start=languages, theta=exponents)
 def test_weight_of_size_at_the_optimum(start, theta):
     params, tokens = optimal_start(start, theta)

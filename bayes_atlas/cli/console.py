@@ -1,0 +1,67 @@
+"""What every command prints with: tables and lines on stdout, one JSON document instead of them, messages on stderr."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from bayes_atlas.errors import InputError
+
+# What is printed holds names, paths and titles of the user's, in which square brackets and colons mean nothing.
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """That a file cannot be written is for the user to mend."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write {target}: {error}; name another place, or make room there") from error
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """What a reader should know before trusting an answer."""
+    for note in notes:
+        say(f"Note: {note}.")
+
+
+def say(text: str) -> None:
+    """A line on stdout, broken by the terminal alone, so that what it names can be copied."""
+    out.print(text, soft_wrap=True)
+
+
+def new_table(*columns: str) -> Table:
+    """An empty table with these columns."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def value_range(values: tuple[float, float] | None) -> str:
+    """A least and a largest value, or that there are none."""
+    if values is None:
+        return "-"
+    lower, upper = values
+    return number(lower, 3) if lower == upper else f"{number(lower, 3)} to {number(upper, 3)}"
+
+
+def number(value: float, digits: int = 4) -> str:
+    """Three significant digits of large counts, with their usual letters, or `digits` of numbers below 1000."""
+    for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """The one JSON document of a command."""
+    sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")

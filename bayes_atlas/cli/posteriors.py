@@ -1,0 +1,206 @@
+"""Commands that make posteriors and look at them: `fit`, `diagnose` and `list`."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bayes_atlas.cli.arguments import AsJson, PosteriorName, RunsFile
+from bayes_atlas.cli.console import err, new_table, out, print_json, say, writing
+
+if TYPE_CHECKING:
+    from bayes_atlas.posterior import Check, Posterior
+    from bayes_atlas.sampler import Progress
+
+
+def fit(
+    runs: RunsFile,
+    model: Annotated[
+        str, typer.Option(help="A model that ships, or the path of a model file; loading a file executes it.")
+    ] = "atlas",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder to write; default RUNS-MODEL here.", show_default=False),
+    ] = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Fit only this language's losses, and others named so; the rest stay as sources.", show_default=False
+        ),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Label (vocabulary, mixture, ..) whose values get their own parameters.", show_default=False),
+    ] = None,
+    sources: Annotated[
+        int, typer.Option(help="Named sources per language, the most co-sampled (models with transfer).")
+    ] = 3,
+    chains: Annotated[int, typer.Option(help="Chains.")] = 4,
+    warmup: Annotated[int, typer.Option(help="Warm-up draws per chain.")] = 1000,
+    draws: Annotated[int, typer.Option(help="Draws per chain.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same draws.")] = 0,
+    target_accept: Annotated[float, typer.Option(help="Acceptance that step sizes aim for.")] = 0.9,
+    max_tree_depth: Annotated[int, typer.Option(help="Trajectories have at most 2^this steps.")] = 10,
+    platform: Annotated[str, typer.Option(help="cpu, gpu or tpu.")] = "cpu",
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="Draws per chain to keep, evenly spaced.", show_default="all")
+    ] = None,
+    without_data: Annotated[
+        bool, typer.Option("--without-data", help="Keep neither the run table nor the pointwise log likelihood.")
+    ] = False,
+    title: Annotated[
+        str | None, typer.Option(help="One line that says what this posterior is.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a posterior that is there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Sample the posterior of a model given a run table. Exits with 1 if a check of the sampling fails.
+
+    Examples:
+
+    - `bayes-atlas fit runs.csv --model chinchilla`
+
+    - `bayes-atlas fit runs.csv --model ./mine.py --chains 8 -o mine`
+
+    - `bayes-atlas fit runs.csv --model atlas --by vocabulary --sources 3`
+    """
+    from bayes_atlas.catalogue import find_model
+    from bayes_atlas.posterior import check_target
+    from bayes_atlas.runs import read_runs
+
+    target = output or Path(f"{runs.stem}-{find_model(model).stem}")
+    check_target(target, force=force)
+    table = read_runs(runs)
+    from bayes_atlas.fitting import fit as run_fit
+
+    with _progress_bar() as report:
+        posterior = run_fit(
+            table,
+            model,
+            languages=language or (),
+            by=by or (),
+            sources=sources,
+            chains=chains,
+            warmup=warmup,
+            draws=draws,
+            seed=seed,
+            target_accept=target_accept,
+            max_tree_depth=max_tree_depth,
+            platform=platform,
+            keep=keep,
+            with_data=not without_data,
+            title=title,
+            report=report,
+        )
+    with writing(target):
+        posterior = posterior.save(target, force=force)
+    if as_json:
+        print_json({"posterior": str(target), **_sampling_report(posterior)})
+    else:
+        _print_posterior(posterior)
+        say(f"Wrote {target}")
+    raise typer.Exit(1 if posterior.failed_checks else 0)
+
+
+def diagnose(posterior: PosteriorName, as_json: AsJson = False) -> None:
+    """Show the checks of a posterior's sampling, with what to do about each that fails. Exits with 1 if one does.
+
+    It also says whether the posterior is stale: whether its model has changed since. That loads, and so executes, the
+    model.
+
+    Example: `bayes-atlas diagnose chinchilla-2022`
+    """
+    from bayes_atlas.posterior import load_posterior
+    from bayes_atlas.staleness import is_stale
+
+    loaded = load_posterior(posterior)
+    stale = is_stale(loaded)
+    if as_json:
+        print_json(_sampling_report(loaded) | {"stale": stale})
+    else:
+        _print_posterior(loaded)
+        if stale:
+            say("STALE: the model has changed since and gives another density; fit again")
+        else:
+            say("The model still gives the density that was sampled")
+    raise typer.Exit(1 if loaded.failed_checks or stale else 0)
+
+
+def list_shipped(as_json: AsJson = False) -> None:
+    """Models and posteriors that ship, a line each.
+
+    Example: `bayes-atlas list`
+    """
+    from bayes_atlas.catalogue import find_model, model_names, model_summary, posterior_names
+    from bayes_atlas.posterior import read_info
+
+    models = {name: model_summary(find_model(name)) for name in model_names()}
+    posteriors = {name: read_info(name) for name in posterior_names()}
+    if as_json:
+        titles = {name: {"title": info.title, "languages": info.languages} for name, info in posteriors.items()}
+        print_json({"models": models, "posteriors": titles})
+        return
+    table = new_table("model", "what it is")
+    for name, summary in models.items():
+        table.add_row(name, summary)
+    out.print(table)
+    table = new_table("posterior", "what it is", "languages")
+    for name, info in posteriors.items():
+        few = info.languages if len(info.languages) <= 4 else [*info.languages[:3], f".. {len(info.languages)} in all"]
+        table.add_row(name, info.title, ", ".join(few))
+    out.print(table)
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[["Progress"], None]]:
+    """A bar on stderr where that is a terminal, else nothing."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=err, disable=not err.is_terminal) as bar:
+        task = bar.add_task("compiling", total=None, detail="")
+
+        def report(progress: "Progress") -> None:
+            detail = f"{progress.gradients:.0f} gradients/draw, {progress.divergences} divergences"
+            description = "warm-up" if progress.warming else "sampling"
+            bar.update(task, description=description, completed=progress.done, total=progress.total, detail=detail)
+
+        yield report
+
+
+def _sampling_report(posterior: "Posterior") -> dict[str, Any]:
+    info = json.loads(posterior.info.model_dump_json())
+    kept = ("title", "model", "law", "languages", "runs", "sampling", "checks", "versions", "created")
+    return {name: info[name] for name in kept}
+
+
+def _print_posterior(posterior: "Posterior") -> None:
+    info = posterior.info
+    say(f"{info.title}: {info.runs.rows:,} rows, {info.runs.curves:,} curves, {len(info.languages)} languages")
+    for reason, rows in info.runs.left_out.items():
+        say(f"Left out: {rows:,} rows, which {reason}")
+    sampling = info.sampling
+    say(f"{sampling.chains} x {sampling.draws} draws after {sampling.warmup} of warm-up, {sampling.seconds:.0f} s")
+    table = new_table("check", "", "value", "limit", "worst at")
+    for check in info.checks:
+        result = "pass" if check.passed else "FAIL"
+        table.add_row(check.name, result, f"{check.value:.4g}", f"{check.limit:.4g}", check.where)
+    out.print(table)
+    for check in posterior.failed_checks:
+        _print_advice(check)
+
+
+def _print_advice(check: "Check") -> None:
+    place = f" at {check.where}" if check.where else ""
+    say(f"{check.name} failed ({check.value:.4g}{place}): {check.advice}")

@@ -1,0 +1,104 @@
+"""What a plan costs: FLOPs of training, and of the inference it is trained for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import elementwise
+
+from bayes_atlas.decisions.outlook import Floats, positive
+from bayes_atlas.errors import InputError
+
+type Flops = Callable[[Floats, Floats], Floats]  # training FLOPs of size and tokens, both `(...)`, growing in either
+
+TRAINING = 6  # FLOPs per parameter and token: forward 2, backward 4
+INFERENCE = 2  # FLOPs per parameter and token served
+REACH = 50.0  # in log size, how far from 6 N D a function of the user's may be
+STEP = 1e-4  # in log tokens, for the slope of a function of the user's; its error is of the order of its square
+
+
+@dataclass(frozen=True)
+class Cost:
+    """FLOPs of training `params` parameters on `tokens` tokens and serving `served` tokens with them."""
+
+    served: float = 0.0
+    training: Flops | None = None  # None: 6 per parameter and token
+
+    @property
+    def convention(self) -> str:
+        """How FLOPs are counted, for people."""
+        trained = "6 N D" if self.training is None else f"{getattr(self.training, '__name__', 'a function')}(N, D)"
+        return f"{trained} + 2 N x {self.served:.4g} served" if self.served else trained
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is 6 N D alone, for which the laws have closed forms."""
+        return self.training is None and not self.served
+
+    def total(self, params: Any, tokens: Any) -> Floats:
+        """FLOPs in all."""
+        train = TRAINING * params * tokens if self.training is None else self._training(params, tokens)
+        return np.asarray(train + INFERENCE * self.served * params)
+
+    def params(self, tokens: Any, compute: Any) -> Floats:
+        """The size that spends `compute` with `tokens` training tokens."""
+        if self.training is None:
+            return np.asarray(compute / (TRAINING * tokens + INFERENCE * self.served))
+        return self._solve(lambda size, other: self.total(size, other), tokens, compute)
+
+    def tokens(self, params: Any, compute: Any) -> Floats:
+        """The training tokens that spend `compute` with a model of `params`; 0 where serving alone takes more."""
+        if self.training is None:
+            return np.asarray(np.maximum(compute / params - INFERENCE * self.served, 0.0) / TRAINING)
+        left = np.asarray(compute - INFERENCE * self.served * params, dtype=float)
+        spent = self._solve(lambda data, size: self._training(size, data), params, np.maximum(left, 1.0))
+        return np.where(left > 0, spent, 0.0)
+
+    def slope(self, tokens: Any, compute: Any) -> Floats:
+        """How log size changes with log tokens where `compute` stays the same; negative."""
+        if self.training is None:
+            trained = TRAINING * tokens
+            return np.asarray(-trained / (trained + INFERENCE * self.served))
+        more, less = (self.params(tokens * np.exp(step), compute) for step in (STEP, -STEP))
+        return np.asarray(np.log(more / less) / (2 * STEP))
+
+    def _training(self, params: Any, tokens: Any) -> NDArray[np.float64]:
+        assert self.training is not None
+        flops = np.asarray(self.training(params, tokens), dtype=float)
+        if not (np.isfinite(flops).all() and (flops > 0).all()):
+            raise InputError(
+                f"{self.convention} gave FLOPs that are no positive numbers; it takes arrays of sizes and of tokens "
+                f"and must grow in both"
+            )
+        return flops
+
+    def _solve(self, flops: Callable[[Floats, Floats], Floats], other: Any, compute: Any) -> Floats:
+        """Where `flops` of the result and `other` is `compute`."""
+        other, compute = np.broadcast_arrays(np.asarray(other, dtype=float), np.asarray(compute, dtype=float))
+
+        def excess(log_size: Floats, other: Floats, compute: Floats) -> Floats:
+            return np.log(flops(np.exp(log_size), other) / compute)
+
+        guess = np.log(compute / (TRAINING * other))
+        bracket = elementwise.bracket_root(
+            excess, guess - 0.5, guess + 0.5, xmin=guess - REACH, xmax=guess + REACH, args=(other, compute)
+        )
+        if not np.all(bracket.success):
+            raise InputError(f"{self.convention} spends {np.ravel(compute)[0]:.3g} FLOPs at no size; it must grow in N")
+        found = elementwise.find_root(excess, bracket.bracket, args=(other, compute))
+        return np.exp(found.x)
+
+
+def cost(served: float | None = None, flops: Flops | None = None) -> Cost:
+    """How FLOPs are counted.
+
+    Args:
+        served: tokens of inference that the model is to serve, at 2 FLOPs per parameter and token.
+        flops: training FLOPs as a function of arrays of sizes and tokens; 6 per parameter and token where None.
+
+    Raises:
+        InputError: `served` is not a positive number.
+    """
+    return Cost(0.0 if served is None else positive("served", served, such_as="1e13"), flops)

@@ -1,0 +1,374 @@
+"""How much of each language to sample: the mixture, size and data of least expected loss that a budget buys.
+
+The search is over the logarithms of the shares and of the tokens, in which the loss is convex but for what languages
+lend to each other, and starts from every baseline and from random mixtures. What is returned is never worse than a
+baseline that keeps the bounds; each is given the size and data that suit it best.
+
+Baselines: *uniform*; *proportional* to the unique tokens there are; *temperature*, to their power .3 (Conneau et al.
+2020, Xue et al. 2021); *unimax*, as uniform as some number of epochs lets (Chung et al. 2023, arXiv 2304.09151).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import LinearConstraint, NonlinearConstraint, brentq, minimize
+
+from bayes_atlas.decisions.cost import Cost, Flops, cost
+from bayes_atlas.decisions.optimum import posterior_notes
+from bayes_atlas.decisions.outlook import EVERY, Draws, Floats, Outlook, outlook, positive, source_of
+from bayes_atlas.decisions.summary import Summary, summarise
+from bayes_atlas.decisions.training import LOOK, least_between, training_flops
+from bayes_atlas.errors import InputError
+from bayes_atlas.posterior import Posterior
+
+LEAST_SHARE = 1e-6  # in place of none at all, which has no logarithm
+POWER = 0.3  # of the temperature baseline
+UNIMAX_EPOCHS = 4.0  # up to which repeated data are nearly as good as new (Muennighoff et al. 2023)
+RANDOM_STARTS = 3
+SEARCHED = 200  # draws, evenly spaced, on which all starts are tried; the best is then refined on all draws
+ROUGH, FINE = 1e-8, 1e-12  # change of the loss below which the search ends, from every start and from the best
+AGREEMENT = 1e-5  # relative; starts that end in losses this close found the same
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One mixture with its size and data."""
+
+    shares: dict[str, float]
+    params: float
+    tokens: float
+    loss: Floats  # (draw,) weighted over languages
+    losses: dict[str, Floats]  # by language, (draw,)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The plan of least expected loss, and those it was compared with."""
+
+    outlook: Outlook
+    cost: Cost
+    compute: float  # FLOPs
+    plan: Plan
+    baselines: dict[str, Plan]
+    notes: list[str]
+
+    @property
+    def gains(self) -> dict[str, Floats]:
+        """``(draw,)`` loss that the plan saves over each baseline."""
+        return {name: baseline.loss - self.plan.loss for name, baseline in self.baselines.items()}
+
+    def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
+        """JSON of it: the plan, and for each baseline its plan, the gain over it and the probability it is worse."""
+        unique = self.outlook.unique
+        tokens = {name: share * self.plan.tokens for name, share in self.plan.shares.items()}
+        epochs = {name: max(1.0, tokens[name] / unique[name]) for name in tokens if name in unique}
+        compared = {
+            name: _shown(baseline, probability) | self.compared(name, probability)
+            for name, baseline in self.baselines.items()
+        }
+        return _shown(self.plan, probability) | {"epochs": epochs, "baselines": compared}
+
+    def compared(self, baseline: str, probability: float = 0.9) -> dict[str, Any]:
+        """The gain over a baseline, and the probability that it is worse."""
+        gain = self.gains[baseline]
+        return {"gain": summarise(gain, probability), "probability_worse": float((gain > 0).mean())}
+
+
+def _shown(plan: Plan, probability: float) -> dict[str, Any]:
+    losses: dict[str, Summary] = {name: summarise(draws, probability) for name, draws in plan.losses.items()}
+    known = {"shares": plan.shares, "params": plan.params, "tokens": plan.tokens}
+    return known | {"loss": summarise(plan.loss, probability), "losses": losses}
+
+
+def mixture(
+    posterior: Posterior,
+    *,
+    compute: float,
+    weights: Mapping[str, float] | None = None,
+    unique: Mapping[str, float] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    compare: Mapping[str, Mapping[str, float]] | None = None,
+    max_epochs: float | None = None,
+    max_params: float | None = None,
+    max_tokens: float | None = None,
+    served: float | None = None,
+    flops: Flops | None = None,
+) -> Mixture:
+    """The shares of the training tokens, the size and the data of least expected loss.
+
+    Args:
+        posterior: a posterior whose law knows size and tokens; only ``atlas`` knows what languages lend each other.
+        compute: budget in FLOPs.
+        weights: languages and how much the loss of each counts; all of the posterior's, evenly, where None.
+        unique: unique tokens there are, by source; unlimited where absent.
+        bounds: least and largest share of a source; 0 and 1 where absent.
+        compare: mixtures to compare with besides the baselines: name -> source -> share.
+        max_epochs: passes over the unique tokens of a source, at most. One where the law knows no repetition.
+        max_params, max_tokens, served, flops: as of `decisions.training.Request`.
+
+    What is sampled are the languages that count, and every source that `unique`, `bounds` or `compare` name.
+
+    Raises:
+        InputError: a number is out of range, bounds cannot be met, or `outlook` refuses.
+    """
+    positive("compute", compute)
+    ahead = outlook(posterior, weights=weights or dict.fromkeys(posterior.info.languages, 1.0), unique=unique)
+    named = [source_of(name) for name in ahead.weights]
+    for mentioned in (ahead.unique, bounds or {}, *(compare or {}).values()):
+        named += mentioned
+    sources = list(dict.fromkeys(named))
+    epochs = np.inf if max_epochs is None else positive("max_epochs", max_epochs, such_as="4")
+    search = _Search(
+        outlook=ahead,
+        cost=cost(served, flops),
+        compute=compute,
+        sources=sources,
+        bounds=_bounds(sources, bounds or {}),
+        max_epochs=epochs if ahead.knows_repetition else min(epochs, 1.0),
+        max_params=np.inf if max_params is None else positive("max_params", max_params, such_as="8e9"),
+        max_tokens=np.inf if max_tokens is None else positive("max_tokens", max_tokens, such_as="1e12"),
+    )
+    rules = _rules(search) | {name: _fixed(name, shares, search) for name, shares in (compare or {}).items()}
+    baselines = {name: search.with_rule(rule) for name, rule in rules.items()}
+    plan, found = search.best(list(baselines.values()))
+    return Mixture(ahead, search.cost, compute, plan, baselines, _notes(search, plan, baselines, found))
+
+
+type Rule = Callable[[float], Floats]  # shares of the sources at so many tokens
+
+
+def _rules(search: "_Search") -> dict[str, Rule]:
+    """Baselines; those that go by the unique tokens need all of them."""
+    count = len(search.sources)
+    uniform: dict[str, Rule] = {"uniform": lambda tokens: np.full(count, 1 / count)}
+    if not np.isfinite(search.unique).all():
+        return uniform
+    unique, epochs = search.unique, min(search.max_epochs, UNIMAX_EPOCHS)
+    return uniform | {
+        "proportional": lambda tokens: unique / unique.sum(),
+        "temperature": lambda tokens: unique**POWER / (unique**POWER).sum(),
+        "unimax": lambda tokens: unimax(unique, tokens, epochs),
+    }
+
+
+def _fixed(name: str, shares: Mapping[str, float], search: "_Search") -> Rule:
+    for source, share in shares.items():
+        positive(f"share of {source} in {name}", share, such_as="0.5")
+    own = [source_of(language) for language in search.outlook.weights]
+    if absent := [source for source in own if source not in shares]:
+        raise InputError(f"the mixture {name} has no share of {absent[0]}, whose loss counts; give it one")
+    values = np.array([shares.get(source, 0.0) for source in search.sources])
+    return lambda tokens: values / values.sum()
+
+
+def unimax(unique: Floats, tokens: float, epochs: float) -> Floats:
+    """Shares ``(source,)`` as even as possible with at most `epochs` passes over `unique` tokens (Chung et al. 2023).
+
+    Where `tokens` are more than all passes together give, every source has its passes: shares by unique tokens.
+    """
+    left, shares = tokens, np.zeros(len(unique))
+    for position, source in enumerate(np.argsort(unique, kind="stable")):
+        shares[source] = min(left / (len(unique) - position), epochs * unique[source])
+        left -= shares[source]
+    return shares / shares.sum()
+
+
+def _bounds(sources: list[str], given: Mapping[str, tuple[float, float]]) -> NDArray[np.float64]:
+    """``(source, 2)`` least and largest shares."""
+    for name, (least, most) in given.items():
+        if not 0 <= least <= most <= 1:
+            raise InputError(f"bounds of {name} are {least} and {most}; they must lie between 0 and 1, least first")
+    bounds = np.array([given.get(name, (0.0, 1.0)) for name in sources])
+    least, most = bounds.sum(axis=0)
+    if least > 1 or most < 1:
+        raise InputError(
+            f"the bounds cannot be met: least shares sum to {least:.4g} and largest to {most:.4g}; they must leave room"
+            f" for 1"
+        )
+    return bounds.clip(LEAST_SHARE)
+
+
+@dataclass(frozen=True)
+class _Search:
+    outlook: Outlook
+    cost: Cost
+    compute: float
+    sources: list[str]
+    bounds: NDArray[np.float64]
+    max_epochs: float
+    max_params: float
+    max_tokens: float
+
+    @cached_property
+    def unique(self) -> Floats:
+        return np.array([self.outlook.unique.get(name, np.inf) for name in self.sources])
+
+    @cached_property
+    def most(self) -> Floats:
+        """``(source,)`` the most tokens of each."""
+        return self.unique * self.max_epochs
+
+    def size(self, tokens: float) -> float:
+        return float(np.minimum(self.cost.params(tokens, self.compute), self.max_params))
+
+    def loss(self, shares: Floats, tokens: float, draws: Draws = EVERY) -> Floats:
+        return self.outlook.loss(self.size(tokens), self.divided(shares, tokens), draws)
+
+    def divided(self, shares: Floats, tokens: float) -> dict[str, float]:
+        return {name: float(share * tokens) for name, share in zip(self.sources, shares, strict=True) if share > 0}
+
+    def plan(self, shares: Floats, tokens: float) -> Plan:
+        losses = self.outlook.losses(self.size(tokens), self.divided(shares, tokens))
+        weighted = sum(weight * losses[name] for name, weight in self.outlook.weights.items())
+        return Plan(
+            shares=dict(zip(self.sources, shares.tolist(), strict=True)),
+            params=self.size(tokens),
+            tokens=tokens,
+            loss=np.asarray(weighted),
+            losses=losses,
+        )
+
+    def with_rule(self, rule: Rule) -> Plan:
+        """The best size and data of a mixture that follows a rule."""
+
+        def most_tokens(shares: Floats) -> float:
+            sampled = shares > 0
+            return min(self.max_tokens, float((self.most[sampled] / shares[sampled]).min()))
+
+        def loss(log_tokens: float) -> float:
+            tokens = np.exp(log_tokens)
+            shares = rule(tokens)
+            return float(self.loss(shares, min(tokens, most_tokens(shares))).mean())
+
+        middle = 0.5 * np.log(self.compute / 6)
+        tokens = float(np.exp(least_between(loss, middle - LOOK, middle + LOOK)))
+        shares = rule(tokens)
+        return self.plan(shares, min(tokens, most_tokens(shares)))
+
+    def best(self, baselines: list[Plan]) -> tuple[Plan, Floats]:
+        """The best plan within the bounds, and the expected losses at which the starts ended ``(start,)``."""
+        few = np.linspace(0, self.outlook.draws - 1, min(SEARCHED, self.outlook.draws)).round().astype(np.int64)
+        starts = [self.start(np.array(list(plan.shares.values())), plan.tokens) for plan in baselines]
+        typical = float(np.exp(np.mean([np.log(plan.tokens) for plan in baselines])))
+        drawn = np.random.default_rng(0).dirichlet(np.ones(len(self.sources)), RANDOM_STARTS)
+        ends = [
+            self.descend(start, few, ROUGH) for start in [*starts, *(self.start(shares, typical) for shares in drawn)]
+        ]
+        losses = np.array([self.expected(end, few)[0] for end in ends])
+        refined = self.descend(ends[int(losses.argmin())], EVERY, FINE)
+        # A baseline that keeps to the bounds may still win by a rounding error.
+        kept = [start for start, plan in zip(starts, baselines, strict=True) if self.keeps(plan)]
+        final = min([refined, *kept], key=lambda point: self.expected(point, EVERY)[0])
+        return self.plan(np.exp(final[:-1]), float(np.exp(final[-1]))), losses
+
+    def start(self, shares: Floats, tokens: float) -> Floats:
+        """A point of the search: logs of shares within their bounds, and of tokens."""
+        return np.append(np.log(_between(shares, self.bounds)), np.log(tokens))
+
+    def keeps(self, plan: Plan) -> bool:
+        """Whether a baseline keeps the bounds (its epochs it keeps anyway)."""
+        shares = np.array(list(plan.shares.values()))
+        return bool(((shares >= self.bounds[:, 0]) & (shares <= self.bounds[:, 1])).all())
+
+    def expected(self, point: Floats, draws: Draws) -> tuple[float, Floats]:
+        """Mean loss at a point, and its gradient."""
+        tokens = float(np.exp(point[-1]))
+        divided = dict(zip(self.sources, (np.exp(point[:-1]) * tokens).tolist(), strict=True))
+        loss = self.outlook.loss(self.size(tokens), divided, draws).mean()
+        of_params, of_tokens = self.outlook.slopes(self.size(tokens), divided, draws)
+        by_source = np.array([np.mean(of_tokens[name]) for name in self.sources])
+        line = self.cost.slope(tokens, self.compute) if self.size(tokens) < self.max_params else 0.0
+        return float(loss), np.append(by_source, by_source.sum() + line * np.mean(of_params))
+
+    def descend(self, start: Floats, draws: Draws, closeness: float) -> Floats:
+        """From a point to one of least mean loss near it that keeps all limits."""
+        limited = np.flatnonzero(np.isfinite(self.most))
+        summing = NonlinearConstraint(
+            lambda point: np.exp(point[:-1]).sum(), 1.0, 1.0, jac=lambda point: np.append(np.exp(point[:-1]), 0.0)
+        )
+        within = LinearConstraint(np.eye(len(start))[limited] + np.eye(len(start))[-1], ub=np.log(self.most[limited]))
+        found = minimize(
+            self.expected,
+            start,
+            args=(draws,),
+            jac=True,
+            method="SLSQP",
+            bounds=[*np.log(self.bounds).tolist(), self._log_tokens],
+            constraints=[summing, within] if len(limited) else [summing],
+            options={"maxiter": 300, "ftol": closeness},
+        )
+        return self._mended(np.asarray(found.x))
+
+    @cached_property
+    def _log_tokens(self) -> tuple[float, float]:
+        """Least and most tokens that any mixture may have, in logs."""
+        most = min(self.max_tokens, self._most_in_all())
+        least = float(self.cost.tokens(self.max_params, self.compute)) if np.isfinite(self.max_params) else 0.0
+        middle = 0.5 * np.log(self.compute / 6)
+        lower = np.log(least) if 0 < least <= most else middle - LOOK
+        upper = min(np.log(most), middle + LOOK)
+        return float(min(lower, upper)), float(upper)
+
+    def _most_in_all(self) -> float:
+        """The most tokens for which some shares keep bounds and epochs."""
+
+        def room(log_tokens: float) -> float:
+            return float(np.minimum(self.bounds[:, 1], self.most / np.exp(log_tokens)).sum() - 1)
+
+        least = min(
+            np.inf, *(self.most / self.bounds[:, 0])
+        )  # beyond, some source repeats too often at its least share
+        if np.isinf(self.most).any() and self.bounds[np.isinf(self.most), 1].sum() >= 1:
+            return float(least)
+        low = 0.0
+        high = float(np.log(self.most[np.isfinite(self.most)].sum() / 1e-9))
+        return float(min(least, np.exp(brentq(room, low, high)))) if room(low) > 0 > room(high) else float(least)
+
+    def _mended(self, point: Floats) -> Floats:
+        """The nearest point that keeps sums and limits exactly, which the optimiser does to a tolerance."""
+        tokens = float(np.exp(np.clip(point[-1], *self._log_tokens)))
+        caps = np.column_stack([self.bounds[:, 0], np.minimum(self.bounds[:, 1], self.most / tokens)])
+        return np.append(np.log(_between(np.exp(point[:-1]), caps)), np.log(tokens))
+
+
+def _between(shares: Floats, bounds: NDArray[np.float64]) -> Floats:
+    """`shares` scaled by one factor and cut to their bounds so that they sum to 1."""
+    least, most = bounds[:, 0], np.maximum(bounds[:, 1], bounds[:, 0])
+
+    def excess(log_scale: float) -> float:
+        return float(np.clip(np.exp(log_scale) * shares, least, most).sum() - 1)
+
+    if excess(50.0) <= 0:
+        return most / most.sum()
+    if excess(-50.0) >= 0:
+        return least / least.sum()
+    cut = np.clip(np.exp(brentq(excess, -50.0, 50.0, xtol=1e-15)) * shares, least, most)
+    return cut / cut.sum()
+
+
+def _notes(search: _Search, plan: Plan, baselines: Mapping[str, Plan], ended: Floats) -> list[str]:
+    notes = posterior_notes(search.outlook.posterior, float(training_flops(plan.params, plan.tokens)))
+    if unlimited := [name for name in search.sources if name not in search.outlook.unique]:
+        notes.append(
+            f"the unique tokens of {', '.join(unlimited)} are not given: nothing of it repeats, and the baselines that"
+            f" go by unique tokens are left out"
+        )
+    elif not search.outlook.knows_repetition:
+        notes.append(
+            f"the law {search.outlook.posterior.info.law} does not know repetition: no mixture goes beyond one epoch"
+        )
+    if unknown := search.outlook.unknown_sources(dict.fromkeys(search.sources)):
+        notes.append(
+            f"the posterior says nothing of what tokens of {', '.join(unknown)} are worth to the languages that count: "
+            f"they are taken to be worth nothing"
+        )
+    agreeing = int((ended <= ended.min() * (1 + AGREEMENT)).sum())
+    if agreeing < 2:
+        notes.append(
+            f"of {len(ended)} starts of the search only one ended in the mixture that is shown: others may be as good"
+        )
+    return notes

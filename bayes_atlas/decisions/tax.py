@@ -1,0 +1,143 @@
+"""The compute-efficiency tax: what a language pays, in compute, for a configuration (Longpre et al. 2025, Fig. 1).
+
+A posterior fitted by label (``--by vocabulary``, ``--by mixture``) has parameters for each configuration of a language.
+Along the compute-optimal frontier of each, the tax is the factor on compute that a configuration needs to reach the
+loss of a baseline. Where a configuration's irreducible loss lies above it, no compute is enough, and where the draws
+leave that open the tax is not identified: then it is said so instead of a number.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import elementwise
+
+from bayes_atlas.decisions.optimum import posterior_notes
+from bayes_atlas.decisions.outlook import Floats, positive, source_of
+from bayes_atlas.decisions.training import Training, training
+from bayes_atlas.errors import InputError
+from bayes_atlas.posterior import Posterior
+
+NEVER = 1e6  # a factor beyond which it makes no difference whether more compute would be enough
+TOO_WIDE = 10.0  # ratio of an interval's ends beyond which it says nothing of use
+CLOSENESS = 1e-8  # in log factor
+
+
+@dataclass(frozen=True)
+class Tax:
+    """Draws of the compute that one configuration of a language needs, over that of the baseline, for equal loss."""
+
+    baseline: str
+    configuration: str
+    compute: Floats  # (budget,) FLOPs of the baseline
+    loss: Floats  # (draw, budget) that it reaches
+    factor: Floats  # (draw, budget) infinite where no compute is enough
+    notes: list[str]
+
+    def band(self, probability: float = 0.9) -> NDArray[np.float64]:
+        """Lower end, median and upper end ``(3, budget)``; may be infinite."""
+        ends = [(1 - probability) / 2, 0.5, (1 + probability) / 2]
+        return np.quantile(self.factor, ends, axis=0, method="inverted_cdf")
+
+    def identified(self, probability: float = 0.9) -> NDArray[np.bool_]:
+        """``(budget,)`` whether the interval is finite and narrow enough to mean anything."""
+        lower, _, upper = self.band(probability)
+        return np.isfinite(upper) & (upper <= TOO_WIDE * lower)
+
+    def to_list(self, probability: float = 0.9) -> list[dict[str, Any]]:
+        """JSON of it, by budget; None stands for infinite."""
+        rows = []
+        never = np.isinf(self.factor).mean(axis=0)
+        for index, compute in enumerate(self.compute.tolist()):
+            ends = self.band(probability)[:, index].tolist()
+            lower, median, upper = (end if np.isfinite(end) else None for end in ends)
+            factor = {"median": median, "lower": lower, "upper": upper, "probability": probability, "kind": "eti"}
+            known = {"compute": compute, "factor": factor, "probability_never": float(never[index])}
+            rows.append(known | {"identified": bool(self.identified(probability)[index])})
+        return rows
+
+
+def efficiency_tax(
+    posterior: Posterior,
+    *,
+    language: str,
+    compute: float | Sequence[float] | NDArray[np.float64],
+    baseline: str | None = None,
+    unique: float | None = None,
+) -> list[Tax]:
+    """The tax of every configuration of `language` but the baseline.
+
+    Args:
+        posterior: a posterior fitted by label, whose law has a compute-optimal point.
+        language: a language without labels, such as ``fr``.
+        compute: budget or budgets of the baseline in FLOPs, 6 per parameter and token.
+        baseline: one of the configurations, such as ``fr:monolingual``; the first where None.
+        unique: unique tokens there are of the language; unlimited where None.
+
+    Raises:
+        InputError: fewer than two configurations, no such baseline, or a number that is not positive.
+    """
+    configurations = [name for name in posterior.info.languages if source_of(name) == language]
+    if len(configurations) < 2:
+        several = sorted({own for own in map(source_of, posterior.info.languages) if _count(posterior, own) > 1})
+        advice = f"choose one of: {', '.join(several)}" if several else "fit with --by vocabulary or --by mixture"
+        raise InputError(f"{posterior.name} does not have two configurations of {language!r} to compare; {advice}")
+    chosen = configurations[0] if baseline is None else baseline
+    if chosen not in configurations:
+        raise InputError(f"{chosen!r} is no configuration of {language}; choose one of: {', '.join(configurations)}")
+    budgets = np.atleast_1d(np.asarray(compute, dtype=float))
+    for budget in budgets.tolist():
+        positive("compute", budget)
+    notes = posterior_notes(posterior, float(budgets.max()))
+    reached = _losses(training(posterior, language=chosen, unique=unique), budgets)
+    return [
+        Tax(
+            chosen,
+            name,
+            budgets,
+            reached,
+            _factor(training(posterior, language=name, unique=unique), budgets, reached),
+            notes,
+        )
+        for name in configurations
+        if name != chosen
+    ]
+
+
+def _count(posterior: Posterior, language: str) -> int:
+    return [source_of(name) for name in posterior.info.languages].count(language)
+
+
+def _losses(asked: Training, budgets: Floats) -> Floats:
+    """Least loss ``(draw, budget)``."""
+    tokens = asked.best_tokens(budgets)
+    return asked.loss(asked.size(tokens, budgets).T, tokens.T).T
+
+
+def _factor(asked: Training, budgets: Floats, loss: Floats) -> Floats:
+    """By how much compute must exceed `budgets` to reach `loss`, ``(draw, budget)``."""
+    (name,) = asked.outlook.weights
+    irreducible = asked.outlook.parameters[name]["E"][:, None]
+    wanted = np.maximum(loss - irreducible, 0.0)
+    draws = np.repeat(np.arange(len(loss)), len(budgets))
+
+    def excess(log_factor: Floats, draws: Floats, budget: Floats, wanted: Floats) -> Floats:
+        index = draws.astype(np.int64)
+        compute = budget * np.exp(log_factor)
+        tokens = asked.best_tokens_by_element(index, compute)
+        left = asked.loss(asked.size(tokens, compute), tokens, index) - irreducible[index, 0]
+        return np.log(left / wanted)
+
+    open_ = wanted.ravel() > 0
+    arguments = tuple(values[open_] for values in (draws, np.tile(budgets, len(loss)), wanted.ravel()))
+    factor = np.full(wanted.size, np.inf)
+    limit = np.log(NEVER)
+    start = np.zeros(int(open_.sum()))
+    bracket = elementwise.bracket_root(excess, start - 0.5, start + 0.5, xmin=-limit, xmax=limit, args=arguments)
+    found = elementwise.find_root(
+        excess, bracket.bracket, args=arguments, tolerances={"xatol": CLOSENESS, "xrtol": 0.0}
+    )
+    factor[open_] = np.where(bracket.success, np.exp(found.x), np.inf)
+    return factor.reshape(wanted.shape)

@@ -1,0 +1,28 @@
+"""Capacity, hierarchical: what each added language costs, the curse of multilinguality.
+
+Law: E + A K^phi / N^alpha + B K^psi / D_t^beta (Longpre et al. 2025, arXiv 2510.22037, Eq. 7), per language t, with N
+parameters and D_t tokens of the language, both divided by their geometric means in the table, and K languages sampled
+evenly, as a plain count: A and B are losses of a monolingual run at the reference sizes.
+
+Why these priors. phi is normal around .1 and psi around 0, both within a few tenths: printed are .11 and -.04, and
+either sign must be easy, since whether languages cost capacity and help each other is the question. Both are pooled
+tightly, within some hundredths between languages: the paper prints one value for all. The rest is as in `chinchilla`.
+"""
+
+import numpyro.distributions as dist
+
+from bayes_atlas.curves import Curves
+from bayes_atlas.laws import capacity as law
+from bayes_atlas.noise import observe
+from bayes_atlas.pooling import pooled
+from bayes_atlas.terms import exponents, split_loss
+
+LAW = "capacity"
+
+
+def model(params, tokens, languages, curves: Curves, loss=None):
+    terms = split_loss(curves) | exponents(curves)
+    terms["phi"] = pooled("phi", curves, dist.Normal(0.1, 0.1), 0.05)
+    terms["psi"] = pooled("psi", curves, dist.Normal(0.0, 0.1), 0.05)
+    expected = law.loss(params, tokens, languages, **{name: curves.by_language(value) for name, value in terms.items()})
+    return observe(expected, curves, loss)

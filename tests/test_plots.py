@@ -1,0 +1,131 @@
+"""Figures: they hold what they say they show, on new axes or on given ones, and are written as asked."""
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+
+from bayes_atlas import plots
+from bayes_atlas.decisions.action import bayes_action, cautious_action
+from bayes_atlas.decisions.expand import Expansion, Frontier
+from bayes_atlas.decisions.mixture import mixture
+from bayes_atlas.decisions.optimum import optimum
+from bayes_atlas.decisions.tax import Tax
+from bayes_atlas.decisions.trajectory import trajectory
+from bayes_atlas.errors import InputError
+
+
+@pytest.fixture
+def actions(tiny_posterior):
+    plans = optimum(tiny_posterior, compute=1e21, language="sw")
+    return {"bayes": bayes_action(plans), "cautious": cautious_action(plans)}
+
+
+@pytest.fixture
+def paths(tiny_posterior):
+    return {name: trajectory(tiny_posterior, compute=[1e19, 1e20, 1e21], language=name) for name in ("en", "sw")}
+
+
+@pytest.fixture
+def found(tiny_posterior):
+    return mixture(tiny_posterior, compute=1e21, unique={"en": 1e12, "sw": 1e10})
+
+
+@pytest.fixture
+def frontiers():
+    """Two frontiers of one draw; the smallest size of the second is infeasible."""
+
+    def build(factor, tokens):
+        ones = np.ones(1)
+        growth = Expansion("en", factor, None, 1.2 * ones, 1.5 * ones, 0.75 * ones, 1.8 * ones, [])
+        tokens = np.array([tokens])
+        return Frontier(growth, np.array([0.5, 1.0, 2.0]), tokens, tokens)
+
+    return [build(2.0, [9.0, 2.0, 1.0]), build(4.0, [np.inf, 4.0, 2.0])]
+
+
+@pytest.fixture
+def taxes():
+    """One of two budgets is identified."""
+    factor = np.array([[1.5, 2.0], [1.6, np.inf]])
+    return [Tax("fr:a", "fr:b", np.array([1e20, 1e21]), np.ones((2, 2)), factor, [])]
+
+
+def labels(axes):
+    legend = axes.get_legend()
+    return [text.get_text() for text in legend.get_texts()] if legend else []
+
+
+def test_trajectories_are_medians_by_name(paths):
+    axes = plots.trajectories(paths, "tokens")
+    assert labels(axes) == ["en", "sw"]
+    for line, path in zip(axes.get_lines(), paths.values(), strict=True):
+        np.testing.assert_allclose(line.get_ydata(), np.median(path.tokens, axis=0))
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert plots.trajectories(paths, "loss").get_yscale() == "linear"
+    assert labels(plots.trajectories({"en": paths["en"]})) == []
+
+
+def test_iso_loss_curves_start_where_they_are_feasible(frontiers):
+    axes = plots.iso_loss(frontiers)
+    assert labels(axes) == ["2 x languages", "4 x languages", "least compute"]
+    curves = [line for line in axes.get_lines() if line.get_label().endswith("languages")]
+    np.testing.assert_allclose(curves[0].get_xdata(), [0.5, 1, 2])
+    np.testing.assert_allclose(curves[1].get_xdata(), [1, 2])
+
+
+def test_trade_off_marks_the_plan_and_what_is_as_good(actions):
+    axes = plots.trade_off(actions["bayes"])
+    assert labels(axes)[0] == "as good, within 0.1 % of loss"
+    mean = next(line for line in axes.get_lines() if line.get_label() == "regret, mean")
+    lowest = mean.get_xdata()[np.argmin(mean.get_ydata())]
+    assert lowest == pytest.approx(actions["bayes"].params, rel=0.05)
+
+
+def test_regret_is_a_curve_of_exceedance(actions):
+    axes = plots.regret(actions)
+    assert labels(axes) == ["bayes", "cautious"]
+    x, y = axes.get_lines()[0].get_data()
+    assert y[np.argmin(np.abs(x - np.median(actions["bayes"].regret)))] == pytest.approx(0.5, abs=0.02)
+
+
+def test_shares_and_gains(found):
+    axes = plots.shares(found)
+    assert labels(axes) == ["chosen", *found.baselines]
+    assert axes.patches[0].get_height() == found.plan.shares["en"]
+    named = [text.get_text() for text in plots.gains(found).get_yticklabels()]
+    assert named == list(found.baselines)
+
+
+def test_taxes_that_are_not_identified_are_dotted(taxes):
+    axes = plots.tax(taxes)
+    assert labels(axes) == ["fr:b", "not identified"]
+    solid = next(line for line in axes.get_lines() if line.get_label() == "fr:b")
+    np.testing.assert_array_equal(np.isnan(solid.get_ydata()), [False, True])
+
+
+def test_given_axes_are_drawn_on(actions, paths, found, frontiers, taxes):
+    for draw, what in (
+        (plots.trajectories, paths),
+        (plots.iso_loss, frontiers),
+        (plots.trade_off, actions["bayes"]),
+        (plots.regret, actions),
+        (plots.shares, found),
+        (plots.gains, found),
+        (plots.tax, taxes),
+    ):
+        left, right = plots.new_axes(2)
+        assert isinstance(left, Axes)
+        assert draw(what, axes=right) is right
+        assert not left.has_data()
+        assert right.has_data()
+
+
+@pytest.mark.parametrize(("suffix", "start"), [(".svg", b"<?xml"), (".png", b"\x89PNG"), (".pdf", b"%PDF")])
+def test_figures_are_written_by_suffix(actions, tmp_path, suffix, start):
+    plots.save(plots.regret(actions), tmp_path / f"figure{suffix}")
+    assert (tmp_path / f"figure{suffix}").read_bytes().startswith(start)
+
+
+def test_other_suffixes_are_refused(actions, tmp_path):
+    with pytest.raises(InputError, match=r"cannot draw a figure to 'figure\.gif'; end its name in \.svg, \.png, \.pdf"):
+        plots.save(plots.regret(actions), tmp_path / "figure.gif")
