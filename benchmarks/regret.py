@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from bayes_atlas import Posterior, fit, runs_from_frame
+from bayes_atlas import Posterior, runs_from_frame
 from bayes_atlas.decisions.action import bayes_action
 from bayes_atlas.decisions.expand import expand
 from bayes_atlas.decisions.mixture import Plan, mixture
 from bayes_atlas.decisions.optimum import optimum
 from bayes_atlas.decisions.outlook import outlook
+from bayes_atlas.fitting import fit_many
 from bayes_atlas.laws import atlas, capacity, chinchilla
 
 type Floats = NDArray[np.float64]
@@ -56,11 +57,9 @@ class Study:
 
 
 def posteriors(studies: Sequence[Study], model: str, warmup: int, draws: int) -> list[Posterior]:
-    """A posterior of each study: the one place that samples."""
-    return [
-        fit(study.runs, model, warmup=warmup, draws=draws, seed=number, sources=len(LANGUAGES) - 1)
-        for number, study in enumerate(studies)
-    ]
+    """A posterior of each study, all sampled in one program."""
+    tables = [study.runs for study in studies]
+    return fit_many(tables, model, warmup=warmup, draws=draws, sources=len(LANGUAGES) - 1)
 
 
 # Studies
