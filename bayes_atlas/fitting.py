@@ -65,7 +65,7 @@ def fit(
     """Sample the posterior of `model` given `runs`.
 
     Where chains diverge, sampling is repeated with smaller steps and other centring before it is given up on. An
-    interrupt (SIGINT) while it draws gives the posterior of the draws there are, and says so in its notes.
+    interrupt (SIGINT) while it draws gives the posterior of the draws there are (``info.sampling.interrupted``).
 
     Args:
         runs: a run table, from `read_runs`.
@@ -79,7 +79,8 @@ def fit(
         with_data: keep the run table and the pointwise log likelihood with the posterior.
         title: one line that says what this posterior is.
         report: called after each block of draws.
-        checkpoint: folder in which to keep what was sampled so far; removed when the fit is done.
+        checkpoint: folder in which to keep what was sampled so far; removed when the fit is done and was not
+            interrupted.
         resume: go on with the fit in `checkpoint`; the draws are those of a fit that was never interrupted.
         compile_cache: keep compiled programs for later processes (see `bayes_atlas.platforms.keep_compiled`).
 
@@ -101,7 +102,7 @@ def fit(
         sampled = sample(_keyworded(task.module.model), data, settings, report, kept)
         prior = _prior_of(task.module.model)(jax.random.PRNGKey(seed), *data)
         posterior = _posterior(task, table, sampled, title=title, prior=prior)
-    if kept is not None:
+    if kept is not None and not sampled.interrupted:
         kept.remove()
     return posterior
 

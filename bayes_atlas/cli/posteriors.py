@@ -55,9 +55,18 @@ def fit(
         str | None, typer.Option(help="One line that says what this posterior is.", show_default=False)
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a posterior that is there.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a fit that was killed; the rest of the command as it was.")
+    ] = False,
+    no_compile_cache: Annotated[
+        bool, typer.Option("--no-compile-cache", help="Do not keep compiled programs for later fits.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Sample the posterior of a model given a run table. Exits with 1 if a check of the sampling fails.
+
+    What was sampled so far is kept beside the output until the fit is done. Control-C while it draws stores the draws
+    there are, and says so; after that, or if the fit was killed, `--resume` goes on where it was.
 
     Examples:
 
@@ -72,11 +81,12 @@ def fit(
     from bayes_atlas.runs import read_runs
 
     target = output or Path(f"{runs.stem}-{find_model(model).stem}")
+    checkpoint = target.with_name(f".{target.name}.unfinished")
     check_target(target, force=force)
     table = read_runs(runs)
     from bayes_atlas.fitting import fit as run_fit
 
-    with _progress_bar() as report:
+    with _stopping(checkpoint), writing(checkpoint), _progress_bar() as report:
         posterior = run_fit(
             table,
             model,
@@ -94,6 +104,9 @@ def fit(
             with_data=not without_data,
             title=title,
             report=report,
+            checkpoint=checkpoint,
+            resume=resume,
+            compile_cache=not no_compile_cache,
         )
     with writing(target):
         posterior = posterior.save(target, force=force)
@@ -155,6 +168,16 @@ def list_shipped(as_json: AsJson = False) -> None:
 
 
 @contextmanager
+def _stopping(checkpoint: Path) -> Iterator[None]:
+    """An interrupt before there are draws to store."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print(f"Interrupted in warm-up; {checkpoint} holds what was done: --resume goes on with it")
+        raise typer.Exit(130) from None
+
+
+@contextmanager
 def _progress_bar() -> Iterator[Callable[["Progress"], None]]:
     """A bar on stderr where that is a terminal, else nothing."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -172,7 +195,8 @@ def _progress_bar() -> Iterator[Callable[["Progress"], None]]:
         task = bar.add_task("compiling", total=None, detail="")
 
         def report(progress: "Progress") -> None:
-            detail = f"{progress.gradients:.0f} gradients/draw, {progress.divergences} divergences"
+            pace = f"{progress.gradients:.0f} gradients/draw, step {progress.step_size:.2g}"
+            detail = f"{pace}, {progress.divergences} divergences"
             description = "warm-up" if progress.warming else "sampling"
             bar.update(task, description=description, completed=progress.done, total=progress.total, detail=detail)
 
@@ -192,6 +216,8 @@ def _print_posterior(posterior: "Posterior") -> None:
         say(f"Left out: {rows:,} rows, which {reason}")
     sampling = info.sampling
     say(f"{sampling.chains} x {sampling.draws} draws after {sampling.warmup} of warm-up, {sampling.seconds:.0f} s")
+    if sampling.interrupted:
+        say("Interrupted: there are fewer draws than were asked for")
     table = new_table("check", "", "value", "limit", "worst at")
     for check in info.checks:
         result = "pass" if check.passed else "FAIL"

@@ -184,7 +184,7 @@ def _middle(site: dict[str, Any]) -> jax.Array | None:
     """The mean of a site's prior, or its median where that is symmetric but for a transform."""
     if not is_latent(site):
         return None
-    fn, transforms = site["fn"], []
+    fn, transforms = site["fn"], list[Any]()
     while isinstance(fn, dist.TransformedDistribution | dist.ExpandedDistribution):
         if isinstance(fn, dist.TransformedDistribution):
             transforms = [*fn.transforms, *transforms]

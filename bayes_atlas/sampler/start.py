@@ -202,7 +202,7 @@ def _curvature(potential: Potential, vector: jax.Array, layout: Layout) -> tuple
         lambda direction: jax.jvp(gradient, (vector,), (direction,))[1], jnp.asarray(directions, vector.dtype)
     )
     shared = columns[:width, :width]
-    by_language = columns[:, width:].reshape(-1, layout.languages, block)
+    by_language = columns[:, width:].reshape(len(directions), layout.languages, block)
     mixed = jnp.moveaxis(by_language[:width], 0, -1)
     own = _symmetric(jnp.moveaxis(by_language[width : width + block], 0, -1))
     expected = jnp.einsum("lpq,lq->lp", own, jnp.asarray(signs, own.dtype))
