@@ -1,0 +1,98 @@
+"""Fits a minute on one platform: many small fits at once, and one of many rows. Run it on each machine to compare.
+
+Small fits are the 12-language hierarchical Chinchilla problem, each with data of its own. Large ones are `atlas` on ten
+languages. Both are sampled by the driver itself (`sample_many`), so that neither ArviZ nor the rest of a fit is needed
+on the machine. The second of two runs is timed, with other seeds: nothing is compiled in it. Besides the time it prints
+the largest split R-hat of the first dimensions, as a sign that chains agree. From the root of the checkout:
+
+    python -m benchmarks.accelerator --platform gpu --fits 1 64 1024 --rows 100000 1000000
+    python -m benchmarks.accelerator --platform cpu --fits 1 64 --rows 100000
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any
+
+import jax
+import numpy as np
+
+from bayes_atlas.catalogue import covariates_of, load_model
+from bayes_atlas.curves import ModelData, Shape, arrange
+from bayes_atlas.platforms import precision, use_platform
+from bayes_atlas.runs import runs_from_frame
+from bayes_atlas.sampler import Draws, Settings, sample_many
+from benchmarks.tables import atlas_study, chinchilla_study
+
+LANGUAGES, RUNS = 12, 17
+ROW_LANGUAGES, CHECKPOINTS = 10, 10
+
+
+def arranged(model: str, frames: Sequence[Any]) -> tuple[Callable[..., Any], list[Any]]:
+    """The model as the sampler calls it, and the padded data of every table."""
+    function = load_model(model).model
+
+    def call(covariates: dict[str, Any], loss: Any) -> Any:
+        return function(**covariates, loss=loss)
+
+    data: list[ModelData] = [arrange(runs_from_frame(frame), covariates_of(function), sources=3) for frame in frames]
+    shape = reduce(Shape.join, (each.curves.shape for each in data)).rounded()
+    return call, [each.padded(shape) for each in data]
+
+
+def split_r_hat(draws: np.ndarray) -> float:
+    """The largest split R-hat of draws ``(chain, draw, ..)`` (Gelman et al. 2013, §11.4)."""
+    half = draws.shape[1] // 2
+    halves = np.concatenate([draws[:, :half], draws[:, half : 2 * half]]).astype(float)
+    within, between = halves.var(axis=1, ddof=1).mean(axis=0), halves.mean(axis=1).var(axis=0, ddof=1)
+    return float(np.sqrt(((half - 1) / half * within + between) / within).max())
+
+
+def timed(call: Callable[..., Any], data: list[Any], settings: Settings) -> tuple[float, list[Draws]]:
+    """Seconds of a run that compiles nothing, and its draws."""
+    began = time.perf_counter()
+    draws = sample_many(call, data, settings)
+    return time.perf_counter() - began, draws
+
+
+def report(title: str, call: Callable[..., Any], data: list[Any], warmup: int, draws: int) -> None:
+    """Sample twice and print a line."""
+    first, _ = timed(call, data, Settings(warmup=warmup, draws=draws, seed=0))
+    again, sampled = timed(call, data, Settings(warmup=warmup, draws=draws, seed=1))
+    steps = np.mean([each.stats["n_steps"].mean() for each in sampled])
+    r_hat = max(split_r_hat(each.sites["alpha"]) for each in sampled)
+    diverging = sum(int(each.stats["diverging"].sum()) for each in sampled)
+    pace = f"{first:.1f} | {again:.2f} | {60 * len(data) / again:.1f}"
+    print(f"| {title} | {pace} | {steps:.1f} | {r_hat:.3f} | {diverging} |", flush=True)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--platform", default="cpu")
+    parser.add_argument("--fits", type=int, nargs="*", default=[1, 64])
+    parser.add_argument("--rows", type=int, nargs="*", default=[100_000])
+    parser.add_argument("--warmup", type=int, default=300)
+    parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--row-warmup", type=int, default=150)
+    parser.add_argument("--row-draws", type=int, default=100)
+    arguments = parser.parse_args()
+    use_platform(arguments.platform)
+    print(f"{jax.devices()[0].device_kind}, {len(jax.devices())} devices, jax {jax.__version__}\n")
+    print("| | first s | again s | fits a minute | gradients a draw | R-hat of alpha | divergences |\n|" + "---|" * 7)
+    with precision(arguments.platform):
+        for fits in arguments.fits:
+            frames = [chinchilla_study(LANGUAGES, RUNS, seed).runs for seed in range(fits)]
+            call, data = arranged("chinchilla", frames)
+            title = f"{fits} fits x 4 x ({arguments.warmup} + {arguments.draws})"
+            report(title, call, data, arguments.warmup, arguments.draws)
+        for rows in arguments.rows:
+            frame = atlas_study(ROW_LANGUAGES, rows // (ROW_LANGUAGES * CHECKPOINTS), CHECKPOINTS).runs
+            call, data = arranged("atlas", [frame])
+            title = f"{rows:,} rows x 4 x ({arguments.row_warmup} + {arguments.row_draws})"
+            report(title, call, data, arguments.row_warmup, arguments.row_draws)
+
+
+if __name__ == "__main__":
+    main()
