@@ -21,7 +21,7 @@ from bayes_atlas.runs import co_sampled_sources
 type Array = Any  # NumPy's as arranged, JAX's inside a model
 
 CLOSEST = 1e-3  # log-ratio of tokens below which two checkpoints count as this far apart
-SAME_SIZE = 0.02  # models whose numbers of parameters are this close, in logs, have the same size
+SAME_SIZE = 0.02  # models, and data sets, whose sizes are this close, in logs, have the same size
 
 
 class Group(NamedTuple):
@@ -70,7 +70,7 @@ class Curves(NamedTuple):
     """Layout of the curves: what they share, and which steps were observed. A JAX pytree."""
 
     language: Group
-    size: Group  # runs of the same number of parameters
+    size: Group  # runs of one number of parameters and, where a language has several data sets, of one of these
     observed: Array  # (run, step) whether the step is a checkpoint or padding
     stage: Array  # (run, step) log of the run's last tokens over this step's: 0 at the end, larger before
     epochs: Array | None  # (run, step) log of the passes over the own unique tokens; None where nothing repeats
@@ -291,8 +291,13 @@ class _Layout:
     def curves(self, runs: xr.Dataset) -> Curves:
         tokens = runs["tokens"].to_numpy()[self.row]
         epochs = np.maximum(tokens / runs["unique"].to_numpy()[self.row], 1.0)
-        log_params = np.log(runs["params"].to_numpy()[self.row[:, -1]])
-        _, size = np.unique(np.round(log_params / SAME_SIZE), return_inverse=True)
+        last = self.row[:, -1]
+        log_params, unique = np.log(runs["params"].to_numpy()[last]), runs["unique"].to_numpy()[last]
+        data = np.zeros(len(last))
+        for language in range(self.language.max() + 1):
+            own = self.language == language
+            data[own] = np.unique(np.round(np.log(unique[own]) / SAME_SIZE), return_inverse=True)[1]
+        _, size = np.unique([np.round(log_params / SAME_SIZE), data], axis=1, return_inverse=True)
         return Curves(
             language=Group.of(self.language),
             size=Group.of(size),

@@ -2,8 +2,11 @@
 
 Runs of one model size share an effect (``size_effect``): its shape and hyper-parameters were chosen once, and no law
 knows how well. This is much of what is not known about ``alpha`` and ``E``, and leaving it out makes intervals on
-optimal size too narrow; but it takes `FEWEST_SIZES` to tell it from the law, and with fewer it is left out. Around it,
-residuals on log loss of one curve (a run's checkpoints on one language) are a multivariate Student-t process:
+optimal size too narrow; but it takes `FEWEST_SIZES` to tell it from the law, and with fewer it is left out. Where a
+language has data sets of several sizes, runs of one size on the same data share it: what is left over by a law of
+repetition is then alike for all numbers of epochs, and taking them for independent makes ``R_D*`` look known when it is
+not. Around it, residuals on log loss of one curve (a run's checkpoints on one language) are a multivariate Student-t
+process:
 
 * checkpoints of a run drift from the law together: their correlation falls exponentially with the log-ratio of their
   tokens (Ornstein-Uhlenbeck), by a factor e over ``memory``, at most one e-fold. An unbounded memory is a run effect
