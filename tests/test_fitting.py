@@ -154,7 +154,7 @@ def test_a_posterior_holds_everything_a_reader_needs(fitted):
         *("posterior", "sample_stats", "prior", "log_likelihood", "observed_data", "constant_data"),
     }
     posterior = fitted.draws["posterior"]
-    assert dict(posterior.sizes) == {"chain": CHAINS, "draw": DRAWS, "language": 2, "size": 5}
+    assert dict(posterior.sizes) == {"chain": CHAINS, "draw": DRAWS, "language": 2}
     assert posterior["alpha"].dims == ("chain", "draw", "language")
     assert posterior["alpha_scale"].dims == ("chain", "draw")
     assert posterior["language"].to_numpy().tolist() == ["en", "sw"]
@@ -302,7 +302,8 @@ def test_prior_predictions_are_finite_and_positive(predicted):
 def test_prior_expectations_fall_in_size_and_data(predicted):
     draws, law = predicted
     theta = {name: draws[name][:, 0] for name in law.PARAMETERS if name in draws and name != "tau"}
-    covariates = {"unique": None} if "unique" in inspect.signature(law.loss).parameters else {}
+    asked = inspect.signature(law.loss).parameters
+    covariates = {name: value for name, value in (("unique", None), ("languages", 2.0)) if name in asked}
     grid = np.geomspace(0.01, 100, 9)[:, None]
     by_size = law.loss(grid, 1.0, **covariates, **theta)
     by_data = law.loss(1.0, grid, **covariates, **theta)
