@@ -186,7 +186,9 @@ def test_sigma_is_the_noise_at_the_epochs_of_its_own_language():
         for language, unique in (("en", 1e12), ("sw", 1e8))
         for size, tokens in enumerate((1e9, 2e9, 4e9))
     ]
-    found = sites(runs_from_frame(pd.DataFrame(rows, columns=["run", "language", "params", "tokens", "unique", "loss"])))
+    found = sites(
+        runs_from_frame(pd.DataFrame(rows, columns=["run", "language", "params", "tokens", "unique", "loss"]))
+    )
     scale = np.log(np.asarray(found["log_loss"]["fn"].scale)[:, 0])
     np.testing.assert_allclose([scale[:3].mean(), scale[3:].mean()], np.log(found["sigma"]["value"]), rtol=1e-9)
 
