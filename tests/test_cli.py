@@ -4,8 +4,10 @@ import json
 import os
 import re
 import runpy
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +22,7 @@ from bayes_atlas.catalogue import model_names
 from bayes_atlas.cli import main
 from bayes_atlas.cli.console import number
 from bayes_atlas.decisions.summary import Summary
+from bayes_atlas.posterior import load_posterior
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
@@ -490,6 +493,120 @@ def test_a_decision_from_a_posterior_that_failed_its_checks_says_so(command, fai
     assert (result.code, result.err) == (0, "")
     assert f"Note: {note}.\n" in result.out
     assert document(command(*arguments, "--json"))["notes"] == [note]
+
+
+# fit, killed and interrupted
+
+# Interrupted as from a terminal, also where whatever started the tests ignores interrupts.
+INTERRUPTIBLE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from bayes_atlas.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="module")
+def fits(tmp_path_factory):
+    """Start a fit of a table in a folder of its own, with a compilation cache for all; `finish` waits for it."""
+    folder = tmp_path_factory.mktemp("fits")
+    sizes = [(params, tokens) for params in (1e8, 1e9, 1e10) for tokens in (1e9, 1e10)]
+    rows = [f"r{i},en,{p},{t},{2 + (1e9 / p) ** 0.3 / 3 + (1e9 / t) ** 0.3}" for i, (p, t) in enumerate(sizes)]
+    (folder / "runs.csv").write_text("\n".join(["run,language,params,tokens,loss", *rows, ""]))
+    started = []
+
+    def start(output, *options, warmup=150, draws=2000):
+        arguments = ["fit", "runs.csv", "--model", "chinchilla", "--chains", 2, "--warmup", warmup, "--draws", draws]
+        command = [sys.executable, "-c", INTERRUPTIBLE, *map(str, (*arguments, "-o", output, *options))]
+        environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "COLUMNS": "200"}
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        return process
+
+    yield SimpleNamespace(folder=folder, start=start)
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def finish(process):
+    out, err = process.communicate(timeout=300)
+    return SimpleNamespace(code=process.returncode, out=out, err=err)
+
+
+def stop(process, block, number):
+    """Send a signal once the file of a block is there, and while the process runs."""
+    give_up = time.monotonic() + 300
+    while not block.is_file():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < give_up
+        time.sleep(0.002)
+    process.send_signal(number)
+    return finish(process)
+
+
+def draws_in(folder):
+    return load_posterior(folder).draws["posterior"].to_dataset()
+
+
+def assert_same_draws(one, other):
+    assert set(one) == set(other)
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, other[name])
+
+
+@pytest.fixture(scope="module")
+def whole(fits):
+    """The draws of a fit that nobody stopped."""
+    result = finish(fits.start("whole"))
+    assert result.code in (0, 1), result.err  # 1 where a check fails
+    assert sorted(path.name for path in fits.folder.iterdir()) == ["cache", "runs.csv", "whole"]
+    return draws_in(fits.folder / "whole")
+
+
+def test_a_fit_that_was_killed_is_resumed_by_the_same_command(fits, whole):
+    unfinished = fits.folder / ".killed.unfinished"
+    assert stop(fits.start("killed"), unfinished / "0-2-block4.npz", signal.SIGKILL).code == -signal.SIGKILL
+    assert not (fits.folder / "killed").exists()
+    refused(finish(fits.start("killed", "--resume", "--seed", "1")), "had another setting of the sampler; repeat the")
+    result = finish(fits.start("killed", "--resume"))
+    assert result.code in (0, 1), result.err
+    assert_same_draws(draws_in(fits.folder / "killed"), whole)
+    assert not unfinished.exists()
+    refused(finish(fits.start("killed", "--resume", "--force")), "there is nothing to resume at .killed.unfinished")
+
+
+def test_a_fit_that_is_interrupted_while_it_draws_stores_what_there_is(fits, whole):
+    unfinished = fits.folder / ".some.unfinished"
+    result = stop(fits.start("some"), unfinished / "0-2-block4.npz", signal.SIGINT)
+    stored = load_posterior(fits.folder / "some")
+    assert result.code == (1 if stored.failed_checks else 0)
+    assert "Interrupted: there are fewer draws than were asked for" in result.out
+    assert "Traceback" not in result.err
+    sampling = stored.info.sampling
+    assert sampling.interrupted
+    assert sampling.draws == sampling.kept < 2000
+    drawn = stored.draws["posterior"].to_dataset()
+    assert drawn.sizes["draw"] == sampling.draws
+    assert_same_draws(drawn, whole.isel(draw=range(sampling.draws)))
+    assert unfinished.is_dir()
+    result = finish(fits.start("some", "--resume", "--force"))
+    assert result.code in (0, 1), result.err
+    assert_same_draws(draws_in(fits.folder / "some"), whole)
+    assert not load_posterior(fits.folder / "some").info.sampling.interrupted
+    assert not unfinished.exists()
+
+
+def test_a_fit_that_is_interrupted_in_warm_up_stores_nothing_and_says_so(fits, whole):
+    unfinished = fits.folder / ".none.unfinished"
+    result = stop(fits.start("none", warmup=9000), unfinished / "0-0-block1.npz", signal.SIGINT)
+    assert (result.code, result.out) == (130, "")
+    assert result.err == "Interrupted in warm-up; .none.unfinished holds what was done: --resume goes on with it\n"
+    assert not (fits.folder / "none").exists()
+    assert unfinished.is_dir()
 
 
 # diagnose

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayes_atlas.curves import SAME_SIZE, USEFUL_EPOCHS, Curves, Group, arrange
+from bayes_atlas.curves import SAME_SIZE, Curves, Group, Shape, arrange
 from bayes_atlas.errors import InputError
 from bayes_atlas.runs import group_runs, runs_from_frame
 
@@ -138,11 +138,10 @@ def test_references_are_geometric_means(uneven):
     assert references["sw"] == pytest.approx({"params": params, "tokens": 4e9})
 
 
-def test_references_count_repeated_tokens_as_far_as_they_are_of_use():
+def test_references_count_repeated_tokens_as_often_as_they_were_seen():
     rows = [("a", "en", 1e9, 1e8, 1e9, 2.0), ("b", "en", 1e9, 1e11, 1e9, 1.9)]
     runs = runs_from_frame(pd.DataFrame(rows, columns=["run", "language", "params", "tokens", "unique", "loss"]))
-    tokens = (1e8 * USEFUL_EPOCHS * 1e9) ** 0.5
-    assert arrange(runs, ["curves"]).references["en"]["tokens"] == pytest.approx(tokens)
+    assert arrange(runs, ["curves"]).references["en"]["tokens"] == pytest.approx((1e8 * 1e11) ** 0.5)
 
 
 # Sources
@@ -305,3 +304,74 @@ def test_spread_works_under_jit_with_the_group_as_an_argument(uneven):
         return curves.by_language(values)
 
     np.testing.assert_array_equal(spread(curves, jnp.array([5.0, 7.0])), [[5.0], [5.0], [7.0]])
+
+
+@settings(deadline=None, max_examples=30)
+@given(index=groups(), seed=st.integers(0, 2**31), trailing=st.sampled_from([(), (3,)]))
+def test_total_is_the_sum_over_a_groups_curves(index, seed, trailing):
+    values = np.random.default_rng(seed).normal(size=(len(index), *trailing))
+    expected = np.zeros((index.max() + 1, *trailing))
+    np.add.at(expected, index, values)
+    np.testing.assert_allclose(Group.of(index).total(values), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_what_is_typical_of_a_language_is_the_mean_over_its_checkpoints(uneven):
+    data = arrange(uneven, ["tokens", "curves"])
+    values = np.array([[1.0, 2.0, 4.0], [8.0, 100.0, 100.0], [3.0, 5.0, 100.0]])
+    np.testing.assert_allclose(data.curves.typical(values), [15 / 4, 4.0])
+    log_tokens = data.curves.typical(np.log(data.covariates["tokens"]))
+    np.testing.assert_allclose(log_tokens, 0, atol=1e-12)  # of which the reference is the mean
+
+
+# Padding
+
+
+@st.composite
+def shapes(draw):
+    return Shape(*(draw(st.integers(1, 5000)) for _ in Shape._fields))
+
+
+@given(one=shapes(), other=shapes())
+def test_the_joint_shape_is_the_least_that_holds_both(one, other):
+    joint = one.join(other)
+    for mine, theirs, both in zip(one, other, joint, strict=True):
+        assert both >= max(mine, theirs)
+        assert both in (mine, theirs)
+    assert joint == other.join(one)
+
+
+@given(shape=shapes())
+def test_rounding_adds_at_most_an_eighth(shape):
+    rounded = shape.rounded()
+    assert rounded.sizes == shape.sizes  # each has a parameter of its own
+    for exact, up in zip(shape, rounded, strict=True):
+        assert exact <= up <= exact * 1.125
+    assert rounded.rounded() == rounded
+
+
+def test_there_are_few_rounded_shapes():
+    """At most eight for each doubling, so that tables of similar size meet in one."""
+    counts = {Shape(runs, 1, 1, 1, 1).rounded().runs for runs in range(1, 4097)}
+    assert len(counts) <= 8 * 12 + 1
+
+
+def test_padding_is_not_observed_and_belongs_to_nobody(mixed):
+    data = arrange(mixed, SOURCES, sources=2)
+    shape = Shape(runs=13, steps=2, of_language=8, sizes=7, of_size=4)
+    covariates, loss = data.padded(shape)
+    curves, before = covariates["curves"], data.curves
+    assert curves.shape == shape
+    assert int(curves.observed.sum()) == data.rows
+    assert not curves.observed[10:].any()
+    assert not curves.observed[:, 1:].any()
+    for name, values in covariates.items():
+        if name != "curves":
+            np.testing.assert_array_equal(values[:10, :1], data.covariates[name])
+            assert np.isfinite(values[~np.isinf(values)]).all()
+    np.testing.assert_array_equal(loss[:10, :1], data.loss)
+    weight = np.ones((13, 1))
+    np.testing.assert_array_equal(curves.language.total(weight), before.language.total(weight[:10]))
+    np.testing.assert_array_equal(curves.size.total(weight)[: before.size.groups], before.size.total(weight[:10]))
+    np.testing.assert_array_equal(curves.size.total(weight)[before.size.groups :], 0)
+    log_tokens = np.log(data.covariates["tokens"])
+    np.testing.assert_allclose(curves.typical(np.log(covariates["tokens"])), before.typical(log_tokens), atol=1e-12)

@@ -1,8 +1,13 @@
 """Fits of small tables whose truth is known: what a posterior holds, and that it holds the truth."""
 
 import inspect
+import os
 import re
+import signal
+import subprocess
+import sys
 
+import arviz as az
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +19,7 @@ from numpyro.infer import Predictive
 from bayes_atlas.catalogue import find_model, load_model, model_names
 from bayes_atlas.curves import arrange
 from bayes_atlas.errors import InputError
-from bayes_atlas.fitting import PRIOR_DRAWS, fit
+from bayes_atlas.fitting import PRIOR_DRAWS, fit, fit_many
 from bayes_atlas.laws import atlas, chinchilla, get_law
 from bayes_atlas.posterior import load_posterior
 from bayes_atlas.runs import runs_from_frame
@@ -40,20 +45,24 @@ def counted(language, references=REFERENCE):
     }
 
 
-@pytest.fixture(scope="module")
-def plain():
-    """Fifteen finished runs on each of two languages, and two that started from a checkpoint."""
-    rng = np.random.default_rng(0)
+def plain_table(seed=0, runs=15, languages=tuple(TRUTH)):
+    """Finished runs on each language, and one of each that started from a checkpoint."""
+    rng = np.random.default_rng(seed)
     rows = []
-    for language in TRUTH:
-        for number, (params, tokens) in enumerate(
-            (p, t) for p in (1e8, 3e8, 1e9, 3e9, 1e10) for t in (3e9, 2e10, 1e11)
-        ):
+    for language in languages:
+        sizes = [(p, t) for p in (1e8, 3e8, 1e9, 3e9, 1e10) for t in (3e9, 2e10, 1e11)]
+        for number, (params, tokens) in enumerate(sizes[:runs]):
             loss = chinchilla.loss(params / 1e9, tokens / 2e10, **TRUTH[language]) * np.exp(NOISE * rng.normal())
             rows.append((f"{language}{number}", language, params, tokens, loss, "scratch", "multilingual"))
         rows.append((f"{language}-tuned", language, 1e9, 2e10, 1.7, "unimax", "multilingual"))
     columns = ["run", "language", "params", "tokens", "loss", "init", "vocabulary"]
     return runs_from_frame(pd.DataFrame(rows, columns=columns), "plain.csv")
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """Fifteen finished runs on each of two languages, and two that started from a checkpoint."""
+    return plain_table()
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +163,7 @@ def test_a_posterior_holds_everything_a_reader_needs(fitted):
         *("posterior", "sample_stats", "prior", "log_likelihood", "observed_data", "constant_data"),
     }
     posterior = fitted.draws["posterior"]
-    assert dict(posterior.sizes) == {"chain": CHAINS, "draw": DRAWS, "language": 2, "size": 5}
+    assert dict(posterior.sizes) == {"chain": CHAINS, "draw": DRAWS, "language": 2}
     assert posterior["alpha"].dims == ("chain", "draw", "language")
     assert posterior["alpha_scale"].dims == ("chain", "draw")
     assert posterior["language"].to_numpy().tolist() == ["en", "sw"]
@@ -239,6 +248,167 @@ def test_another_seed_gives_other_draws(grouped, fitted):
     np.testing.assert_allclose(one.mean(axis=(0, 1)), other.mean(axis=(0, 1)), atol=one.std(axis=(0, 1)).max())
 
 
+# One program for all tables of about one size
+
+
+@pytest.fixture
+def compiled():
+    """What jax compiles from here on, from its cache or not."""
+    events = []
+
+    def heard(event, duration, **details):
+        if event.endswith("backend_compile_duration"):
+            events.append(details.get("fun_name", event))
+
+    jax.monitoring.register_event_duration_secs_listener(heard)
+    yield events
+    jax.monitoring.unregister_event_duration_listener(heard)
+
+
+def test_another_seed_and_another_table_of_about_the_size_compile_nothing(compiled):
+    careful = QUICK | {"target_accept": 0.99}  # there is no more careful attempt that could be called for
+    fit(plain_table(), "chinchilla", **careful)
+    assert "jit(advance)" in compiled
+    compiled.clear()
+    fit(plain_table(), "chinchilla", **careful, seed=1)
+    smaller = plain_table(seed=7)
+    left = smaller.isel(row=smaller["run"].to_numpy() != "en3")
+    fitted = fit(left, "chinchilla", **careful)
+    assert compiled == []
+    assert (fitted.info.runs.rows, fitted.info.runs.curves) == (29, 29)
+    assert fitted.draws["log_likelihood"]["log_loss"].sizes["run"] == 29
+
+
+@pytest.fixture(scope="module")
+def folds(plain):
+    """The table without one run each time."""
+    return [plain.isel(row=plain["run"].to_numpy() != run) for run in ("en0", "sw7")]
+
+
+@pytest.fixture(scope="module")
+def many(folds):
+    return fit_many([*folds, plain_table(seed=5)], "chinchilla", **QUICK, keep=100)
+
+
+def test_many_tables_give_a_posterior_each(many):
+    assert [posterior.info.runs.rows for posterior in many] == [29, 29, 30]
+    assert [posterior.info.title for posterior in many] == ["chinchilla fitted to plain.csv"] * 3
+    for posterior in many:
+        assert set(posterior.draws.children) == {"posterior", "sample_stats"}
+        assert posterior.draws["posterior"]["alpha"].shape == (CHAINS, 100, 2)
+        assert (posterior.info.sampling.draws, posterior.info.sampling.kept) == (DRAWS, 100)
+        assert len(posterior.info.checks) == 6
+        assert not is_stale(posterior)
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("language", TRUTH)
+def test_many_tables_recover_the_truth(many, number, language):
+    posterior = many[number]
+    assert_recovers(posterior, language, counted(language, posterior.info.references[language]))
+
+
+def test_a_table_among_many_has_the_posterior_it_has_alone(folds, many):
+    """Means within five Monte Carlo errors of each other; false alarms less than one in a million a parameter."""
+    alone = fit(folds[0], "chinchilla", **QUICK, seed=3).draws["posterior"]
+    for name in ("alpha", "beta", "E", "sigma"):
+        one, other = alone[name].to_numpy(), many[0].draws["posterior"][name].to_numpy()
+        for index in range(2):
+            ess = [float(az.ess(draws[..., index], method="bulk")) for draws in (one, other)]
+            assert min(ess) > 50
+            error = one[..., index].std() * np.sqrt(1 / ess[0] + 1 / ess[1])
+            assert abs(one[..., index].mean() - other[..., index].mean()) < 5 * error, name
+
+
+def test_more_folds_compile_nothing(many, plain, compiled):
+    others = [plain.isel(row=plain["run"].to_numpy() != run) for run in ("en4", "en5", "sw2")]
+    again = fit_many(others, "chinchilla", **QUICK, seed=4, keep=100)
+    assert compiled == []
+    assert len(again) == 3
+
+
+def test_many_tables_must_be_alike(plain, mixed):
+    with pytest.raises(InputError, match="there are no tables to fit; give at least one"):
+        fit_many([], "chinchilla", **QUICK)
+    with pytest.raises(InputError, match=r"table 1 \(plain\.csv\) has 1 languages, the first has 2; fit tables of as"):
+        fit_many([plain, plain_table(languages=["en"])], "chinchilla", **QUICK)
+    with pytest.raises(InputError, match=r"table 1 \(plain\.csv\) differs from the first in unique, which only one"):
+        fit_many([mixed, plain], "atlas", **QUICK, sources=1)
+    with pytest.raises(
+        InputError, match=r"table 1 \(mixed\.csv\) and the first do not both repeat data; fit them apart"
+    ):
+        fit_many([plain, mixed], "chinchilla", **QUICK)
+
+
+# Killed and resumed
+
+KILLED = """
+import os, signal, sys
+import pandas as pd
+from bayes_atlas.fitting import fit
+from bayes_atlas.runs import runs_from_frame
+
+def report(progress):
+    if progress.done == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+runs = runs_from_frame(pd.read_csv("runs.csv"), "runs.csv")
+settings = {"chains": 2, "warmup": 150, "draws": 150, "checkpoint": "unfinished"}
+posterior = fit(runs, "chinchilla", **settings, report=report, resume=sys.argv[1] == "resume")
+posterior.save("posterior", force=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Six runs of one language."""
+    return plain_table(runs=6, languages=["en"])
+
+
+def test_a_fit_that_was_killed_goes_on_to_the_same_draws(small, tmp_path):
+    columns = {name: small[name].to_numpy() for name in ("run", "language", "params", "tokens", "loss")}
+    pd.DataFrame(columns).to_csv(tmp_path / "runs.csv", index=False)
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def run(how, kill_at):
+        command = [sys.executable, "-c", KILLED, how, str(kill_at)]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+
+    def draws():
+        return load_posterior(tmp_path / "posterior").draws["posterior"].to_dataset()
+
+    finished = run("anew", 0)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    assert not (tmp_path / "unfinished").exists()
+    whole = draws()
+    assert run("anew", 200).returncode == -signal.SIGKILL
+    assert (tmp_path / "unfinished" / "0-2-block1.npz").is_file()
+    finished = run("resume", 0)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    assert not (tmp_path / "unfinished").exists()
+    for name, values in draws().items():
+        np.testing.assert_array_equal(values, whole[name])
+
+
+def test_only_the_fit_that_was_begun_is_resumed(small, tmp_path):
+    def kill(progress):
+        raise RuntimeError("killed")
+
+    folder, options = tmp_path / "unfinished", {"model": "chinchilla", **QUICK, "compile_cache": False}
+    with pytest.raises(InputError, match=r"there is nothing to resume without a checkpoint; give the folder"):
+        fit(small, **options, resume=True)
+    with pytest.raises(InputError, match=r"there is nothing to resume at .*unfinished; leave out --resume"):
+        fit(small, **options, checkpoint=folder, resume=True)
+    with pytest.raises(RuntimeError, match="killed"):
+        fit(small, **options, checkpoint=folder, report=kill)
+    with pytest.raises(InputError, match=r"had another setting of the sampler; repeat the command that began it"):
+        fit(small, **options, checkpoint=folder, resume=True, seed=1)
+    with pytest.raises(InputError, match=r"had another run table; repeat"):
+        fit(small.assign(loss=small["loss"] * 1.001), **options, checkpoint=folder, resume=True)
+    with pytest.raises(InputError, match=r"had another model; repeat"):
+        fit(small, **options | {"model": "data_constrained"}, checkpoint=folder, resume=True)
+
+
 # Truth
 
 
@@ -302,7 +472,8 @@ def test_prior_predictions_are_finite_and_positive(predicted):
 def test_prior_expectations_fall_in_size_and_data(predicted):
     draws, law = predicted
     theta = {name: draws[name][:, 0] for name in law.PARAMETERS if name in draws and name != "tau"}
-    covariates = {"unique": None} if "unique" in inspect.signature(law.loss).parameters else {}
+    asked = inspect.signature(law.loss).parameters
+    covariates = {name: value for name, value in (("unique", None), ("languages", 2.0)) if name in asked}
     grid = np.geomspace(0.01, 100, 9)[:, None]
     by_size = law.loss(grid, 1.0, **covariates, **theta)
     by_data = law.loss(1.0, grid, **covariates, **theta)

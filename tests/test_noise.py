@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayes_atlas.curves import arrange
-from bayes_atlas.noise import FEWEST_SIZES, NU, CurveStudentT, observe
+from bayes_atlas.noise import FEWEST_SIZES, NU, SIZE_EFFECT, CurveStudentT, observe
 from bayes_atlas.runs import runs_from_frame
 
 
@@ -169,24 +169,51 @@ def test_parameters_are_those_the_table_speaks_to(runs, more):
     assert set(sites(runs)) == ALWAYS | more
 
 
-def test_noise_grows_before_the_end_and_with_repetition():
+def test_noise_changes_before_the_end_and_with_repetition():
+    """In powers of the stage and of the epochs, these against what is typical of the language."""
     runs = table(sizes=3, steps=3, unique=2e9)
     found = sites(runs)
     sigma, kappa, epochs = (float(np.squeeze(found[n]["value"])) for n in ("sigma", "kappa_stage", "kappa_epochs"))
-    np.testing.assert_allclose(
-        found["log_loss"]["fn"].scale, np.tile(sigma * np.array([4**kappa, 2**kappa, 2**epochs]), (3, 1)), rtol=1e-9
+    beyond = np.array([0, 0, np.log(2)]) - np.log(2) / 3
+    expected = sigma * np.array([4.0, 2.0, 1.0]) ** kappa * np.exp(epochs * beyond)
+    np.testing.assert_allclose(found["log_loss"]["fn"].scale, np.tile(expected, (3, 1)), rtol=1e-9)
+
+
+def test_sigma_is_the_noise_at_the_epochs_of_its_own_language():
+    """A language that repeats its data throughout has no other noise than one that never does."""
+    rows = [
+        (f"{language}{size}", language, 1e8 * 2.0**size, tokens, unique, 3.0)
+        for language, unique in (("en", 1e12), ("sw", 1e8))
+        for size, tokens in enumerate((1e9, 2e9, 4e9))
+    ]
+    found = sites(
+        runs_from_frame(pd.DataFrame(rows, columns=["run", "language", "params", "tokens", "unique", "loss"]))
     )
+    scale = np.log(np.asarray(found["log_loss"]["fn"].scale)[:, 0])
+    np.testing.assert_allclose([scale[:3].mean(), scale[3:].mean()], np.log(found["sigma"]["value"]), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["kappa_stage", "kappa_epochs"])
+def test_noise_may_fall_as_well_as_grow(name):
+    prior = sites(table(sizes=3, steps=3, unique=2e9))[name]["fn"]
+    assert (prior.mean, prior.variance) == (0, 0.25)
 
 
 def test_runs_of_one_size_share_their_effect():
-    runs = table(sizes=4, steps=2, languages=("en", "sw"))
+    runs = table(sizes=FEWEST_SIZES, steps=2, languages=("en", "sw"))
     found = sites(runs)
     data = arrange(runs, ["curves"])
     excess = np.asarray(found["log_loss"]["fn"].loc) - np.log(data.loss)
-    unit = np.exp(np.log(found["sigma"]["value"]).mean())
-    np.testing.assert_allclose(excess[:4], np.repeat(unit * found["size_effect"]["value"][:, None], 2, axis=1))
-    np.testing.assert_allclose(excess[4:], excess[:4])
+    effect = found["size_effect"]["value"]
+    np.testing.assert_allclose(excess[:FEWEST_SIZES], np.repeat(effect[:, None], 2, axis=1), atol=1e-12)
+    np.testing.assert_allclose(excess[FEWEST_SIZES:], excess[:FEWEST_SIZES], atol=1e-12)
     assert [frame.name for frame in found["size_effect"]["cond_indep_stack"]] == ["size"]
+
+
+def test_the_spread_of_size_effects_is_about_half_the_noise():
+    found = sites(table(sizes=FEWEST_SIZES, languages=("en", "sw")))
+    noise = np.exp(np.log(found["sigma"]["value"]).mean())
+    assert found["size_effect_scale"]["fn"].icdf(0.5) == pytest.approx(SIZE_EFFECT * noise)
 
 
 def test_a_prediction_is_a_draw_of_the_same_distribution():

@@ -10,6 +10,7 @@ type Array = Any
 
 
 def namespace(*values: Array) -> Any:
-    """The array namespace shared by `values`; NumPy's where all of them are plain numbers."""
+    """The array namespace shared by `values`, beside NumPy's arrays; NumPy's where there are no others."""
     arrays = [value for value in values if array_api_compat.is_array_api_obj(value)]
-    return array_api_compat.array_namespace(*arrays) if arrays else np
+    others = [value for value in arrays if not array_api_compat.is_numpy_array(value)]
+    return array_api_compat.array_namespace(*(others or arrays)) if arrays else np

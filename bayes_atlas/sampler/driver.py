@@ -35,7 +35,7 @@ def sample(
     sampled the other way, centred or not; if that does not help either, the best attempt is returned.
 
     With a `checkpoint`, a run that was killed goes on from its last block and gives the draws it would have given. An
-    interrupt (SIGINT) ends the run with the draws there are; during warm-up it is raised.
+    interrupt (SIGINT) ends the run with the draws there are; during the first warm-up it is raised.
     """
     run = _Run(model, [data], settings, report, checkpoint)
     (best,) = run.attempt(settings.target_accept)
@@ -45,8 +45,13 @@ def sample(
             break
         if other_way:
             run.centre_otherwise(best.blamed)
-        (again,) = run.attempt(target, number)
-        best = min(best, again, key=lambda draws: int(draws.stats["diverging"].sum()))
+        try:
+            (again,) = run.attempt(target, number)
+        except KeyboardInterrupt:
+            break
+        best = min(best, again, key=lambda draws: float(draws.stats["diverging"].mean()))
+        if again.interrupted:
+            break
     return best
 
 

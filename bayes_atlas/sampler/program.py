@@ -83,7 +83,7 @@ class Program:
         values = constrain_fn(self.model, data, {}, self.layout.unravel(vector), return_deterministic=True)
         traced = handlers.trace(handlers.substitute(self.model, data=values)).get_trace(*data)
         kept = {name: values[name] for name, site in traced.items() if is_latent(site) or _is_derived(site)}
-        observed = [site for site in traced.values() if site["type"] == "sample" and site["is_observed"]]
+        observed = [site for site in traced.values() if _is_observation(site)]
         return kept, sum(site["fn"].log_prob(site["value"]) for site in observed)
 
     @partial(jax.jit, static_argnums=0, compiler_options=HASTY)
@@ -158,6 +158,11 @@ class Program:
 
 def _is_derived(site: dict[str, Any]) -> bool:
     return site["type"] == "deterministic"
+
+
+def _is_observation(site: dict[str, Any]) -> bool:
+    """Whether a site was observed; a factor of the density was not."""
+    return site["type"] == "sample" and site["is_observed"] and not site["infer"].get("is_auxiliary", False)
 
 
 def _swap(apart: Callable[[jax.Array, Centring, Data], jax.Array]) -> Callable[..., jax.Array]:

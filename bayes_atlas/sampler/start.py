@@ -192,11 +192,11 @@ def _curvature(potential: Potential, vector: jax.Array, layout: Layout) -> tuple
     Also how wrong that is along one direction that moves every language differently, relatively.
     """
     width, block = layout.width, layout.block
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], (layout.languages, block))
+    differently = np.random.default_rng(0).normal(size=(layout.languages, block))
     directions = np.zeros((width + block + 1, layout.size))
     directions[:width, :width] = np.eye(width)
     directions[width : width + block, width:] = np.tile(np.eye(block), layout.languages)
-    directions[width + block, width:] = signs.reshape(-1)
+    directions[width + block, width:] = differently.reshape(-1)
     gradient = jax.grad(potential)
     columns = jax.lax.map(
         lambda direction: jax.jvp(gradient, (vector,), (direction,))[1], jnp.asarray(directions, vector.dtype)
@@ -205,7 +205,7 @@ def _curvature(potential: Potential, vector: jax.Array, layout: Layout) -> tuple
     by_language = columns[:, width:].reshape(len(directions), layout.languages, block)
     mixed = jnp.moveaxis(by_language[:width], 0, -1)
     own = _symmetric(jnp.moveaxis(by_language[width : width + block], 0, -1))
-    expected = jnp.einsum("lpq,lq->lp", own, jnp.asarray(signs, own.dtype))
+    expected = jnp.einsum("lpq,lq->lp", own, jnp.asarray(differently, own.dtype))
     error = jnp.abs(by_language[width + block] - expected).max(initial=0.0)
     coupling = error / jnp.maximum(jnp.abs(expected).max(initial=0.0), 1.0)
     return Curvature(_symmetric(shared), mixed, own), coupling

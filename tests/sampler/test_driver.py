@@ -1,0 +1,368 @@
+"""Runs from start to draws, against posteriors that are known."""
+
+import json
+import os
+import subprocess
+import sys
+from itertools import combinations
+
+import arviz as az
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bayes_atlas.errors import InputError
+from bayes_atlas.sampler import BLOCK, PHASES, Settings, sample, sample_many
+from bayes_atlas.sampler.layout import Layout
+
+CHAINS, DRAWS = 4, 1000
+LEAST_ESS = 400
+
+
+# A conjugate model: normal coefficients, normal noise
+
+
+@pytest.fixture(scope="module")
+def regression_draws(regression, regression_data):
+    reports = []
+    settings = Settings(CHAINS, 300, DRAWS, seed=3)
+    return sample(regression, regression_data, settings, reports.append), reports, settings
+
+
+def test_draws_have_the_moments_of_a_known_posterior(
+    regression_draws, regression_data, regression_truth, assert_agrees
+):
+    draws, *_ = regression_draws
+    mean, covariance = regression_truth(regression_data)
+    assert draws.sites["coefficients"].shape == (CHAINS, DRAWS, 4)
+    for index in range(4):
+        assert_agrees(draws.sites["coefficients"][..., index], mean[index], np.sqrt(covariance[index, index]))
+    assert_agrees(draws.sites["total"], mean.sum(), np.sqrt(covariance.sum()))
+
+
+def test_nothing_went_wrong_on_a_gaussian(regression_draws):
+    draws, *_ = regression_draws
+    assert not draws.stats["diverging"].any()
+    assert (draws.target_accept, draws.blamed, draws.interrupted) == (0.9, [], False)
+    assert float(az.rhat(draws.sites["total"])) < 1.01
+    assert draws.stats["n_steps"].mean() < 8  # whitened: few steps reach across
+
+
+def test_log_likelihood_is_of_each_run(regression_draws, regression_data):
+    draws, *_ = regression_draws
+    covariates, loss = regression_data
+    expected = scipy.stats.norm(draws.sites["coefficients"] @ covariates["design"].T, 0.5).logpdf(loss)
+    np.testing.assert_allclose(draws.log_likelihood, expected, rtol=1e-9)
+
+
+def test_sites_are_described(regression_draws):
+    draws, *_ = regression_draws
+    assert set(draws.sites) == {"coefficients", "total"}
+    assert draws.dims == {"coefficients": [], "total": []}
+    assert set(draws.stats) == {
+        *("lp", "energy", "n_steps", "tree_depth", "acceptance_rate", "step_size", "diverging"),
+    }
+    assert all(values.shape == (CHAINS, DRAWS) for values in draws.stats.values())
+    depth = draws.stats["tree_depth"]
+    np.testing.assert_array_equal(depth, np.floor(np.log2(draws.stats["n_steps"])) + 1)
+
+
+def test_progress_is_reported_after_each_block(regression_draws):
+    draws, reports, settings = regression_draws
+    total = settings.warmup + settings.draws
+    assert [report.done for report in reports] == list(range(BLOCK, total + 1, BLOCK))
+    assert all(report.total == total and report.gradients >= 1 for report in reports)
+    assert [report.warming for report in reports] == [True] * (settings.warmup // BLOCK) + [False] * (DRAWS // BLOCK)
+    assert reports[-1].divergences == draws.stats["diverging"].sum()
+
+
+# Languages
+
+
+@pytest.mark.parametrize(("model", "tie", "blocks"), [("languages", 0.0, True), ("tied", 3.0, False)])
+def test_languages_are_sampled_in_blocks_or_if_they_are_tied_without(
+    model, tie, blocks, languages_data, languages_truth, assert_agrees, request, monkeypatch
+):
+    tried, layout_of = [], Layout.of
+
+    def noted(model, data, *, blocks):
+        tried.append(blocks)
+        return layout_of(model, data, blocks=blocks)
+
+    monkeypatch.setattr(Layout, "of", noted)
+    draws = sample(request.getfixturevalue(model), languages_data, Settings(CHAINS, 300, DRAWS, seed=1))
+    assert tried == ([True] if blocks else [True, False])
+    mean, covariance = languages_truth(tie)
+    sites = [draws.sites["common"][..., None], draws.sites["level"], draws.sites["slope"]]
+    for index, values in enumerate(np.moveaxis(np.concatenate(sites, axis=-1), -1, 0)):
+        assert_agrees(values, mean[index], np.sqrt(covariance[index, index]))
+    assert draws.stats["n_steps"].mean() < 8
+
+
+def test_a_factor_is_no_runs_likelihood(tied, languages_data):
+    draws = sample(tied, languages_data, Settings(1, 150, 50, seed=1))
+    covariates, loss = languages_data
+    level, slope = (draws.sites[name][..., covariates["language"]] for name in ("level", "slope"))
+    expected = scipy.stats.norm(level + slope * covariates["x"]).logpdf(loss)
+    np.testing.assert_allclose(draws.log_likelihood, expected, rtol=1e-9)
+
+
+# A hierarchy that is a funnel, with every school global and with each its own block
+
+
+@pytest.fixture(scope="module", params=["schools", "schools_by_language"])
+def schools_draws(request, schools_data):
+    model = request.getfixturevalue(request.param)
+    return sample(model, schools_data, Settings(CHAINS, 600, 1500, seed=0, target_accept=0.95))
+
+
+def test_a_funnel_is_sampled_without_divergences(schools_draws):
+    assert not schools_draws.stats["diverging"].any()
+    for name in ("theta_location", "theta_scale"):
+        assert float(az.rhat(schools_draws.sites[name])) < 1.01
+
+
+def test_a_funnel_has_the_moments_that_quadrature_gives(schools_draws, schools_truth, assert_agrees):
+    for name in ("theta_scale", "theta_location"):
+        assert_agrees(schools_draws.sites[name], *schools_truth.moments[name])
+    for school in range(8):
+        mean, sd = schools_truth.moments["theta"]
+        assert_agrees(schools_draws.sites["theta"][..., school], mean[school], sd[school])
+
+
+@pytest.mark.parametrize("limit", [0.5, 2.0])
+def test_a_funnel_is_followed_to_its_neck(schools_draws, schools_truth, limit):
+    """False alarms: less than one in a million, as of a mean."""
+    truth = schools_truth.probability[schools_truth.scale < limit].sum()
+    below = (schools_draws.sites["theta_scale"] < limit).astype(float)
+    ess = float(az.ess(below, method="bulk"))
+    assert ess > LEAST_ESS
+    assert abs(below.mean() - truth) < 5 * np.sqrt(truth * (1 - truth) / ess)
+
+
+def test_dimensions_go_by_their_plates(schools_draws):
+    assert schools_draws.dims["theta_location"] == schools_draws.dims["theta_scale"] == []
+    assert schools_draws.dims["theta"] in (["school"], ["language"])
+
+
+# Divergences
+
+
+def funnel(covariates, loss=None):
+    """A funnel that the sampler cannot know for one, as its sites are named otherwise; `depth` is how long its neck."""
+    log_width = numpyro.sample("log_width", dist.Normal(0.0, covariates["depth"]))
+    with numpyro.plate("members", 5):
+        numpyro.sample("member", dist.Normal(0.0, jnp.exp(log_width / 2)))
+    numpyro.sample("loss", dist.Normal(log_width, 3.0), obs=loss)
+
+
+FUNNEL = Settings(chains=2, warmup=150, draws=200, seed=0)
+ATTEMPTS = [0.9, 0.95, 0.99, 0.99]
+
+
+def sample_funnel(depth):
+    """Draws, and the number of divergences in each attempt."""
+    reports = []
+    draws = sample(funnel, ({"depth": np.array(depth)}, np.array(0.5)), FUNNEL, reports.append)
+    return draws, [report.divergences for report in reports if report.done == report.total]
+
+
+@pytest.mark.parametrize("depth", [3.0, 9.0])
+def test_where_chains_diverge_they_try_again_and_the_best_attempt_is_kept(depth):
+    draws, divergences = sample_funnel(depth)
+    assert divergences[0] > 0
+    assert all(divergences[:-1])  # it stops once none diverges
+    assert draws.stats["diverging"].sum() == min(divergences)
+    assert draws.target_accept == ATTEMPTS[np.argmin(divergences)]
+    assert 1 < len(divergences) <= len(ATTEMPTS)
+    assert draws.stats["diverging"].shape == (2, 200)
+
+
+def cliff(covariates, loss=None):
+    """A wall at one standard deviation of one parameter, over which no step size helps."""
+    with numpyro.plate("members", 5):
+        numpyro.sample("member", dist.Normal(0.0, 1.0))
+        beside = numpyro.sample("beside", dist.Normal(0.0, 1.0))
+    numpyro.factor("cliff", -1e6 * jnp.maximum(beside[2] - covariates["wall"], 0.0))
+    numpyro.sample("loss", dist.Normal(0.0, 1.0), obs=loss)
+
+
+@pytest.fixture(scope="module")
+def fallen():
+    """Draws before a wall, and the number of divergences in each attempt."""
+    reports = []
+    draws = sample(cliff, ({"wall": np.array(1.0)}, np.array(0.5)), FUNNEL, reports.append)
+    return draws, [report.divergences for report in reports if report.done == report.total]
+
+
+def test_what_is_to_blame_for_divergences_is_named(fallen):
+    draws, divergences = fallen
+    assert len(divergences) == len(ATTEMPTS)
+    assert min(divergences) > 0
+    assert draws.blamed[0] == ("beside", (2,))
+    assert len(draws.blamed) == 3
+
+
+def test_chains_that_diverge_whatever_is_done_give_the_best_attempt(fallen):
+    draws, divergences = fallen
+    assert draws.stats["diverging"].sum() == min(divergences)
+    assert draws.target_accept == ATTEMPTS[np.argmin(divergences)]
+
+
+def interrupting(when):
+    def report(progress):
+        if when(progress):
+            raise KeyboardInterrupt
+
+    return report
+
+
+def test_an_interrupt_ends_with_the_draws_there_are(regression, regression_data, regression_draws):
+    whole, _, settings = regression_draws
+    stop = interrupting(lambda progress: progress.done >= settings.warmup + 2 * BLOCK)
+    draws = sample(regression, regression_data, settings, stop)
+    assert draws.interrupted
+    np.testing.assert_array_equal(draws.sites["total"], whole.sites["total"][:, : 2 * BLOCK])
+    assert draws.log_likelihood.shape == (CHAINS, 2 * BLOCK, 30)
+    assert all(values.shape == (CHAINS, 2 * BLOCK) for values in draws.stats.values())
+
+
+@pytest.mark.parametrize("done", [50, 150, 300])
+def test_an_interrupt_in_warm_up_is_raised(regression, regression_data, regression_draws, done):
+    *_, settings = regression_draws
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        sample(regression, regression_data, settings, interrupting(lambda progress: progress.done == done))
+
+
+@pytest.mark.parametrize("warming", [True, False])
+def test_an_interrupt_of_a_second_attempt_leaves_the_better_one(warming):
+    ends = []  # divergences of attempts that were not interrupted
+
+    def report(progress):
+        if progress.done == progress.total:
+            ends.append(progress.divergences)
+        elif ends and progress.warming == warming and progress.done > 150 - BLOCK * warming:
+            raise KeyboardInterrupt
+
+    draws = sample(funnel, ({"depth": np.array(9.0)}, np.array(0.5)), FUNNEL, report)
+    (first,) = ends  # there is no third attempt
+    assert draws.stats["diverging"].mean() <= first / 400
+    assert draws.interrupted == (draws.target_accept == 0.95)
+    assert draws.stats["diverging"].shape == (2, 50 if draws.interrupted else 200)
+    assert not (warming and draws.interrupted)
+
+
+# Many data sets
+
+
+@pytest.fixture(scope="module")
+def studies(regression_data):
+    covariates, loss = regression_data
+    rng = np.random.default_rng(5)
+    return [({"design": covariates["design"]}, loss + shift + rng.normal(size=30)) for shift in (0.0, 1.0, -2.0)]
+
+
+MANY = Settings(2, 300, 700, seed=8)
+
+
+@pytest.fixture(scope="module")
+def studied(regression, studies):
+    return sample_many(regression, studies, MANY)
+
+
+def test_each_data_set_has_its_own_posterior(studies, studied, regression_truth, assert_agrees):
+    assert len(studied) == 3
+    for data, draws in zip(studies, studied, strict=True):
+        mean, covariance = regression_truth(data)
+        for index in range(4):
+            assert_agrees(draws.sites["coefficients"][..., index], mean[index], np.sqrt(covariance[index, index]))
+        _, loss = data
+        expected = scipy.stats.norm(draws.sites["coefficients"] @ data[0]["design"].T, 0.5).logpdf(loss)
+        np.testing.assert_allclose(draws.log_likelihood, expected, rtol=1e-9)
+
+
+def test_many_data_sets_are_sampled_alike_with_the_same_seed_and_apart_from_each_other(regression, studies, studied):
+    again = sample_many(regression, studies, MANY)
+    for one, other in zip(studied, again, strict=True):
+        np.testing.assert_array_equal(one.sites["total"], other.sites["total"])
+    twice = sample_many(regression, [studies[0], studies[0]], MANY)
+    assert not np.isclose(twice[0].sites["total"], twice[1].sites["total"]).any()
+
+
+# Seeds, chains, devices
+
+
+def test_the_same_seed_gives_the_same_draws(regression, regression_data, regression_draws):
+    draws, _, settings = regression_draws
+    again = sample(regression, regression_data, settings)
+    for name, values in draws.sites.items():
+        np.testing.assert_array_equal(again.sites[name], values)
+    for one, other in combinations(draws.sites["total"], 2):
+        assert not np.isclose(one, other, rtol=1e-9).all()
+
+
+ON_DEVICES = """
+import json, sys
+import jax, numpy as np, numpyro, numpyro.distributions as dist
+jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
+jax.config.update("jax_enable_x64", True)
+from bayes_atlas.sampler import Settings, sample
+
+def model(covariates, loss=None):
+    mean = numpyro.sample("mean", dist.Normal(0.0, 1.0))
+    with numpyro.plate("run", 2):
+        numpyro.sample("loss", dist.Normal(mean * covariates["x"], 1.0), obs=loss)
+
+draws = sample(model, ({"x": np.array([1.0, 2.0])}, np.array([0.5, 1.5])), Settings(2, 150, 50, seed=5))
+print(json.dumps([len(jax.devices()), draws.sites["mean"].tolist()]))
+"""
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_devices_share_the_chains_without_changing_them():
+    results = {}
+    for devices in (1, 2):
+        finished = subprocess.run(
+            [sys.executable, "-c", ON_DEVICES, str(devices)], capture_output=True, text=True, timeout=300
+        )
+        assert finished.returncode == 0, finished.stderr[-3000:]
+        used, means = json.loads(finished.stdout)
+        assert used == devices
+        results[devices] = means
+    np.testing.assert_allclose(results[1], results[2], rtol=1e-6)
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"chains": 0}, "chains is 0; it must be at least 1"),
+        ({"warmup": 100}, "warmup is 100; it must be at least 150 and a multiple of 50"),
+        ({"warmup": 160}, "warmup is 160; it must be at least 150 and a multiple of 50"),
+        ({"draws": 0}, "draws is 0; it must be at least 50 and a multiple of 50"),
+        ({"draws": 75}, "draws is 75; it must be at least 50 and a multiple of 50"),
+        ({"target_accept": 1.0}, r"target_accept is 1.0; it must lie in \[.5, 1\), such as .9"),
+        ({"target_accept": float("nan")}, "target_accept is nan"),
+        ({"max_tree_depth": 0}, "max_tree_depth is 0; it must lie between 1 and 15, such as 10"),
+        ({"max_tree_depth": 16}, "max_tree_depth is 16"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        Settings(**settings)
+
+
+@given(blocks=st.integers(PHASES, 100))
+def test_phases_sum_to_the_warm_up(blocks):
+    phases = Settings(warmup=blocks * BLOCK).phases
+    assert sum(phases) == blocks * BLOCK
+    assert len(phases) == PHASES
+    assert all(length >= BLOCK and length % BLOCK == 0 for length in phases)
+    assert phases[0] >= phases[-1]
