@@ -15,7 +15,7 @@ from bayes_atlas.catalogue import covariates_of, find_model, load_model, model_n
 from bayes_atlas.curves import arrange
 from bayes_atlas.laws import get_law
 from bayes_atlas.runs import runs_from_frame
-from bayes_atlas.sampler import Settings, sample
+from bayes_atlas.sampler import Settings, sample_many
 
 PLATES = {"language", "source", "run", "row", "size"}
 every_model = pytest.mark.parametrize("name", model_names())
@@ -147,7 +147,7 @@ def test_single_precision_gives_the_posterior_that_double_does(name, informative
         with jax.enable_x64(double):
             kind = np.float64 if double else np.float32
             given = jax.tree.map(lambda leaf, kind=kind: leaf.astype(kind) if leaf.dtype == float else leaf, data)
-            draws = sample(called, given, settings)
+            (draws,) = sample_many(called, [given], settings)  # one attempt
             assert all(values.dtype == kind for values in draws.sites.values())
             assert draws.stats["diverging"].mean() < 0.01
             found[double] = draws.sites
