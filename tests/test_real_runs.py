@@ -32,11 +32,11 @@ def test_chinchilla_optimum_holds_the_published_ratio(chinchilla):
 def test_datablations_leave_repetition_wide_open(data_folder):
     """The published R_D* of 15.4 lies inside, and so does much that is far from it: see posteriors/README.md."""
     runs = read_runs(data_folder / "datablations.csv")
-    posterior = fit(runs, "data_constrained", warmup=1500, draws=1500)
+    posterior = fit(runs, "data_constrained", warmup=2000, draws=2000)
     assert not posterior.failed_checks
     lower, upper = np.quantile(posterior.parameters("en")["R_D"], [0.05, 0.95])
     assert lower < 15.4
-    assert upper > 40  # 50.6 with ten times the effective draws; the tail is flat
+    assert upper > 40  # 50.6 as shipped; the tail is flat, so that another machine's draws may end elsewhere
     assert upper > 3 * lower
 
 
