@@ -9,13 +9,12 @@ BIN := .venv/bin
 # What `time` prints after each step of the demo.
 export TIMEFORMAT = (took %0R s)
 
-# From simulated runs to a decision with 90 % intervals: four languages' monolingual runs, in both vocabularies.
+# From simulated runs to a decision with 90 % intervals: four languages, in both vocabularies, alone and in mixtures.
 demo: .venv/.installed-run
 	@rm -rf build/demo && mkdir -p build/demo
-	time $(BIN)/bayes-atlas simulate build/demo/all.csv --seed 0
-	grep -E '^run,|,mono:(en|fr|ru|zh),' build/demo/all.csv > build/demo/runs.csv
-	time $(BIN)/bayes-atlas fit build/demo/runs.csv --model chinchilla --by vocabulary \
-	    --warmup 600 --draws 500 -o build/demo/posterior
+	time $(BIN)/bayes-atlas simulate build/demo/runs.csv --seed 0
+	time $(BIN)/bayes-atlas fit build/demo/runs.csv --model atlas --by vocabulary \
+	    --language en --language fr --language ru --language sw --warmup 600 --draws 600 -o build/demo/posterior
 	time $(BIN)/bayes-atlas optimum build/demo/posterior --language fr:multilingual --compute 1e21
 
 test: .venv/.installed-dev

@@ -17,7 +17,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with runs.csv: Swahili, five sizes at six amounts of data, some of it repeated."""
+    """A folder with runs.csv: Swahili, five sizes at six amounts of data, some of it repeated; and more.csv like it."""
     rng = np.random.default_rng(0)
     params, tokens = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e8, 3e9, 5), np.geomspace(2e8, 8e9, 6)))
     law = {"E": 1.2, "A": 60.0, "B": 400.0, "alpha": 0.3, "beta": 0.3, "lam": 0.2}
@@ -25,6 +25,7 @@ def folder(tmp_path_factory):
     table = pd.DataFrame({"language": "sw", "params": params, "tokens": tokens, "unique": 7.7e8, "loss": loss})
     target = tmp_path_factory.mktemp("readme")
     table.rename_axis("run").to_csv(target / "runs.csv")
+    table.assign(loss=table["loss"] * 1.01).rename_axis("run").to_csv(target / "more.csv")
     (scenario,) = blocks("toml")
     (target / "scenario.toml").write_text(scenario)
     return target
@@ -48,6 +49,6 @@ def test_the_commands_run_as_printed(folder):
 
 
 def test_the_python_example_runs_as_printed(folder):
-    (program,) = blocks("python")
+    program = "\n".join(blocks("python"))
     printed = run([sys.executable, "-c", program.replace('save("mine")', 'save("mine", force=True)')], folder)
     assert "median" in printed

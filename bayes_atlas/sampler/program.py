@@ -7,6 +7,7 @@ over what it got, one after the other, which is fastest there; an accelerator ta
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import jax
@@ -188,11 +189,20 @@ def _vectorised(function: Callable[[Any], Any], mapped: Any) -> Any:
 
 
 def _mesh(datasets: int, chains: int) -> Mesh:
-    """As many devices as divide the data sets, or else the chains, evenly."""
-    devices = jax.devices()
-    over_datasets, over_chains = (
-        max(count for count in range(1, len(devices) + 1) if number % count == 0) for number in (datasets, chains)
-    )
-    shape = (over_datasets, 1) if over_datasets >= over_chains else (1, over_chains)
-    used = devices[: max(shape)]
+    """As many devices as divide the data sets, or else the chains, evenly.
+
+    Where several processes share the devices and these are not of all of them, each does all the work on its own.
+    """
+    by_process: dict[int, list[jax.Device]] = {}
+    for device in jax.devices():
+        by_process.setdefault(device.process_index, []).append(device)
+    shared = [device for each in zip_longest(*by_process.values()) for device in each if device is not None]
+    for devices in (shared, jax.local_devices()):
+        over_datasets, over_chains = (
+            max(count for count in range(1, len(devices) + 1) if number % count == 0) for number in (datasets, chains)
+        )
+        shape = (over_datasets, 1) if over_datasets >= over_chains else (1, over_chains)
+        used = devices[: max(shape)]
+        if {device.process_index for device in used} == set(by_process):
+            break
     return jax.make_mesh(shape, ("dataset", "chain"), devices=used, axis_types=(AxisType.Auto,) * 2)

@@ -1,7 +1,7 @@
 """Runs from start to draws, against posteriors that are known."""
 
 import json
-import os
+import socket
 import subprocess
 import sys
 from itertools import combinations
@@ -309,8 +309,13 @@ def test_the_same_seed_gives_the_same_draws(regression, regression_data, regress
 ON_DEVICES = """
 import json, sys
 import jax, numpy as np, numpyro, numpyro.distributions as dist
-jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
+devices, chains, process, port = map(int, sys.argv[1:])
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", devices)
 jax.config.update("jax_enable_x64", True)
+if port:
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(f"127.0.0.1:{port}", 2, process, initialization_timeout=60)
 from bayes_atlas.sampler import Settings, sample
 
 def model(covariates, loss=None):
@@ -318,23 +323,50 @@ def model(covariates, loss=None):
     with numpyro.plate("run", 2):
         numpyro.sample("loss", dist.Normal(mean * covariates["x"], 1.0), obs=loss)
 
-draws = sample(model, ({"x": np.array([1.0, 2.0])}, np.array([0.5, 1.5])), Settings(2, 150, 50, seed=5))
-print(json.dumps([len(jax.devices()), draws.sites["mean"].tolist()]))
+draws = sample(model, ({"x": np.array([1.0, 2.0])}, np.array([0.5, 1.5])), Settings(chains, 150, 50, seed=5))
+print()
+print(json.dumps([len(jax.devices()), draws.sites["mean"].tolist(), draws.log_likelihood.tolist()]))
 """
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def start_on(devices, chains, process=0, port=0):
+    command = [sys.executable, "-c", ON_DEVICES, *map(str, (devices, chains, process, port))]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def results_of(processes):
+    """What each process printed last: its number of devices, means and log likelihoods."""
+    try:
+        printed = [process.communicate(timeout=200) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    for process, (_, err) in zip(processes, printed, strict=True):
+        assert process.returncode == 0, err[-3000:]
+    return [json.loads(out.splitlines()[-1]) for out, _ in printed]
+
+
 def test_devices_share_the_chains_without_changing_them():
-    results = {}
-    for devices in (1, 2):
-        finished = subprocess.run(
-            [sys.executable, "-c", ON_DEVICES, str(devices)], capture_output=True, text=True, timeout=300
-        )
-        assert finished.returncode == 0, finished.stderr[-3000:]
-        used, means = json.loads(finished.stdout)
-        assert used == devices
-        results[devices] = means
-    np.testing.assert_allclose(results[1], results[2], rtol=1e-6)
+    (one, mean, _), (two, same, _) = (results_of([start_on(devices, 2)])[0] for devices in (1, 2))
+    assert (one, two) == (1, 2)
+    np.testing.assert_allclose(same, mean, rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("devices", "chains"), [(1, 4), (2, 4), (1, 3)], ids=["one each", "two each", "not shared"])
+def test_processes_share_the_chains_and_all_get_them(devices, chains):
+    """Two processes with some devices each give the draws of one process with all of the devices."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    first, second = results_of([start_on(devices, chains, process, port) for process in (0, 1)])
+    (alone,) = results_of([start_on(2 * devices, chains)])
+    assert first == second
+    assert first[0] == alone[0] == 2 * devices
+    for values, expected in zip(first[1:], alone[1:], strict=True):
+        np.testing.assert_allclose(values, expected, rtol=1e-6)
+    assert np.shape(first[1]) == (chains, 50)
 
 
 # Settings
