@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bayes_atlas.fitting import fit, fit_many
     from bayes_atlas.posterior import Posterior, load_posterior
     from bayes_atlas.runs import read_runs, runs_from_frame
+    from bayes_atlas.scores import read_scores, scores_from_frame
 
 __all__ = [
     "Action",
@@ -46,7 +47,9 @@ __all__ = [
     "plan",
     "read_runs",
     "read_scenario",
+    "read_scores",
     "runs_from_frame",
+    "scores_from_frame",
     "trajectory",
 ]
 
@@ -73,7 +76,9 @@ _HOMES = {
     "plan": "decisions.scenario",
     "read_runs": "runs",
     "read_scenario": "decisions.scenario",
+    "read_scores": "scores",
     "runs_from_frame": "runs",
+    "scores_from_frame": "scores",
     "trajectory": "decisions.trajectory",
 }
 

@@ -185,6 +185,30 @@ class ModelData:
         """Number of checkpoints observed."""
         return int(np.asarray(self.curves.observed).sum())
 
+    @property
+    def languages(self) -> list[str]:
+        """Names of the languages."""
+        return self.coords["language"]
+
+    def packed(self) -> tuple[dict[str, object], np.ndarray]:
+        """Covariates and loss as a program takes them, in the shape of tables of similar size."""
+        return self.padded(self.curves.shape.rounded())
+
+    def described(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], dict[str, list[str]]]:
+        """Groups of a stored posterior that tell of single runs, and the dims of their variables."""
+        covariates = {
+            name: np.asarray(values)
+            for name, values in self.covariates.items()
+            if values is not None and not isinstance(values, Curves)
+        }
+        groups = {
+            "log_likelihood": {"log_loss": log_likelihood[..., : len(self.coords["run"])]},
+            "observed_data": {"loss": np.where(self.curves.observed, self.loss, np.nan)},
+            "constant_data": covariates | {"language_index": np.asarray(self.curves.language.of_curve)},
+        }
+        steps = {name: ["run", "step", "source"][: values.ndim] for name, values in covariates.items()}
+        return groups, steps | {"log_loss": ["run"], "loss": ["run", "step"], "language_index": ["run"]}
+
     def padded(self, shape: Shape) -> tuple[dict[str, object], np.ndarray]:
         """Covariates and loss with more runs and steps than there are; the rest is not observed."""
         arrays = {
