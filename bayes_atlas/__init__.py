@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bayes_atlas.decisions.scenario import plan, read_scenario
     from bayes_atlas.decisions.tax import Tax, efficiency_tax
     from bayes_atlas.decisions.trajectory import Trajectory, trajectory
+    from bayes_atlas.decisions.transfer import TransferMap, transfer_map
     from bayes_atlas.errors import InputError
     from bayes_atlas.fitting import fit, fit_many
     from bayes_atlas.posterior import Posterior, load_posterior
@@ -34,6 +35,7 @@ __all__ = [
     "Posterior",
     "Tax",
     "Trajectory",
+    "TransferMap",
     "bayes_action",
     "cautious_action",
     "efficiency_tax",
@@ -51,6 +53,7 @@ __all__ = [
     "runs_from_frame",
     "scores_from_frame",
     "trajectory",
+    "transfer_map",
 ]
 
 _HOMES = {
@@ -79,7 +82,9 @@ _HOMES = {
     "read_scores": "scores",
     "runs_from_frame": "runs",
     "scores_from_frame": "scores",
+    "TransferMap": "decisions.transfer",
     "trajectory": "decisions.trajectory",
+    "transfer_map": "decisions.transfer",
 }
 
 

@@ -1,23 +1,37 @@
 """The likelihood of scores: pairs of directions that may be correlated, measured with error, with heavy tails.
 
-A dyad's two residuals are what is its own, ``N(0, S / w)`` with S the covariance of the two directions, and the errors
-of measurement, ``N(0, M / w)`` with M diagonal; w is ``Gamma(NU/2, NU/2)``, shared by the dyad, so that their sum is a
-bivariate Student-t of which any part may be missing.
+What is a dyad's own is a bivariate Student-t, so that one odd pair widens no others and is itself believed as far as
+its error allows; errors of measurement are normal and independent. The sum of the two has no closed form. With the
+Student-t taken as what it is, normals of many scales, and these in steps of a factor of 2, it has one, of which any
+part may be missing.
 """
 
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
-from jax.scipy.special import gammaln
+from jax.scipy.special import logsumexp
 from numpyro.distributions import constraints
+from scipy.stats import chi2
 
 NU = 4.0  # as for runs, see `bayes_atlas.noise`
+STEPS = 2.0 ** np.arange(-1, 4)  # scales of the normals, in units of the Student-t's own
+
+
+def _weights() -> np.ndarray:
+    """Probability of each step: the squared scale is NU over a chi-square."""
+    ends = np.append(np.append(0.0, STEPS[:-1] * np.sqrt(2)), np.inf)
+    with np.errstate(divide="ignore"):
+        return -np.diff(chi2.cdf(NU / ends**2, NU))
+
+
+LOG_WEIGHTS = np.log(_weights())
 
 
 class DyadStudentT(dist.Distribution):
-    """Bivariate Student-t over the directions of a dyad; batch shape ``(dyad,)``, event shape ``(2,)``.
+    """Scores of the two directions of a dyad, measured with error; batch shape ``(dyad,)``, event shape ``(2,)``.
 
     Args:
         loc: ``(dyad, 2)`` expected score of each direction.
@@ -43,78 +57,59 @@ class DyadStudentT(dist.Distribution):
 
     def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
         """Draw measured scores of all directions."""
-        of_own, of_error, of_mixing = jax.random.split(key, 3)
+        of_own, of_error, of_step = jax.random.split(key, 3)
         shape = sample_shape + self.batch_shape + self.event_shape
-        errors = self.error * jax.random.normal(of_error, shape)
-        mixing = jax.random.gamma(of_mixing, NU / 2, (*shape[:-1], 1)) / (NU / 2)
-        residual = _correlated(jax.random.normal(of_own, shape), self._covariance()) + errors
-        return self.loc + residual / jnp.sqrt(mixing)
+        step = jax.random.categorical(of_step, jnp.asarray(LOG_WEIGHTS), shape=shape[:-1])
+        own = _correlated(jax.random.normal(of_own, shape), *self._covariance(jnp.asarray(STEPS)[step]))
+        return self.loc + own + self.error * jax.random.normal(of_error, shape)
 
     def log_prob(self, value: jax.Array) -> jax.Array:
         """Log density of what was measured of each dyad: ``(dyad,)``."""
-        determinant, quadratic = self._quadratic(value)
-        count = self.observed.sum(axis=-1)
-        half = (NU + count) / 2
-        return (
-            gammaln(half)
-            - gammaln(NU / 2)
-            - count / 2 * jnp.log(NU * jnp.pi)
-            - jnp.log(determinant) / 2
-            - half * jnp.log1p(quadratic / NU)
-        )
+        return logsumexp(self._log_joint(value), axis=-1)
 
     def true_values(self, key: jax.Array, value: jax.Array) -> jax.Array:
         """A draw of the scores without errors of measurement, ``(dyad, 2)``, given what was measured of `value`."""
-        of_own, of_mixing = jax.random.split(key)
+        of_own, of_step = jax.random.split(key)
+        step = jnp.asarray(STEPS)[jax.random.categorical(of_step, self._log_joint(value))]
+        first, second, both = self._covariance(step)
+        own = jnp.stack([jnp.stack([first, both], axis=-1), jnp.stack([both, second], axis=-1)], axis=-2)
+        seen = jnp.where(self.observed[:, :, None], own, 0.0)
+        total = jnp.where(self.observed[:, None, :], seen, 0.0) + self._errors()[:, :, None] * jnp.eye(2)
+        weight = jnp.linalg.solve(total, seen).mT
+        left = own - weight @ seen
+        mean = (weight @ self._residual(value)[:, :, None])[:, :, 0]
+        normal = jax.random.normal(of_own, mean.shape, mean.dtype)
+        return self.loc + mean + _correlated(normal, left[:, 0, 0], left[:, 1, 1], left[:, 0, 1])
+
+    def _log_joint(self, value: jax.Array) -> jax.Array:
+        """Log density of what was measured of each dyad at each step of the scale: ``(dyad, step)``."""
+        first, second, both = self._covariance(jnp.asarray(STEPS)[:, None])
+        errors, observed = self._errors(), self.observed
+        first = jnp.where(observed[:, 0], first, 0.0) + errors[:, 0]
+        second = jnp.where(observed[:, 1], second, 0.0) + errors[:, 1]
+        both = jnp.where(observed.all(axis=-1), both, 0.0)
         residual = self._residual(value)
-        _, quadratic = self._quadratic(value)
-        shape = (NU + self.observed.sum(axis=-1)) / 2
-        mixing = jax.random.gamma(of_mixing, shape) / ((NU + quadratic) / 2)
-        own = _matrix(*self._covariance())
-        seen = self.observed[..., :, None] & self.observed[..., None, :]
-        total = jnp.where(seen, own, 0.0) + _matrix(*self._padding(), jnp.zeros_like(residual[..., 0]))
-        weight = jnp.linalg.solve(total, jnp.where(self.observed[..., :, None], own, 0.0)).mT
-        mean = (weight @ residual[..., None])[..., 0]
-        left = own - weight @ jnp.where(self.observed[..., :, None], own, 0.0)
-        spread = (left[..., 0, 0], left[..., 1, 1], left[..., 0, 1])
-        noise = _correlated(jax.random.normal(of_own, residual.shape, residual.dtype), spread)
-        return self.loc + mean + noise / jnp.sqrt(mixing)[..., None]
+        determinant = first * second - both**2
+        quadratic = second * residual[:, 0] ** 2 + first * residual[:, 1] ** 2
+        quadratic = (quadratic - 2 * both * residual[:, 0] * residual[:, 1]) / determinant
+        constant = observed.sum(axis=-1) / 2 * jnp.log(2 * jnp.pi)
+        return jnp.asarray(LOG_WEIGHTS) - constant[:, None] - (jnp.log(determinant) + quadratic).T / 2
 
     def _residual(self, value: jax.Array) -> jax.Array:
         return jnp.where(self.observed, value - self.loc, 0.0)
 
-    def _covariance(self) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Variances of the two directions, and their covariance, of what is the dyad's own."""
-        first, second = self.own[..., 0], self.own[..., 1]
+    def _errors(self) -> jax.Array:
+        """Variances of the errors ``(dyad, 2)``; 1 where nothing was measured, which contributes nothing."""
+        return jnp.where(self.observed, self.error**2, 1.0)
+
+    def _covariance(self, step: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Variances of what is the dyad's own in the two directions, and their covariance, at a scale `step`."""
+        first, second = step * self.own[:, 0], step * self.own[:, 1]
         return first**2, second**2, self.reciprocity * first * second
 
-    def _padding(self) -> tuple[jax.Array, jax.Array]:
-        """Variances of the errors; 1 where nothing was measured, which contributes nothing."""
-        errors = jnp.where(self.observed, self.error**2, 1.0)
-        return errors[..., 0], errors[..., 1]
 
-    def _measured(self) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Covariance of what was measured: variance 1 and no covariance where nothing was."""
-        variances, errors = self._covariance(), self._padding()
-        first, second = (jnp.where(self.observed[..., side], variances[side], 0.0) + errors[side] for side in (0, 1))
-        return first, second, jnp.where(self.observed.all(axis=-1), variances[2], 0.0)
-
-    def _quadratic(self, value: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Determinant of the covariance of what was measured, and the squared length of the residuals in it."""
-        first, second, both = self._measured()
-        residual = self._residual(value)
-        determinant = first * second - both**2
-        squares = second * residual[..., 0] ** 2 + first * residual[..., 1] ** 2
-        return determinant, (squares - 2 * both * residual[..., 0] * residual[..., 1]) / determinant
-
-
-def _matrix(first: jax.Array, second: jax.Array, both: jax.Array) -> jax.Array:
-    return jnp.stack([jnp.stack([first, both], axis=-1), jnp.stack([both, second], axis=-1)], axis=-2)
-
-
-def _correlated(normal: jax.Array, covariance: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-    """Standard normals ``(.., 2)`` with this covariance, by its Cholesky factor."""
-    first, second, both = covariance
+def _correlated(normal: jax.Array, first: jax.Array, second: jax.Array, both: jax.Array) -> jax.Array:
+    """Standard normals ``(.., 2)`` with these variances and this covariance, by the Cholesky factor."""
     scale = jnp.sqrt(jnp.maximum(first, 1e-30))
     slope = both / scale
     rest = jnp.sqrt(jnp.maximum(second - slope**2, 0.0))

@@ -197,7 +197,7 @@ def _pair_faults(table: Table, names: dict[str, pd.Series], traits: pd.DataFrame
 def _assemble(
     name: str, names: dict[str, pd.Series], numbers: dict[str, Floats], sha256: str, traits: pd.DataFrame
 ) -> xr.Dataset:
-    languages = list(dict.fromkeys([*names["target"], *names["source"]]))
+    languages = list(dict.fromkeys(pd.DataFrame(names).to_numpy().ravel().tolist()))
     at = tuple(pd.Index(languages).get_indexer(pd.Index(names[side])) for side in ("target", "source"))
 
     def matrix(values: Floats | None) -> Floats:
