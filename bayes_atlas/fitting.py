@@ -18,7 +18,7 @@ import xarray as xr
 from numpyro.infer import Predictive
 
 from bayes_atlas.catalogue import NameOrPath, covariates_of, find_model, layout_of, load_model, observed_by
-from bayes_atlas.curves import ModelData, Shape, arrange
+from bayes_atlas.curves import SCRATCH, STARTED, ModelData, Shape, arrange
 from bayes_atlas.diagnostics import named_checks
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import get_law
@@ -32,7 +32,6 @@ from bayes_atlas.staleness import probe
 NAMED_SOURCES = 3  # as in the paper
 PRIOR_DRAWS = 500
 RECORDED = ("bayes-atlas", "jax", "jaxlib", "numpyro", "arviz", "xarray", "numpy")
-SCRATCH = "scratch"
 KINDS = {"curves": ("loss", "read_runs"), "pairs": ("score", "read_scores")}  # layout -> variable of its table, reader
 
 type Report = Callable[[Progress], None]
@@ -210,7 +209,7 @@ class _Table:
             if languages or by:
                 raise InputError("languages and by choose among runs, and this is a score table; leave them out")
             return cls(name, sha256, {}, {}, arrange_pairs(runs))
-        fitted, left_out = _select(runs, languages)
+        fitted, left_out = _select(runs, languages, every_start=STARTED in wanted)
         fitted = group_runs(fitted, by) if by else fitted
         return cls(name, sha256, left_out, _ranges(fitted), arrange(fitted, wanted, sources=sources))
 
@@ -346,8 +345,8 @@ def _law_of(module: ModuleType, path: Path) -> str:
     return law
 
 
-def _select(runs: xr.Dataset, languages: Sequence[str]) -> tuple[xr.Dataset, dict[str, int]]:
-    """Rows to fit: of the `languages` asked for, and of runs from scratch, which is what the laws describe.
+def _select(runs: xr.Dataset, languages: Sequence[str], *, every_start: bool) -> tuple[xr.Dataset, dict[str, int]]:
+    """Rows to fit: of the `languages` asked for, and of runs from scratch, which is what most laws describe.
 
     Also how many rows each of the two conditions left out.
     """
@@ -356,7 +355,7 @@ def _select(runs: xr.Dataset, languages: Sequence[str]) -> tuple[xr.Dataset, dic
     if unknown:
         raise InputError(f"{runs.attrs['name']} has no language {unknown[0]!r}; choose from: {', '.join(known)}")
     wanted = np.isin(runs["language"].to_numpy(), list(languages) or known)
-    scratch = runs["init"].to_numpy() == SCRATCH
+    scratch = (runs["init"].to_numpy() == SCRATCH) | every_start
     if not (wanted & scratch).any():
         raise InputError(
             f"no run of {runs.attrs['name']} started from scratch (column init), and this model describes only those; "
