@@ -11,7 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayes_atlas.crossings import read_crossings
     from bayes_atlas.decisions.action import Action, bayes_action, cautious_action
+    from bayes_atlas.decisions.crossover import Crossover, find_crossover
     from bayes_atlas.decisions.expand import Expansion, Frontier, expand, frontier
     from bayes_atlas.decisions.mixture import Mixture, mixture
     from bayes_atlas.decisions.optimum import Optimum, optimum
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Action",
+    "Crossover",
     "Expansion",
     "Frontier",
     "InputError",
@@ -40,6 +43,7 @@ __all__ = [
     "cautious_action",
     "efficiency_tax",
     "expand",
+    "find_crossover",
     "fit",
     "fit_many",
     "frontier",
@@ -47,6 +51,7 @@ __all__ = [
     "mixture",
     "optimum",
     "plan",
+    "read_crossings",
     "read_runs",
     "read_scenario",
     "read_scores",
@@ -58,6 +63,9 @@ __all__ = [
 
 _HOMES = {
     "Action": "decisions.action",
+    "Crossover": "decisions.crossover",
+    "find_crossover": "decisions.crossover",
+    "read_crossings": "crossings",
     "Expansion": "decisions.expand",
     "Frontier": "decisions.expand",
     "InputError": "errors",

@@ -18,6 +18,7 @@ import xarray as xr
 from numpyro.infer import Predictive
 
 from bayes_atlas.catalogue import NameOrPath, covariates_of, find_model, layout_of, load_model, observed_by
+from bayes_atlas.crossings import CrossingData, arrange_crossings
 from bayes_atlas.curves import SCRATCH, STARTED, ModelData, Shape, arrange
 from bayes_atlas.diagnostics import named_checks
 from bayes_atlas.errors import InputError
@@ -32,10 +33,14 @@ from bayes_atlas.staleness import probe
 NAMED_SOURCES = 3  # as in the paper
 PRIOR_DRAWS = 500
 RECORDED = ("bayes-atlas", "jax", "jaxlib", "numpyro", "arviz", "xarray", "numpy")
-KINDS = {"curves": ("loss", "read_runs"), "pairs": ("score", "read_scores")}  # layout -> variable of its table, reader
+KINDS = {  # layout -> variable of its table, reader
+    "curves": ("loss", "read_runs"),
+    "pairs": ("score", "read_scores"),
+    "crossings": ("crossover", "read_crossings"),
+}
 
 type Report = Callable[[Progress], None]
-type Arranged = ModelData | PairData
+type Arranged = ModelData | PairData | CrossingData
 
 
 def _silent(progress: Progress) -> None:
@@ -205,10 +210,11 @@ class _Table:
         wanted, layout = covariates_of(task.module.model), layout_of(task.path)
         _check_kind(runs, layout, task.model)
         name, sha256 = runs.attrs["name"], runs.attrs["sha256"]
-        if layout == "pairs":
+        if layout != "curves":
             if languages or by:
-                raise InputError("languages and by choose among runs, and this is a score table; leave them out")
-            return cls(name, sha256, {}, {}, arrange_pairs(runs))
+                raise InputError(f"languages and by choose among runs, and {name} is no run table; leave them out")
+            arranged = arrange_pairs(runs) if layout == "pairs" else arrange_crossings(runs)
+            return cls(name, sha256, {}, {}, arranged)
         fitted, left_out = _select(runs, languages, every_start=STARTED in wanted)
         fitted = group_runs(fitted, by) if by else fitted
         return cls(name, sha256, left_out, _ranges(fitted), arrange(fitted, wanted, sources=sources))
@@ -279,7 +285,7 @@ def _posterior(
                 name=table.name,
                 sha256=table.sha256,
                 rows=data.rows,
-                curves=sampled.log_likelihood.shape[-1] if isinstance(data, PairData) else len(data.coords["run"]),
+                curves=len(data.coords["run" if "run" in data.coords else "dyad"]),
                 left_out=table.left_out,
                 ranges=table.ranges,
             ),

@@ -17,12 +17,14 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from bayes_atlas.decisions.action import Action, reducible
+from bayes_atlas.decisions.crossover import find_crossover
 from bayes_atlas.decisions.expand import Frontier
 from bayes_atlas.decisions.mixture import Mixture
 from bayes_atlas.decisions.tax import NEVER, Tax
 from bayes_atlas.decisions.trajectory import Trajectory
 from bayes_atlas.decisions.transfer import TOP, TransferMap
 from bayes_atlas.errors import InputError
+from bayes_atlas.posterior import Posterior
 
 # Okabe and Ito's colours, which people with any colour vision tell apart, without their yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -246,6 +248,36 @@ def heatmap(found: TransferMap, *, top: int = TOP, axes: Axes | None = None) -> 
     assert figure is not None
     figure.colorbar(colours, ax=axes, shrink=0.5, label="score, posterior mean", extend="both")
     return axes
+
+
+def crossovers(
+    posterior: Posterior,
+    languages: Sequence[str],
+    *,
+    checkpoint: str | None = None,
+    params: tuple[float, float] = (1e8, 1e10),
+    probability: float = 0.9,
+    axes: Axes | None = None,
+) -> Axes:
+    """Compute at which training from scratch overtakes a checkpoint, over sizes (Longpre et al. 2025, Fig. 7).
+
+    Where no crossover is in range for half of the draws, there is no line.
+    """
+    axes = axes or new_axes()[0]
+    sizes = np.geomspace(*params, 25)
+    for colour, language in zip(_cycle(len(languages)), languages, strict=True):
+        found = [
+            find_crossover(posterior, params=float(size), language=language, checkpoint=checkpoint) for size in sizes
+        ]
+        drawn = np.stack([6 * size * each.tokens for size, each in zip(sizes, found, strict=True)], axis=1)
+        lower, median, upper = np.quantile(drawn, _ends(probability), axis=0, method="lower")
+        shown = np.isfinite(median)
+        top = np.where(np.isfinite(upper), upper, 10 * median)
+        axes.fill_between(sizes[shown], lower[shown], top[shown], color=colour, alpha=BAND, linewidth=0)
+        axes.plot(sizes[shown], median[shown], color=colour, label=language)
+    axes.set(xscale="log", yscale="log", xlabel="parameters N", ylabel="compute of the crossover (FLOPs)")
+    axes.legend(frameon=False)
+    return _finish(axes)
 
 
 def _cheapest(frontier: Frontier) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from numpyro import handlers
 from numpyro.infer.util import log_density
 
 from bayes_atlas.catalogue import covariates_of, load_model, observed_by
+from bayes_atlas.crossings import CrossingData, made_up_crossings
 from bayes_atlas.curves import Curves, Group, ModelData
 from bayes_atlas.pairs import PairData, made_up_pairs
 from bayes_atlas.platforms import precision, use_platform
@@ -48,7 +49,7 @@ def is_stale(posterior: Posterior) -> bool:
     return not np.allclose(now, recorded.log_density, rtol=1e-4, atol=1e-2)
 
 
-def probe(module: ModuleType, tree: xr.DataTree, data: ModelData | PairData) -> Staleness:
+def probe(module: ModuleType, tree: xr.DataTree, data: ModelData | PairData | CrossingData) -> Staleness:
     """What `is_stale` compares with later, of draws `tree` fitted to `data`."""
     posterior = tree["posterior"]
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
@@ -96,6 +97,9 @@ def _made_up(shape: Staleness, languages: int) -> tuple[dict[str, Any], np.ndarr
     if "pairs" in shape.covariates:
         pairs, score = made_up_pairs(languages, **shape.layout)
         return {"pairs": pairs}, score
+    if "crossings" in shape.covariates:
+        crossings, log_tokens = made_up_crossings(languages)
+        return {"crossings": crossings}, log_tokens
     rng = np.random.default_rng(0)
     curves, steps = max(languages, shape.sizes), 2 if shape.repeated else 1
     covariates: dict[str, Any] = {}

@@ -49,6 +49,7 @@ for command in (
     decisions.tax,
     decisions.plan,
     languages.transfer,
+    languages.crossover,
 ):
     app.command()(command)
 app.command("list")(posteriors.list_shipped)

@@ -187,6 +187,10 @@ def _read(path: Path, model: str, traits: Path | None) -> "xr.Dataset":
         from bayes_atlas.scores import read_scores
 
         return read_scores(path, traits)
+    if layout_of(find_model(model)) == "crossings" and traits is None:
+        from bayes_atlas.crossings import read_crossings
+
+        return read_crossings(path)
     if traits is not None:
         raise InputError(f"--traits is for models of transfer scores, and {model} is none; leave it out")
     from bayes_atlas.runs import read_runs
