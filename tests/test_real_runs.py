@@ -30,10 +30,18 @@ def test_chinchilla_optimum_holds_the_published_ratio(chinchilla):
 
 
 def test_datablations_leave_repetition_wide_open(data_folder):
-    # Wide and open upwards, as the data leave it. The published R_D* of 15.4, fitted in two stages with alpha = beta,
-    # lies below this interval: see the note in posteriors/README.md.
-    posterior = fit(read_runs(data_folder / "datablations.csv"), "data_constrained", warmup=600, draws=500)
+    """The published R_D* of 15.4 lies inside, and so does much that is far from it: see posteriors/README.md."""
+    runs = read_runs(data_folder / "datablations.csv")
+    posterior = fit(runs, "data_constrained", warmup=1500, draws=1500)
     assert not posterior.failed_checks
     lower, upper = np.quantile(posterior.parameters("en")["R_D"], [0.05, 0.95])
-    assert upper > 100
-    assert upper > 5 * lower
+    assert lower < 15.4
+    assert upper > 40  # 50.6 with ten times the effective draws; the tail is flat
+    assert upper > 3 * lower
+
+
+@pytest.mark.slow
+def test_all_rows_of_the_mixtures_are_fitted_with_passing_checks(data_folder):
+    posterior = fit(read_runs(data_folder / "slimpajama_mixtures.csv"), "atlas", warmup=600, draws=500)
+    assert posterior.info.runs.rows == 16_843
+    assert not posterior.failed_checks

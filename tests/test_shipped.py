@@ -37,6 +37,13 @@ def test_a_simulated_posterior_says_so_and_found_its_truth(name):
     assert np.mean(results) >= 0.8
 
 
+def test_datablations_leaves_the_worth_of_repetition_open():
+    """Wide enough for the published R_D* of 15.4 (Muennighoff et al. 2023) and for three times as much."""
+    lower, upper = np.quantile(load_posterior("datablations-2023").parameters("en")["R_D"], [0.05, 0.95])
+    assert lower < 15.4
+    assert upper > 50
+
+
 @pytest.mark.parametrize(
     ("factor", "params", "tokens"), [(2, 1.18, 1.66), (4, 1.40, 2.74), (8, 1.66, 4.54), (16, 1.96, 7.52)]
 )

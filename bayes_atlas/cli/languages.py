@@ -12,6 +12,7 @@ from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:
     from bayes_atlas.decisions.crossover import Crossover
+    from bayes_atlas.decisions.summary import Summary
     from bayes_atlas.decisions.transfer import Pair, Source, TransferMap
 
 SHOWN = 10  # sources in a table for people
@@ -120,7 +121,7 @@ def _print_crossover(posterior: str, found: "Crossover", probability: float) -> 
     say(f"{posterior}: {found.language}, {number(found.params)} parameters, from scratch or from {start}")
     table = new_table("crossover", "median", interval(probability))
     for name, summary in found.summary(probability).items():
-        table.add_row(name, *(("none in range", "-") if summary is None else median_and_interval(summary)))
+        table.add_row(name, *(("none in range", "-") if summary is None else _powers(summary)))
     out.print(table)
     if found.probability_none:
         lower, upper = map(number, found.within)
@@ -168,6 +169,10 @@ def _print_effects(found: "TransferMap", probability: float) -> None:
     for name, summary in found.effects(probability).items():
         table.add_row(name, *median_and_interval(summary), _chance(found.probability_adds(name)))
     out.print(table)
+
+
+def _powers(summary: "Summary") -> tuple[str, str]:
+    return f"{summary['median']:.3g}", f"{summary['lower']:.3g} to {summary['upper']:.3g}"
 
 
 def _chance(probability: float) -> str:

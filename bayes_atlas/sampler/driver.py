@@ -32,7 +32,8 @@ def sample(
     """Draw from the posterior of `model` given `data`; `report` is called after each block of draws.
 
     Where chains diverge, the last phase and the draws are made again with smaller steps, and then with what is to blame
-    sampled the other way, centred or not; if that does not help either, the best attempt is returned.
+    sampled the other way, centred or not; if that does not help either, the best attempt is returned. The best is that
+    with the fewest draws that diverged or were cut short.
 
     With a `checkpoint`, a run that was killed goes on from its last block and gives the draws it would have given. An
     interrupt (SIGINT) ends the run with the draws there are; during the first warm-up it is raised.
@@ -49,7 +50,7 @@ def sample(
             (again,) = run.attempt(target, number)
         except KeyboardInterrupt:
             break
-        best = min(best, again, key=lambda draws: float(draws.stats["diverging"].mean()))
+        best = min(best, again, key=lambda draws: _missteps(draws, settings))
         if again.interrupted:
             break
     return best
@@ -206,6 +207,12 @@ def _on_host(array: Any) -> np.ndarray:
 def _joined(blocks: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Blocks one after the other: arrays ``(dataset, chain, draw, ..)`` by name."""
     return {name: np.concatenate([block[name] for block in blocks], axis=2) for name in blocks[0]}
+
+
+def _missteps(draws: Draws, settings: Settings) -> float:
+    """Share of draws that diverged or whose trajectory was cut short: chains that hardly move do not diverge."""
+    cut_short = draws.stats["tree_depth"] >= settings.max_tree_depth
+    return float((draws.stats["diverging"] | cut_short).mean())
 
 
 def _blame(z: np.ndarray, diverging: np.ndarray, layout: Layout) -> list[Place]:

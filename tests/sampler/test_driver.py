@@ -214,6 +214,23 @@ def test_chains_that_diverge_whatever_is_done_give_the_best_attempt(fallen):
     assert draws.target_accept == ATTEMPTS[np.argmin(divergences)]
 
 
+def test_chains_that_hardly_move_are_not_the_best_since_they_do_not_diverge(schools):
+    """Schools that are seen sharply, with a wall beside: sampled apart from their scale they are stuck."""
+
+    def model(covariates, loss=None):
+        schools(covariates, loss)
+        beside = numpyro.sample("beside", dist.Normal(0.0, 1.0))
+        numpyro.factor("cliff", -1e6 * jnp.maximum(beside - 2.0, 0.0))
+
+    reports = []
+    data = {"errors": np.full(8, 1e-3)}, np.arange(8.0)
+    draws = sample(model, data, Settings(2, 150, 200, seed=0, max_tree_depth=6), reports.append)
+    gradients = [report.gradients for report in reports if report.done == report.total]
+    assert len(gradients) == len(ATTEMPTS)
+    assert gradients[-1] > 50  # trajectories are cut short at 63
+    assert (draws.stats["tree_depth"] < 6).mean() > 0.9
+
+
 def interrupting(when):
     def report(progress):
         if when(progress):
