@@ -11,11 +11,7 @@ import numpyro.handlers as handlers
 import pandas as pd
 import pytest
 
-<<<<<<< HEAD
-from bayes_atlas.catalogue import find_model, layout_of, load_model, model_names
-=======
-from bayes_atlas.catalogue import covariates_of, find_model, load_model, model_names
->>>>>>> main
+from bayes_atlas.catalogue import covariates_of, find_model, layout_of, load_model, model_names
 from bayes_atlas.curves import arrange
 from bayes_atlas.laws import get_law
 from bayes_atlas.runs import runs_from_frame
