@@ -27,13 +27,14 @@ def test_the_density_is_that_of_the_normals_it_is_made_of():
     expected = np.logaddexp.reduce(LOG_WEIGHTS + parts)
     found = dyads().log_prob(jnp.tile(value, (4, 1)))
     assert float(found[0]) == pytest.approx(expected)
-    assert float(found[3]) == 0.0
+    assert float(found[3]) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_without_error_a_direction_is_near_a_student_t():
+    # Steps of a factor of 2 leave at most a quarter in logs, out to five scales, where the density is e^-5 of its top.
     grid = np.linspace(-1.5, 1.5, 13)
     found = [float(dyads(error=1e-6).log_prob(jnp.tile(jnp.array([x, 0.0]), (4, 1)))[1]) for x in grid]
-    np.testing.assert_allclose(found, t.logpdf(grid, NU, scale=0.3), atol=0.15)
+    np.testing.assert_allclose(found, t.logpdf(grid, NU, scale=0.3), atol=0.25)
 
 
 def test_true_values_keep_to_sure_measurements_and_follow_the_other_direction():
