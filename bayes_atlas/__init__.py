@@ -11,20 +11,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayes_atlas.crossings import read_crossings
     from bayes_atlas.decisions.action import Action, bayes_action, cautious_action
+    from bayes_atlas.decisions.crossover import Crossover, find_crossover
     from bayes_atlas.decisions.expand import Expansion, Frontier, expand, frontier
     from bayes_atlas.decisions.mixture import Mixture, mixture
     from bayes_atlas.decisions.optimum import Optimum, optimum
     from bayes_atlas.decisions.scenario import plan, read_scenario
     from bayes_atlas.decisions.tax import Tax, efficiency_tax
     from bayes_atlas.decisions.trajectory import Trajectory, trajectory
+    from bayes_atlas.decisions.transfer import TransferMap, transfer_map
     from bayes_atlas.errors import InputError
     from bayes_atlas.fitting import fit, fit_many
     from bayes_atlas.posterior import Posterior, load_posterior
     from bayes_atlas.runs import read_runs, runs_from_frame
+    from bayes_atlas.scores import read_scores, scores_from_frame
 
 __all__ = [
     "Action",
+    "Crossover",
     "Expansion",
     "Frontier",
     "InputError",
@@ -33,10 +38,12 @@ __all__ = [
     "Posterior",
     "Tax",
     "Trajectory",
+    "TransferMap",
     "bayes_action",
     "cautious_action",
     "efficiency_tax",
     "expand",
+    "find_crossover",
     "fit",
     "fit_many",
     "frontier",
@@ -44,14 +51,21 @@ __all__ = [
     "mixture",
     "optimum",
     "plan",
+    "read_crossings",
     "read_runs",
     "read_scenario",
+    "read_scores",
     "runs_from_frame",
+    "scores_from_frame",
     "trajectory",
+    "transfer_map",
 ]
 
 _HOMES = {
     "Action": "decisions.action",
+    "Crossover": "decisions.crossover",
+    "find_crossover": "decisions.crossover",
+    "read_crossings": "crossings",
     "Expansion": "decisions.expand",
     "Frontier": "decisions.expand",
     "InputError": "errors",
@@ -73,8 +87,12 @@ _HOMES = {
     "plan": "decisions.scenario",
     "read_runs": "runs",
     "read_scenario": "decisions.scenario",
+    "read_scores": "scores",
     "runs_from_frame": "runs",
+    "scores_from_frame": "scores",
+    "TransferMap": "decisions.transfer",
     "trajectory": "decisions.trajectory",
+    "transfer_map": "decisions.transfer",
 }
 
 

@@ -22,6 +22,9 @@ from bayes_atlas.errors import InputError
 
 PACKAGE = Path(__file__).parent
 
+# Covariates that say how a table is laid out: run table, score table, table of crossovers.
+LAYOUTS = ("curves", "pairs", "crossings")
+
 # Text is a name or a path; a path object is a path.
 type NameOrPath = str | os.PathLike[str]
 
@@ -170,8 +173,27 @@ def _execute(path: Path, module: ModuleType) -> None:
 
 
 def covariates_of(model: Callable[..., Any]) -> list[str]:
-    """Covariates that a model's function asks for, by name."""
-    return [name for name in inspect.signature(model).parameters if name != "loss"]
+    """Covariates that a model's function asks for, by name: all its arguments but the last, which it observes."""
+    return list(inspect.signature(model).parameters)[:-1]
+
+
+def observed_by(model: Callable[..., Any]) -> str:
+    """Name of what a model's function observes, its last argument."""
+    return list(inspect.signature(model).parameters)[-1]
+
+
+def layout_of(path: Path) -> str:
+    """Which kind of table the model in `path` is fitted to, by the layout it asks for. The file is read, not run.
+
+    Returns:
+        One of `LAYOUTS`; ``curves`` where it asks for none.
+
+    Raises:
+        ModelError: the file cannot be read or is no Python.
+    """
+    functions = [node for node in _compile(path, ast.PyCF_ONLY_AST).body if isinstance(node, ast.FunctionDef)]
+    asked = {argument.arg for node in functions if node.name == "model" for argument in node.args.args}
+    return next((name for name in LAYOUTS if name in asked), "curves")
 
 
 def model_summary(path: Path) -> str:

@@ -21,6 +21,8 @@ from bayes_atlas.runs import co_sampled_sources
 type Array = Any  # NumPy's as arranged, JAX's inside a model
 
 CLOSEST = 1e-3  # log-ratio of tokens below which two checkpoints count as this far apart
+SCRATCH = "scratch"  # what a run started from that started from no checkpoint
+STARTED = "source_started"
 SAME_SIZE = 0.02  # models, and data sets, whose sizes are this close, in logs, have the same size
 
 
@@ -114,7 +116,7 @@ class Curves(NamedTuple):
         """Mean over the observed steps of each language's curves: ``(run, step)`` to ``(language,)``."""
         totals = jnp.stack([jnp.where(self.observed, values, 0.0).sum(axis=1), self.observed.sum(axis=1)], axis=-1)
         total, count = jnp.moveaxis(self.language.total(totals), -1, 0)
-        return total / count
+        return total / jnp.maximum(count, 1)
 
 
 class Shape(NamedTuple):
@@ -185,6 +187,30 @@ class ModelData:
         """Number of checkpoints observed."""
         return int(np.asarray(self.curves.observed).sum())
 
+    @property
+    def languages(self) -> list[str]:
+        """Names of the languages."""
+        return self.coords["language"]
+
+    def packed(self) -> tuple[dict[str, object], np.ndarray]:
+        """Covariates and loss as a program takes them, in the shape of tables of similar size."""
+        return self.padded(self.curves.shape.rounded())
+
+    def described(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], dict[str, list[str]]]:
+        """Groups of a stored posterior that tell of single runs, and the dims of their variables."""
+        covariates = {
+            name: np.asarray(values)
+            for name, values in self.covariates.items()
+            if values is not None and not isinstance(values, Curves)
+        }
+        groups = {
+            "log_likelihood": {"log_loss": log_likelihood[..., : len(self.coords["run"])]},
+            "observed_data": {"loss": np.where(self.curves.observed, self.loss, np.nan)},
+            "constant_data": covariates | {"language_index": np.asarray(self.curves.language.of_curve)},
+        }
+        steps = {name: ["run", "step", "source"][: values.ndim] for name, values in covariates.items()}
+        return groups, steps | {"log_loss": ["run"], "loss": ["run", "step"], "language_index": ["run"]}
+
     def padded(self, shape: Shape) -> tuple[dict[str, object], np.ndarray]:
         """Covariates and loss with more runs and steps than there are; the rest is not observed."""
         arrays = {
@@ -212,7 +238,8 @@ def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = No
         runs: a run table, from `read_runs`.
         wanted: the covariates the model asks for: any of ``params tokens unique``, ``source_tokens source_unique
             other_tokens other_unique`` (named sources on a last axis; all the rest lumped as *other*), any other
-            numeric column of the table, and ``curves``. Those that say nothing are None: ``..unique`` where nothing
+            numeric column of the table, and ``curves``; or ``source_started``, 1 for the checkpoint that a run started
+            from, which then are the sources. Those that say nothing are None: ``..unique`` where nothing
             repeats, ``source_tokens`` or ``other_tokens`` where there are none.
         sources: how many named sources each language has (the most co-sampled ones); all of them where None.
 
@@ -229,8 +256,12 @@ def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = No
         "tokens": runs["tokens"].values / tokens_unit,
         "unique": runs["unique"].values / tokens_unit,
     }
-    named = np.empty((len(language_names), 0), dtype=str)
-    if any(name.startswith(("source_", "other_")) for name in wanted):
+    named, checkpoints = np.empty((len(language_names), 0), dtype=str), list[str]()
+    if STARTED in wanted:
+        checkpoints = _checkpoints(runs)
+        named = np.tile(np.array(checkpoints), (len(language_names), 1))
+        columns[STARTED] = (runs["init"].to_numpy()[:, None] == np.array(checkpoints)).astype(float)
+    elif any(name.startswith(("source_", "other_")) for name in wanted):
         ranked = co_sampled_sources(runs, sources if sources is not None else runs.sizes["source"] - 1)
         named = ranked.sel(language=language_names).to_numpy()
         named = named[:, (named != "").any(axis=0)]
@@ -257,7 +288,7 @@ def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = No
         coords={
             "language": language_names,
             "run": layout.labels,
-            "source": [str(rank + 1) for rank in range(named.shape[1])],
+            "source": checkpoints or [str(rank + 1) for rank in range(named.shape[1])],
         },
         references=references,
         sources={language: [str(name) for name in row] for language, row in zip(language_names, named, strict=True)},
@@ -327,6 +358,17 @@ def _sources(runs: xr.Dataset, named: Mapping[str, np.ndarray], unit: np.ndarray
         "other_tokens": np.where(rest, tokens, 0.0).sum(axis=1),
         "other_unique": np.where(rest.any(axis=1), np.where(rest, unique, 0.0).sum(axis=1), np.inf),
     }
+
+
+def _checkpoints(runs: xr.Dataset) -> list[str]:
+    """Checkpoints that runs started from, in the order of the table."""
+    found = [name for name in dict.fromkeys(runs["init"].values.tolist()) if name != SCRATCH]
+    if not found or len(found) == len(set(runs["init"].values.tolist())):
+        raise InputError(
+            f"{runs.attrs['name']} must have runs from scratch and from a checkpoint for this model; say in the column "
+            f"init what each started from: {SCRATCH} or the name of the checkpoint"
+        )
+    return found
 
 
 def _references(runs: xr.Dataset, language_names: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -17,11 +17,13 @@ import numpy as np
 import xarray as xr
 from numpyro.infer import Predictive
 
-from bayes_atlas.catalogue import NameOrPath, covariates_of, find_model, load_model
-from bayes_atlas.curves import Curves, ModelData, Shape, arrange
+from bayes_atlas.catalogue import NameOrPath, covariates_of, find_model, layout_of, load_model, observed_by
+from bayes_atlas.crossings import CrossingData, arrange_crossings
+from bayes_atlas.curves import SCRATCH, STARTED, ModelData, Shape, arrange
 from bayes_atlas.diagnostics import named_checks
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import get_law
+from bayes_atlas.pairs import PairData, arrange_pairs
 from bayes_atlas.platforms import keep_compiled, precision, use_platform
 from bayes_atlas.posterior import Info, Posterior, Runs, Sampling, thin
 from bayes_atlas.runs import group_runs
@@ -31,9 +33,14 @@ from bayes_atlas.staleness import probe
 NAMED_SOURCES = 3  # as in the paper
 PRIOR_DRAWS = 500
 RECORDED = ("bayes-atlas", "jax", "jaxlib", "numpyro", "arviz", "xarray", "numpy")
-SCRATCH = "scratch"
+KINDS = {  # layout -> variable of its table, reader
+    "curves": ("loss", "read_runs"),
+    "pairs": ("score", "read_scores"),
+    "crossings": ("crossover", "read_crossings"),
+}
 
 type Report = Callable[[Progress], None]
+type Arranged = ModelData | PairData | CrossingData
 
 
 def _silent(progress: Progress) -> None:
@@ -68,8 +75,9 @@ def fit(
     interrupt (SIGINT) while it draws gives the posterior of the draws there are (``info.sampling.interrupted``).
 
     Args:
-        runs: a run table, from `read_runs`.
-        model: name of a shipped model, or path of a model file; **loading a file executes it**.
+        runs: a run table, from `read_runs`; for a model of transfer scores a score table, from `read_scores`.
+        model: name of a shipped model, or path of a model file; **loading a file executes
+            it**. Its layout says what kind of table it takes.
         languages: those whose losses to fit, all of them by default; the others stay as sources.
         by: labels (``vocabulary``, ``mixture``, ..) whose values get parameters of their own, as ``language:label``.
         sources: how many named sources each language has, the most co-sampled ones (models with transfer).
@@ -97,7 +105,7 @@ def fit(
     if compile_cache:
         keep_compiled()
     with precision(platform):
-        data = table.data.padded(table.data.curves.shape.rounded())
+        data = table.data.packed()
         kept = None if checkpoint is None else Checkpoint(Path(checkpoint), _identity(task, data), resume=resume)
         sampled = sample(_keyworded(task.module.model), data, settings, report, kept)
         prior = _prior_of(task.module.model)(jax.random.PRNGKey(seed), *data)
@@ -142,8 +150,8 @@ def fit_many(
     if compile_cache:
         keep_compiled()
     with precision(platform):
-        shape = reduce(Shape.join, (table.data.curves.shape for table in prepared)).rounded()
-        data = [table.data.padded(shape) for table in prepared]
+        shape = reduce(Shape.join, (table.runs.curves.shape for table in prepared)).rounded()
+        data = [table.runs.padded(shape) for table in prepared]
         sampled = sample_many(_keyworded(task.module.model), data, settings, report)
         return [_posterior(task, table, draws) for table, draws in zip(prepared, sampled, strict=True)]
 
@@ -189,32 +197,54 @@ def _loaded(path: Path, sha256: str) -> ModuleType:
 
 @dataclass(frozen=True)
 class _Table:
-    """A run table as it is fitted."""
+    """A table as it is fitted."""
 
     name: str
     sha256: str
-    fitted: xr.Dataset
     left_out: dict[str, int]  # reason -> rows
-    data: ModelData
+    ranges: dict[str, tuple[float, float]]
+    data: Arranged
 
     @classmethod
     def of(cls, runs: xr.Dataset, task: _Task, languages: Sequence[str], by: Sequence[str], sources: int) -> "_Table":
-        fitted, left_out = _select(runs, languages)
+        wanted, layout = covariates_of(task.module.model), layout_of(task.path)
+        _check_kind(runs, layout, task.model)
+        name, sha256 = runs.attrs["name"], runs.attrs["sha256"]
+        if layout != "curves":
+            if languages or by:
+                raise InputError(f"languages and by choose among runs, and {name} is no run table; leave them out")
+            arranged = arrange_pairs(runs) if layout == "pairs" else arrange_crossings(runs)
+            return cls(name, sha256, {}, {}, arranged)
+        fitted, left_out = _select(runs, languages, every_start=STARTED in wanted)
         fitted = group_runs(fitted, by) if by else fitted
-        data = arrange(fitted, covariates_of(task.module.model), sources=sources)
-        return cls(runs.attrs["name"], runs.attrs["sha256"], fitted, left_out, data)
+        return cls(name, sha256, left_out, _ranges(fitted), arrange(fitted, wanted, sources=sources))
+
+    @property
+    def runs(self) -> ModelData:
+        """What there is of a run table."""
+        if not isinstance(self.data, ModelData):
+            raise InputError(f"{self.name} is no run table, and only run tables are fitted together; fit it alone")
+        return self.data
+
+
+def _check_kind(table: xr.Dataset, layout: str, model: str) -> None:
+    """That a table is of the kind that a model takes."""
+    kind, reader = KINDS[layout]
+    if kind not in table:
+        given = next((name for name in KINDS.values() if name[0] in table), ("", "another table"))
+        raise InputError(f"model {model} takes a table from {reader}, this is from {given[1]}; choose another model")
 
 
 def _check_alike(tables: Sequence[_Table]) -> None:
     """That one program can serve all tables."""
     if not tables:
         raise InputError("there are no tables to fit; give at least one")
-    first = tables[0].data
+    first = tables[0].runs
     for number, table in enumerate(tables):
-        if len(table.data.coords["language"]) != len(first.coords["language"]):
+        if len(table.data.languages) != len(first.languages):
             raise InputError(
-                f"table {number} ({table.name}) has {len(table.data.coords['language'])} languages, the first has "
-                f"{len(first.coords['language'])}; fit tables of as many languages together"
+                f"table {number} ({table.name}) has {len(table.data.languages)} languages, the first has "
+                f"{len(first.languages)}; fit tables of as many languages together"
             )
         for name, values in table.data.covariates.items():
             if _kind(values) != _kind(first.covariates[name]):
@@ -222,7 +252,7 @@ def _check_alike(tables: Sequence[_Table]) -> None:
                     f"table {number} ({table.name}) differs from the first in {name}, which only one of them has or in "
                     f"how many sources it has; fit them apart"
                 )
-        if (table.data.curves.epochs is None) != (first.curves.epochs is None):
+        if (table.runs.curves.epochs is None) != (first.curves.epochs is None):
             raise InputError(f"table {number} ({table.name}) and the first do not both repeat data; fit them apart")
 
 
@@ -239,6 +269,8 @@ def _posterior(
     kept = min(task.kept, drawn)
     checks = named_checks(tree, settings.max_tree_depth, blamed=_named(sampled.blamed, sampled.dims, data))
     tree = thin(_slim(tree, task.with_data), kept)
+    if hasattr(task.module, "IMPUTED"):
+        tree = _imputed(task, data, tree)
     return Posterior(
         draws=tree,
         info=Info(
@@ -246,16 +278,16 @@ def _posterior(
             model=task.model,
             model_sha256=hashlib.sha256(task.path.read_bytes()).hexdigest(),
             law=task.law,
-            languages=data.coords["language"],
+            languages=data.languages,
             sources={language: [name for name in names if name] for language, names in data.sources.items()},
             references=data.references,
             runs=Runs(
                 name=table.name,
                 sha256=table.sha256,
                 rows=data.rows,
-                curves=len(data.coords["run"]),
+                curves=len(data.coords["run" if "run" in data.coords else "dyad"]),
                 left_out=table.left_out,
-                ranges=_ranges(table.fitted),
+                ranges=table.ranges,
             ),
             sampling=Sampling(
                 chains=settings.chains,
@@ -293,13 +325,13 @@ def _identity(task: _Task, data: Any) -> dict[str, str]:
 def _keyworded(model: Callable[..., Any]) -> Callable[..., Any]:
     """A model as the sampler calls it; the same one for the same model, by which compiled programs are found."""
 
-    def call(covariates: dict[str, Any], loss: Any) -> Any:
-        return model(**covariates, loss=loss)
+    def call(covariates: dict[str, Any], observed: Any) -> Any:
+        return model(**covariates, **{observed_by(model): observed})
 
     return call
 
 
-def _named(places: Sequence[tuple[str, tuple[int, ...]]], dims: Mapping[str, Sequence[str]], data: ModelData) -> str:
+def _named(places: Sequence[tuple[str, tuple[int, ...]]], dims: Mapping[str, Sequence[str]], data: Arranged) -> str:
     """Parameters by the names behind their indices, such as ``alpha[sw]``."""
     named = []
     for site, index in places:
@@ -319,8 +351,8 @@ def _law_of(module: ModuleType, path: Path) -> str:
     return law
 
 
-def _select(runs: xr.Dataset, languages: Sequence[str]) -> tuple[xr.Dataset, dict[str, int]]:
-    """Rows to fit: of the `languages` asked for, and of runs from scratch, which is what the laws describe.
+def _select(runs: xr.Dataset, languages: Sequence[str], *, every_start: bool) -> tuple[xr.Dataset, dict[str, int]]:
+    """Rows to fit: of the `languages` asked for, and of runs from scratch, which is what most laws describe.
 
     Also how many rows each of the two conditions left out.
     """
@@ -329,7 +361,7 @@ def _select(runs: xr.Dataset, languages: Sequence[str]) -> tuple[xr.Dataset, dic
     if unknown:
         raise InputError(f"{runs.attrs['name']} has no language {unknown[0]!r}; choose from: {', '.join(known)}")
     wanted = np.isin(runs["language"].to_numpy(), list(languages) or known)
-    scratch = runs["init"].to_numpy() == SCRATCH
+    scratch = (runs["init"].to_numpy() == SCRATCH) | every_start
     if not (wanted & scratch).any():
         raise InputError(
             f"no run of {runs.attrs['name']} started from scratch (column init), and this model describes only those; "
@@ -348,32 +380,41 @@ def _ranges(runs: xr.Dataset) -> dict[str, tuple[float, float]]:
     return {name: (float(values.min()), float(values.max())) for name, values in columns.items()}
 
 
-def _tree(sampled: Draws, data: ModelData, prior: Mapping[str, Any] | None) -> xr.DataTree:
+def _tree(sampled: Draws, data: Arranged, prior: Mapping[str, Any] | None) -> xr.DataTree:
     def own(name: str, values: Any) -> np.ndarray:
         """Without model sizes that only other tables have."""
-        at = sampled.dims[name].index("size") - len(sampled.dims[name]) if "size" in sampled.dims[name] else None
-        return np.asarray(values) if at is None else np.take(values, range(data.curves.size.groups), axis=at)
+        if not isinstance(data, ModelData) or "size" not in sampled.dims[name]:
+            return np.asarray(values)
+        at = sampled.dims[name].index("size") - len(sampled.dims[name])
+        return np.take(values, range(data.curves.size.groups), axis=at)
 
     groups = {"posterior": {name: own(name, values) for name, values in sampled.sites.items()}}
     if prior is not None:
         groups["prior"] = {name: own(name, prior[name])[None] for name in sampled.sites}
-    covariates = {
-        name: np.asarray(values)
-        for name, values in data.covariates.items()
-        if values is not None and not isinstance(values, Curves)
-    }
-    steps = {name: ["run", "step", "source"][: values.ndim] for name, values in covariates.items()}
+    described, dims = data.described(sampled.log_likelihood)
     return az.from_dict(
-        groups
-        | {
-            "sample_stats": sampled.stats,
-            "log_likelihood": {"log_loss": sampled.log_likelihood[..., : len(data.coords["run"])]},
-            "observed_data": {"loss": np.where(data.curves.observed, data.loss, np.nan)},
-            "constant_data": covariates | {"language_index": np.asarray(data.curves.language.of_curve)},
-        },
+        groups | {"sample_stats": sampled.stats} | described,
         coords={name: values for name, values in data.coords.items() if values},
-        dims=sampled.dims | steps | {"log_loss": ["run"], "loss": ["run", "step"], "language_index": ["run"]},
+        dims=sampled.dims | dims,
     )
+
+
+def _imputed(task: _Task, data: Arranged, tree: xr.DataTree) -> xr.DataTree:
+    """With what the model's `impute` draws, given each stored draw, of the sites in its ``IMPUTED`` (name -> dims)."""
+    stored = tree["posterior"].to_dataset()
+    chains, draws = stored.sizes["chain"], stored.sizes["draw"]
+    sites = {str(name): values.to_numpy().astype(float) for name, values in stored.items()}
+    covariates, observed = data.packed()
+
+    def each(key: jax.Array, sites: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        return task.module.impute(key, **covariates, **{observed_by(task.module.model): observed, "sites": sites})
+
+    keys = jax.random.split(jax.random.PRNGKey(task.settings.seed), (chains, draws))
+    drawn = jax.jit(jax.vmap(jax.vmap(each)))(keys, sites)
+    dims = task.module.IMPUTED
+    more = {name: (("chain", "draw", *dims[name]), np.asarray(values, np.float32)) for name, values in drawn.items()}
+    stored = stored.assign_coords({dim: data.coords[dim] for name in dims for dim in dims[name]}).assign(more)
+    return tree.assign({"posterior": xr.DataTree(stored)})
 
 
 @lru_cache(maxsize=64)

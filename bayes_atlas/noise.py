@@ -42,14 +42,22 @@ FEWEST_SIZES = 10
 SIZE_EFFECT = 0.5  # median spread over sizes, in units of the noise of a run
 
 
-def observe(expected: jax.Array, curves: Curves, loss: jax.Array | None) -> jax.Array:
+def observe(
+    expected: jax.Array,
+    curves: Curves,
+    loss: jax.Array | None,
+    *,
+    log_noise: jax.Array | float = 0.0,
+    weigh: bool = False,
+) -> jax.Array:
     """Compare `expected` loss ``(run, step)`` with the observed one; samples the noise parameters.
 
     ``sigma`` (language) is the relative noise of a finished run's loss at the language's typical number of epochs,
-    log-normal over languages around 1 %.
+    log-normal over languages around 1 %. `log_noise` ``(run, step)`` is the log of how much noisier a step is than that
+    by the model's own account. With `weigh`, a site ``weight`` says how much each curve counts: `CurveStudentT.weight`.
     """
     sigma = pooled("sigma", curves, dist.Normal(jnp.log(0.01), 1.0), 0.5, support=constraints.positive)
-    scale = jnp.broadcast_to(curves.by_language(sigma), expected.shape)
+    scale = jnp.broadcast_to(curves.by_language(sigma) * jnp.exp(log_noise), expected.shape)
     persistence = jnp.zeros_like(scale)
     if curves.repeated:
         kappa = numpyro.sample("kappa_stage", dist.Normal(0.0, 0.5))
@@ -60,12 +68,11 @@ def observe(expected: jax.Array, curves: Curves, loss: jax.Array | None) -> jax.
         beyond = curves.epochs - curves.by_language(curves.typical(curves.epochs))
         scale = scale * jnp.exp(numpyro.sample("kappa_epochs", dist.Normal(0.0, 0.5)) * beyond)
     predicted = jnp.log(expected) + _size_effect(curves, jnp.log(sigma).mean())
+    noise = CurveStudentT(predicted, scale, persistence, NU, curves.observed)
     with numpyro.plate("run", expected.shape[0]):
-        return numpyro.sample(
-            "log_loss",
-            CurveStudentT(predicted, scale, persistence, NU, curves.observed),
-            obs=None if loss is None else jnp.log(loss),
-        )
+        if weigh and loss is not None:
+            numpyro.deterministic("weight", noise.weight(jnp.log(loss)))
+        return numpyro.sample("log_loss", noise, obs=None if loss is None else jnp.log(loss))
 
 
 def _size_effect(curves: Curves, log_noise: jax.Array) -> jax.Array:
@@ -119,12 +126,7 @@ class CurveStudentT(dist.Distribution):
 
     def log_prob(self, value: jax.Array) -> jax.Array:
         """Log density of the observed steps of each curve: ``(run,)``."""
-        residual = jnp.where(self.observed, (value - self.loc) / self.scale, 0.0)
-        before = jnp.pad(residual[..., :-1], [(0, 0)] * (residual.ndim - 1) + [(1, 0)])
-        fresh = jnp.where(self.observed, 1 - self.persistence**2, 1.0)
-        innovation = jnp.where(self.observed, residual - self.persistence * before, 0.0)
-        quadratic = (innovation**2 / fresh).sum(axis=-1)
-        log_volume = jnp.where(self.observed, jnp.log(self.scale) + jnp.log(fresh) / 2, 0.0).sum(axis=-1)
+        quadratic, log_volume = self._quadratic(value)
         count: Any = self.observed.sum(axis=-1)
         half = (self.nu + count) / 2
         return (
@@ -134,3 +136,18 @@ class CurveStudentT(dist.Distribution):
             - log_volume
             - half * jnp.log1p(quadratic / self.nu)
         )
+
+    def weight(self, value: jax.Array) -> jax.Array:
+        """How much each curve counts, ``(run,)``: its mean precision given its residuals, near 0 if it is far off."""
+        quadratic, _ = self._quadratic(value)
+        return (self.nu + self.observed.sum(axis=-1)) / (self.nu + quadratic)
+
+    def _quadratic(self, value: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Squared length of the residuals in units of the noise, and the log volume of these: ``(run,)`` both."""
+        residual = jnp.where(self.observed, (value - self.loc) / self.scale, 0.0)
+        before = jnp.pad(residual[..., :-1], [(0, 0)] * (residual.ndim - 1) + [(1, 0)])
+        fresh = jnp.where(self.observed, 1 - self.persistence**2, 1.0)
+        innovation = jnp.where(self.observed, residual - self.persistence * before, 0.0)
+        quadratic = (innovation**2 / fresh).sum(axis=-1)
+        log_volume = jnp.where(self.observed, jnp.log(self.scale) + jnp.log(fresh) / 2, 0.0).sum(axis=-1)
+        return quadratic, log_volume

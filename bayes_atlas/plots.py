@@ -10,15 +10,21 @@ from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from bayes_atlas.decisions.action import Action, reducible
+from bayes_atlas.decisions.crossover import find_crossover
 from bayes_atlas.decisions.expand import Frontier
 from bayes_atlas.decisions.mixture import Mixture
 from bayes_atlas.decisions.tax import NEVER, Tax
 from bayes_atlas.decisions.trajectory import Trajectory
+from bayes_atlas.decisions.transfer import TOP, TransferMap
 from bayes_atlas.errors import InputError
+from bayes_atlas.posterior import Posterior
 
 # Okabe and Ito's colours, which people with any colour vision tell apart, without their yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -205,6 +211,71 @@ def tax(taxes: Sequence[Tax], *, probability: float = 0.9, axes: Axes | None = N
         ylabel="factor on compute for equal loss",
         ylim=(0.3, min(NEVER, 10 * highest)),
     )
+    axes.legend(frameon=False)
+    return _finish(axes)
+
+
+def heatmap(found: TransferMap, *, top: int = TOP, axes: Axes | None = None) -> Axes:
+    """Posterior mean score of every pair, target by row and source by column (Longpre et al. 2025, Figs. 2 and C.2).
+
+    A cell is the fuller the surer its sign: it fills its place where the score is surely above or below zero. Boxes
+    mark sources that are among the `top` of their target, thick where that has a probability of .9, thin where of .5.
+    """
+    count = len(found.languages)
+    if axes is None:
+        size = 2.2 + 0.24 * count
+        axes = Figure(figsize=(size + 0.8, size), layout="constrained").subplots()
+    order = found.order()
+    mean = found.score.mean(axis=0)[np.ix_(order, order)]
+    helps = (found.score > 0).mean(axis=0)[np.ix_(order, order)]
+    likely = found.top_probability(top)[np.ix_(order, order)]
+    reach = float(np.nanquantile(np.abs(mean), 0.98))
+    colours = ScalarMappable(Normalize(-reach, reach), "RdBu")
+    for row, column in zip(*np.nonzero(~np.eye(count, dtype=bool)), strict=True):
+        side = 0.3 + 0.7 * abs(2 * helps[row, column] - 1)
+        corner = (column - side / 2, row - side / 2)
+        axes.add_patch(Rectangle(corner, side, side, facecolor=colours.to_rgba(mean[row, column]), linewidth=0))
+        if likely[row, column] >= 0.5:
+            width = 1.6 if likely[row, column] >= 0.9 else 0.6
+            axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="black", linewidth=width))
+    names = [found.languages[place] for place in order]
+    axes.set_xticks(range(count), names, rotation=90, fontsize=8)
+    axes.set_yticks(range(count), names, fontsize=8)
+    axes.set(xlim=(-0.5, count - 0.5), ylim=(count - 0.5, -0.5), xlabel="source", ylabel="target", aspect="equal")
+    axes.set_facecolor("0.93")
+    axes.tick_params(length=0)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.colorbar(colours, ax=axes, shrink=0.5, label="score, posterior mean", extend="both")
+    return axes
+
+
+def crossovers(
+    posterior: Posterior,
+    languages: Sequence[str],
+    *,
+    checkpoint: str | None = None,
+    params: tuple[float, float] = (1e8, 1e10),
+    probability: float = 0.9,
+    axes: Axes | None = None,
+) -> Axes:
+    """Compute at which training from scratch overtakes a checkpoint, over sizes (Longpre et al. 2025, Fig. 7).
+
+    Where no crossover is in range for half of the draws, there is no line.
+    """
+    axes = axes or new_axes()[0]
+    sizes = np.geomspace(*params, 25)
+    for colour, language in zip(_cycle(len(languages)), languages, strict=True):
+        found = [
+            find_crossover(posterior, params=float(size), language=language, checkpoint=checkpoint) for size in sizes
+        ]
+        drawn = np.stack([6 * size * each.tokens for size, each in zip(sizes, found, strict=True)], axis=1)
+        lower, median, upper = np.quantile(drawn, _ends(probability), axis=0, method="lower")
+        shown = np.isfinite(median)
+        top = np.where(np.isfinite(upper), upper, 10 * median)
+        axes.fill_between(sizes[shown], lower[shown], top[shown], color=colour, alpha=BAND, linewidth=0)
+        axes.plot(sizes[shown], median[shown], color=colour, label=language)
+    axes.set(xscale="log", yscale="log", xlabel="parameters N", ylabel="compute of the crossover (FLOPs)")
     axes.legend(frameon=False)
     return _finish(axes)
 

@@ -86,6 +86,7 @@ class Staleness(_Record):
     sizes: int
     repeated: bool
     epochs: bool
+    layout: dict[str, int] = {}  # of tables other than run tables: what their probe is made up from
 
 
 class Info(_Record):
@@ -160,6 +161,20 @@ class Posterior:
         chosen = self._stacked.sel(language=self.language(language))
         names = [name for name in self.law.PARAMETERS if name in chosen]
         return {name: chosen[name].transpose("sample", ...).to_numpy().astype(float) for name in names}
+
+    def drawn(self, *sites: str) -> dict[str, Floats]:
+        """Draws of `sites`, as they are stored: name -> ``(draw, ...)``.
+
+        Raises:
+            InputError: the posterior lacks one of them.
+        """
+        for name in sites:
+            if name not in self._stacked:
+                raise InputError(
+                    f"{self.name} fits the law {self.info.law!r} and has no {name!r}; it has "
+                    f"{', '.join(sorted(map(str, self._stacked)))}"
+                )
+        return {name: self._stacked[name].transpose("sample", ...).to_numpy().astype(float) for name in sites}
 
     def save(self, folder: str | Path, *, force: bool = False) -> "Posterior":
         """Write to `folder`; all of it or, if interrupted, nothing.
@@ -236,7 +251,8 @@ def load_posterior(posterior: NameOrPath) -> Posterior:
         raise PosteriorError(
             f"{folder / DRAWS} cannot be read ({error}); restore it, or fit again with --force"
         ) from error
-    languages = draws["posterior"].coords.get("language") if "posterior" in draws.children else None
+    coords = draws["posterior"].coords if "posterior" in draws.children else xr.Dataset().coords
+    languages = coords.get("language", coords.get("target"))
     if languages is None or languages.to_numpy().tolist() != info.languages:
         raise PosteriorError(
             f"{folder / DRAWS} holds no posterior of the languages that {INFO} names ({', '.join(info.languages)}); "

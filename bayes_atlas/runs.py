@@ -13,9 +13,7 @@ Columns that the format does not know are kept as variables on ``row``; a name t
 ``source``, ``own``, ``source_tokens``, ``source_unique``) becomes ``table.<name>``, an empty one ``unnamed``.
 """
 
-import csv
 import hashlib
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -27,6 +25,20 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_atlas.errors import InputError
+from bayes_atlas.tabular import (
+    Fault,
+    Flags,
+    Floats,
+    Table,
+    TableError,
+    frame_table,
+    parse,
+    read_cells,
+    row_faults,
+    shorten,
+    strings,
+    text_of,
+)
 
 REQUIRED = ("run", "language", "params", "loss")
 LABELS = ("vocabulary", "mixture")
@@ -35,71 +47,13 @@ RESERVED = ("row", "source", "own", "source_tokens", "source_unique")
 
 FLOPS_PER_PARAMETER_AND_TOKEN = 6
 AGREEMENT = 1e-6  # relative difference up to which two columns that state the same number agree
-SHOWN = 3  # rows that a message lists of each kind of fault
-
-_ABSENT = ("", "na", "nan", "null", "none")  # cells of number columns that mean "not given", in any case
-
-type Floats = NDArray[np.float64]
-type Flags = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Fault:
-    """One thing wrong with a run table."""
-
-    row: int | None  # data row, counted from 1; None where the fault is the file's
-    column: str | None
-    value: str  # as the file has it
-    rule: str
-    advice: str
-    line: int | None = None  # line of the file, counted from 1; None where the file has no lines
-
-
-class RunTableError(InputError):
+class RunTableError(TableError):
     """A run table that cannot be used, with all its `faults`."""
 
-    def __init__(self, name: str, faults: Sequence[Fault]) -> None:
-        super().__init__(name, faults)
-        self.name = name
-        self.faults = list(faults)
-
-    def __str__(self) -> str:
-        kinds: dict[tuple[str | None, str, str], list[Fault]] = {}
-        for fault in self.faults:
-            column = None if fault.row is None else fault.column
-            kinds.setdefault((column, fault.rule, fault.advice), []).append(fault)
-        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
-        return "\n".join([f"{self.name} is not a usable run table: {count}", *map(_describe_kind, kinds.values())])
-
-
-def _describe_kind(faults: Sequence[Fault]) -> str:
-    """Faults that share rule and advice; those of rows share the column too, those of the file list their columns."""
-    columns = list(dict.fromkeys(repr(fault.column) for fault in faults if fault.column is not None))
-    lines = [f"- {'column ' + ', '.join(columns) if columns else 'file'}: {faults[0].rule}"]
-    placed = [fault for fault in faults if fault.row is not None or fault.line is not None or fault.value]
-    for fault in placed[:SHOWN]:
-        row = f"row {fault.row}" if fault.row is not None else ""
-        line = f"line {fault.line}" if fault.line is not None else ""
-        place = f"{row} ({line})" if row and line else row or line or "found"
-        lines.append(f"    {place}: {_shorten(fault.value) or '(empty)'}")
-    if len(placed) > SHOWN:
-        lines.append(f"    and {len(placed) - SHOWN} more")
-    lines.append(f"    next: {faults[0].advice}")
-    return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class _Table:
-    """Cells as they were written, and where each row stood."""
-
-    name: str
-    cells: pd.DataFrame
-    rows: NDArray[np.int64]  # data row of each row of `cells`, from 1: rows that could not be split into cells are out
-    lines: NDArray[np.int64] | None  # line of the file of each row of `cells`
-
-    def fault(self, position: int | np.integer, column: str, value: str, rule: str, advice: str) -> Fault:
-        line = None if self.lines is None else int(self.lines[position])
-        return Fault(int(self.rows[position]), column, value, rule, advice, line)
+    KIND = "run table"
+    NEEDED = f"{', '.join(REQUIRED)} and tokens (or tokens.<language>)"
 
 
 def read_runs(path: str | Path) -> xr.Dataset:
@@ -110,10 +64,7 @@ def read_runs(path: str | Path) -> xr.Dataset:
     Raises:
         RunTableError: the file cannot be read or breaks rules of the format; it carries all faults at once.
     """
-    path = Path(path)
-    content = _content(path)
-    table, faults = _split_csv(path.name, content) if path.suffix.lower() == ".csv" else _parquet(path.name, content)
-    return _to_dataset(table, faults, hashlib.sha256(content).hexdigest())
+    return _to_dataset(*read_cells(Path(path), RunTableError))
 
 
 def runs_from_frame(frame: pd.DataFrame, name: str = "runs") -> xr.Dataset:
@@ -123,7 +74,7 @@ def runs_from_frame(frame: pd.DataFrame, name: str = "runs") -> xr.Dataset:
         RunTableError: `frame` breaks rules of the format; it carries all faults at once.
     """
     digest = hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest()
-    return _to_dataset(_frame_table(name, frame), [], digest)
+    return _to_dataset(frame_table(name, frame), [], digest)
 
 
 def group_runs(runs: xr.Dataset, by: Sequence[str]) -> xr.Dataset:
@@ -144,7 +95,7 @@ def group_runs(runs: xr.Dataset, by: Sequence[str]) -> xr.Dataset:
             empty = int((values == "").sum())
             raise InputError(f"cannot group runs by {name!r}: it is empty in {empty} rows; give every row a label")
         label = label + ":" + values
-    return runs.assign_coords(language=("row", _strings(label)))
+    return runs.assign_coords(language=("row", strings(label)))
 
 
 def _is_label(runs: xr.Dataset, name: str) -> bool:
@@ -183,106 +134,18 @@ def co_sampled_sources(runs: xr.Dataset, count: int) -> xr.DataArray:
     return xr.DataArray(names, dims=("language", "slot"), coords={"language": languages}, name="sources")
 
 
-# Reading
-
-
-def _content(path: Path) -> bytes:
-    advice = "name a .csv file in UTF-8 or a .parquet file"
-    if path.is_dir():
-        raise RunTableError(str(path), [Fault(None, None, "", "a run table is one file, this is a folder", advice)])
-    if path.suffix.lower() not in (".csv", ".parquet", ".pq"):
-        rule = f"the suffix must be .csv, .parquet or .pq, it is {path.suffix!r}"
-        raise RunTableError(str(path), [Fault(None, None, "", rule, f"convert the table, then {advice}")])
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        fault = Fault(None, None, "", "there is no such file", "check the path and its spelling")
-    except OSError as error:
-        rule = f"the file cannot be read ({error.strerror})"
-        fault = Fault(None, None, "", rule, "check that you may read it")
-    raise RunTableError(str(path), [fault])
-
-
-def _split_csv(name: str, content: bytes) -> tuple[_Table, list[Fault]]:
-    """Cells of a CSV as text; lines with another number of cells than the header are faults and left out."""
-    text = _decode(name, content)
-    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
-    records: list[tuple[int, list[str]]] = []
-    line = 1
-    try:
-        for cells in reader:
-            if cells:  # a blank line is no row
-                records.append((line, cells))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        fault = Fault(None, None, "", f"not readable as CSV ({error})", "save the table as CSV again", line)
-        raise RunTableError(name, [fault]) from None
-    if not records:
-        fault = Fault(None, None, "", "the file is empty", f"give it a header with at least {_needed()}, and rows")
-        raise RunTableError(name, [fault])
-
-    (_, header), *body = records
-    whole = [(row, line, cells) for row, (line, cells) in enumerate(body, 1) if len(cells) == len(header)]
-    ragged = [
-        Fault(
-            row,
-            None,
-            f"{len(cells)} cells, {','.join(cells)}",
-            f"every line must have as many cells as the header, {len(header)}",
-            "put cells that contain a comma in double quotes, and fill or remove incomplete lines",
-            line,
-        )
-        for row, (line, cells) in enumerate(body, 1)
-        if len(cells) != len(header)
-    ]
-    frame = pd.DataFrame([cells for *_, cells in whole], columns=pd.Index(header, dtype=object), dtype=object)
-    rows = np.array([row for row, *_ in whole], dtype=np.int64)
-    return _Table(name, frame, rows, np.array([line for _, line, _ in whole], dtype=np.int64)), ragged
-
-
-def _decode(name: str, content: bytes) -> str:
-    advice = "save the table as CSV in UTF-8"
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        wide = content[:2] in (b"\xff\xfe", b"\xfe\xff")
-        rule = "the text must be UTF-8" + (", it looks like UTF-16" if wide else "")
-        value = "" if wide else f"byte 0x{content[error.start]:02x}"
-        line = None if wide else content.count(b"\n", 0, error.start) + 1
-        raise RunTableError(name, [Fault(None, None, value, rule, advice, line)]) from None
-    if "\0" in text:
-        fault = Fault(None, None, "", "the text must be UTF-8, it has zero bytes", advice)
-        raise RunTableError(name, [fault])
-    return text
-
-
-def _parquet(name: str, content: bytes) -> tuple[_Table, list[Fault]]:
-    from pyarrow.lib import ArrowException
-
-    try:
-        frame = pd.read_parquet(io.BytesIO(content), engine="pyarrow")
-    except (ArrowException, OSError) as error:
-        rule = f"not readable as Parquet ({_shorten(str(error))})"
-        raise RunTableError(name, [Fault(None, None, "", rule, "write the file again, or give it as CSV")]) from None
-    return _frame_table(name, frame), []
-
-
-def _frame_table(name: str, frame: pd.DataFrame) -> _Table:
-    return _Table(name, frame.reset_index(drop=True), np.arange(1, len(frame) + 1), None)
-
-
 # Checking
 
 
-def _to_dataset(table: _Table, faults: list[Fault], sha256: str) -> xr.Dataset:
+def _to_dataset(table: Table, faults: list[Fault], sha256: str) -> xr.Dataset:
     header = [str(column).strip() or "unnamed" for column in table.cells.columns]
     faults = faults + _header_faults(header)
     if len(table.cells) == 0 and not any(fault.row for fault in faults):
         faults.append(Fault(None, None, "", "there are no rows below the header", "give at least one run"))
     cells = table.cells.set_axis(pd.Index(header, dtype=object), axis=1)
-    table = _Table(table.name, cells.loc[:, ~cells.columns.duplicated()], table.rows, table.lines)
+    table = Table(table.name, cells.loc[:, ~cells.columns.duplicated()], table.rows, table.lines)
 
-    texts = {name: _text(table.cells[name]) for name in ("run", "language", "init", *LABELS) if name in table.cells}
+    texts = {name: text_of(table.cells[name]) for name in ("run", "language", "init", *LABELS) if name in table.cells}
     faults += _text_faults(table, texts)
     numbers, number_faults = _numbers(table)
     faults += number_faults
@@ -294,10 +157,6 @@ def _to_dataset(table: _Table, faults: list[Fault], sha256: str) -> xr.Dataset:
     if faults:
         raise RunTableError(table.name, sorted(faults, key=lambda fault: fault.row or 0))
     return _assemble(table, texts, numbers, sha256)
-
-
-def _needed() -> str:
-    return f"{', '.join(REQUIRED)} and tokens (or tokens.<language>)"
 
 
 def _header_faults(header: Sequence[str]) -> list[Fault]:
@@ -313,7 +172,7 @@ def _header_faults(header: Sequence[str]) -> list[Fault]:
         elif close:
             advice = f"rename the column {header[[column.lower() for column in header].index(close[0])]!r}"
         else:
-            advice = f"a run table needs {_needed()}; this one has {_shorten(', '.join(header))}"
+            advice = f"a run table needs {RunTableError.NEEDED}; this one has {shorten(', '.join(header))}"
         faults.append(Fault(None, name, "", "the column is missing", advice))
     for name in sorted({name for name in header if header.count(name) > 1}):
         rule = f"the name stands {header.count(name)} times in the header"
@@ -339,15 +198,15 @@ def _source_name_faults(name: str, kind: str, source: str, header: Sequence[str]
 _COLON = 'a language must not contain ":", which separates a language from its group'
 
 
-def _text_faults(table: _Table, texts: dict[str, pd.Series]) -> list[Fault]:
+def _text_faults(table: Table, texts: dict[str, pd.Series]) -> list[Fault]:
     faults = []
     for name in ("run", "language"):
         if name in texts:
             empty = texts[name].eq("").to_numpy()
-            faults += _row_faults(table, name, empty, "must not be empty", f"name the {name} of each row")
+            faults += row_faults(table, name, empty, "must not be empty", f"name the {name} of each row")
     if "language" in texts:
         colon = texts["language"].str.contains(":", regex=False).to_numpy()
-        faults += _row_faults(table, "language", colon, _COLON, "use another character, such as -, or a label column")
+        faults += row_faults(table, "language", colon, _COLON, "use another character, such as -, or a label column")
     return faults
 
 
@@ -376,7 +235,7 @@ _RULES = {
 _SOURCE_TOKENS = _Rule("must be a finite number >= 0", "write 0 where a run did not train on this source", strict=False)
 
 
-def _numbers(table: _Table) -> tuple[dict[str, Floats], list[Fault]]:
+def _numbers(table: Table) -> tuple[dict[str, Floats], list[Fault]]:
     """Number columns as float64, NaN where absent, and what is wrong with them."""
     numbers, faults = {}, []
     for name in map(str, table.cells.columns):
@@ -384,29 +243,18 @@ def _numbers(table: _Table) -> tuple[dict[str, Floats], list[Fault]]:
         if kind not in _RULES or (dot and kind not in ("tokens", "unique")):
             continue
         rule = _SOURCE_TOKENS if dot and kind == "tokens" else _RULES[kind]
-        values, absent, unreadable = _parse(table.cells[name])
+        values, absent, unreadable = parse(table.cells[name])
         numbers[name] = values
         advice = "write it as 1200000 or 1.2e6: a point for decimals, no separators, no units"
-        faults += _row_faults(table, name, unreadable, "must be a number", advice)
+        faults += row_faults(table, name, unreadable, "must be a number", advice)
         low = (values <= rule.least) if rule.strict else (values < rule.least)
         wrong = low | (np.isinf(values) & (not rule.infinite))
         wrong |= absent & (not rule.optional)
-        faults += _row_faults(table, name, wrong & ~unreadable, rule.text, rule.advice)
+        faults += row_faults(table, name, wrong & ~unreadable, rule.text, rule.advice)
     return numbers, faults
 
 
-def _parse(cells: pd.Series) -> tuple[Floats, Flags, Flags]:
-    """Values (NaN where there is none), and which cells are absent or no number."""
-    if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
-        values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
-        return values, np.isnan(values), np.zeros(len(values), dtype=bool)
-    text = _text(cells)
-    absent = text.str.lower().isin(_ABSENT).to_numpy()
-    values = pd.to_numeric(text.where(~absent, "nan"), errors="coerce").to_numpy(dtype=np.float64)
-    return values, absent, np.isnan(values) & ~absent
-
-
-def _own_faults(table: _Table, language: pd.Series, numbers: dict[str, Floats]) -> list[Fault]:
+def _own_faults(table: Table, language: pd.Series, numbers: dict[str, Floats]) -> list[Fault]:
     """Whether each row has tokens of its own language, and states own and unique tokens without contradiction."""
     faults: list[Fault] = []
     for kind in ("tokens", "unique"):
@@ -414,18 +262,18 @@ def _own_faults(table: _Table, language: pd.Series, numbers: dict[str, Floats]) 
             plain, detailed = numbers[kind], _own_values(language, numbers, kind)
             differ = ~np.isclose(plain, detailed, rtol=AGREEMENT, atol=0) & ~np.isnan(plain) & ~np.isnan(detailed)
             rule = f"must agree with {kind}.<language of the row>"
-            faults += _row_faults(table, kind, differ, rule, f"correct one of the two, or leave {kind} empty")
+            faults += row_faults(table, kind, differ, rule, f"correct one of the two, or leave {kind} empty")
 
     listed = _sources(numbers)
-    absent = _parse(table.cells["tokens"])[1] if "tokens" in numbers else np.full(len(language), bool(listed))
+    absent = parse(table.cells["tokens"])[1] if "tokens" in numbers else np.full(len(language), bool(listed))
     lost = absent & ~np.isin(language, listed)
     rule = "training tokens of the row's own language are needed, in tokens or tokens.<language>"
     advice = "fill the column tokens, or add tokens.<language> for each language that has rows"
-    faults += _row_faults(table, "language", lost, rule, advice)
+    faults += row_faults(table, "language", lost, rule, advice)
     none = _own_values(language, numbers, "tokens") == 0
     rule = "training tokens of the row's own language must be > 0"
     advice = "remove the row: the laws do not cover languages that a run never trained on"
-    return faults + _row_faults(table, "language", none, rule, advice)
+    return faults + row_faults(table, "language", none, rule, advice)
 
 
 def _sources(numbers: Iterable[str]) -> list[str]:
@@ -443,7 +291,7 @@ def _own_values(language: pd.Series, numbers: dict[str, Floats], kind: str) -> F
 
 
 def _duplicate_faults(
-    table: _Table, texts: dict[str, pd.Series], numbers: dict[str, Floats], sound: Flags
+    table: Table, texts: dict[str, pd.Series], numbers: dict[str, Floats], sound: Flags
 ) -> list[Fault]:
     """The same checkpoint twice among `sound` rows: same run, labels, size and tokens."""
     counted = {name: values for name, values in numbers.items() if name == "params" or name.startswith("tokens")}
@@ -464,30 +312,10 @@ def _duplicate_faults(
     ]
 
 
-def _row_faults(table: _Table, column: str, wrong: Flags, rule: str, advice: str) -> list[Fault]:
-    if not wrong.any():
-        return []
-    cells = _text(table.cells[column])
-    return [table.fault(i, column, cells.iloc[i], rule, advice) for i in np.flatnonzero(wrong)]
-
-
-def _text(cells: pd.Series) -> pd.Series:
-    return cells.astype("string").fillna("").str.strip()
-
-
-def _strings(values: pd.Series) -> NDArray[np.str_]:
-    return values.to_numpy().astype(str)
-
-
-def _shorten(text: str, width: int = 80) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= width else text[: width - 3] + "..."
-
-
 # Assembling
 
 
-def _assemble(table: _Table, texts: dict[str, pd.Series], numbers: dict[str, Floats], sha256: str) -> xr.Dataset:
+def _assemble(table: Table, texts: dict[str, pd.Series], numbers: dict[str, Floats], sha256: str) -> xr.Dataset:
     language = texts["language"]
     listed = _sources(numbers)
     sources = listed + [name for name in pd.unique(language) if name not in listed]
@@ -528,7 +356,7 @@ def _assemble(table: _Table, texts: dict[str, pd.Series], numbers: dict[str, Flo
             "source_unique": (("row", "source"), source_unique),
         }
         | others,
-        coords={name: ("row", _strings(values)) for name, values in labels.items()} | {"source": np.array(sources)},
+        coords={name: ("row", strings(values)) for name, values in labels.items()} | {"source": np.array(sources)},
         attrs={"name": table.name, "sha256": sha256},
     )
 
@@ -545,8 +373,8 @@ def _guess(cells: pd.Series) -> NDArray[np.generic]:
     """A column that the format does not know, as booleans or numbers where all its cells are, else as text."""
     if pd.api.types.is_bool_dtype(cells):
         return cells.to_numpy(dtype=bool)
-    text = _text(cells)
+    text = text_of(cells)
     if text.str.lower().isin(["true", "false"]).all():
         return text.str.lower().eq("true").to_numpy(dtype=bool)
-    values, absent, unreadable = _parse(cells)
-    return _strings(text) if unreadable.any() or absent.all() else values
+    values, absent, unreadable = parse(cells)
+    return strings(text) if unreadable.any() or absent.all() else values

@@ -47,7 +47,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_atlas.errors import InputError
-from bayes_atlas.laws import atlas, capacity, crossover, repetition
+from bayes_atlas.laws import atlas, capacity, crossover_rule, repetition
 from bayes_atlas.runs import co_sampled_sources
 from bayes_atlas.tables import load_table
 
@@ -390,7 +390,7 @@ class _Truth:
             }
             if index in finetuned:
                 finetunes[group] = {"c": float(self.c[index]), "head_start": float(self.head_start[index])}
-        finetune = {"gamma": crossover.PRINTED_TEXT["gamma"], "languages": finetunes}
+        finetune = {"gamma": crossover_rule.PRINTED_TEXT["gamma"], "languages": finetunes}
         return {"languages": languages, "noise": dict(NOISE), "finetune": finetune}
 
 
@@ -492,9 +492,9 @@ def _bearable(rows: _Rows, chosen: Integers, tau: Floats, tau_other: Floats, lam
 def _crossover_constants(names: Sequence[str], rng: np.random.Generator) -> Floats:
     """c of the rule c N^gamma for every group: from the printed crossover of its language, or drawn around the rule."""
     table = load_table("crossover_tokens_2b").set_index("language")
-    gamma = crossover.PRINTED_TEXT["gamma"]
+    gamma = crossover_rule.PRINTED_TEXT["gamma"]
     printed = 6 * table["params"] * table["crossover_tokens"] / table["params"] ** gamma
-    drawn = _log_normal(rng, crossover.PRINTED_TEXT["c"], CROSSOVER_SD, len(names))
+    drawn = _log_normal(rng, crossover_rule.PRINTED_TEXT["c"], CROSSOVER_SD, len(names))
     constants = printed.reindex(pd.Index(names)).to_numpy()
     return np.where(np.isnan(constants), drawn, constants)
 
@@ -542,8 +542,8 @@ def _expected_loss(rows: _Rows, truth: _Truth) -> Floats:
         tau_other=truth.tau_other[of_row],
         **_sources(rows, truth.chosen),
     )
-    gamma = crossover.PRINTED_TEXT["gamma"]
-    crossing = crossover.crossover_tokens(rows.params, c=truth.c[of_row], gamma=gamma)
+    gamma = crossover_rule.PRINTED_TEXT["gamma"]
+    crossing = crossover_rule.crossover_tokens(rows.params, c=truth.c[of_row], gamma=gamma)
     ahead = truth.head_start[of_row] * crossing
     excess = B * crossing**-exponent - B * (ahead + crossing) ** -exponent
     own = repetition.effective_tokens(rows.own_tokens, rows.own_unique, lam)

@@ -14,8 +14,10 @@ import xarray as xr
 from numpyro import handlers
 from numpyro.infer.util import log_density
 
-from bayes_atlas.catalogue import covariates_of, load_model
+from bayes_atlas.catalogue import covariates_of, load_model, observed_by
+from bayes_atlas.crossings import CrossingData, made_up_crossings
 from bayes_atlas.curves import Curves, Group, ModelData
+from bayes_atlas.pairs import PairData, made_up_pairs
 from bayes_atlas.platforms import precision, use_platform
 from bayes_atlas.posterior import Posterior, Staleness
 
@@ -39,7 +41,7 @@ def is_stale(posterior: Posterior) -> bool:
             return True
         covariates, loss = _made_up(recorded, languages)
         seeded = handlers.seed(module.model, jax.random.key(0))
-        trace = handlers.trace(seeded).get_trace(**covariates, loss=loss)
+        trace = handlers.trace(seeded).get_trace(**covariates, **{observed_by(module.model): loss})
         latent = {name for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
         if not latent <= set(posterior.draws["posterior"].data_vars):
             return True
@@ -47,20 +49,26 @@ def is_stale(posterior: Posterior) -> bool:
     return not np.allclose(now, recorded.log_density, rtol=1e-4, atol=1e-2)
 
 
-def probe(module: ModuleType, tree: xr.DataTree, data: ModelData) -> Staleness:
+def probe(module: ModuleType, tree: xr.DataTree, data: ModelData | PairData | CrossingData) -> Staleness:
     """What `is_stale` compares with later, of draws `tree` fitted to `data`."""
     posterior = tree["posterior"]
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    of_curves: dict[str, Any] = {"sources": 0, "sizes": 0, "repeated": False, "epochs": False}
+    if isinstance(data, ModelData):
+        of_curves = {
+            "sources": len(data.coords["source"]),
+            "sizes": data.curves.size.groups,
+            "repeated": data.curves.repeated,
+            "epochs": data.curves.epochs is not None,
+        }
     shape = Staleness(
         draws=[(number % chains, number * draws // PROBES) for number in range(PROBES)],
         log_density=[],
         covariates={name: value is not None for name, value in data.covariates.items()},
-        sources=len(data.coords["source"]),
-        sizes=data.curves.size.groups,
-        repeated=data.curves.repeated,
-        epochs=data.curves.epochs is not None,
+        layout={} if isinstance(data, ModelData) else data.layout,
+        **of_curves,
     )
-    density = _log_density(module.model, tree, len(data.coords["language"]), shape)
+    density = _log_density(module.model, tree, len(data.languages), shape)
     return shape.model_copy(update={"log_density": density})
 
 
@@ -72,7 +80,7 @@ def _log_density(model: Callable[..., Any], tree: xr.DataTree, languages: int, s
     for chain, draw in shape.draws:
         stored = posterior.isel(chain=chain, draw=draw)
         sites = {str(name): values.to_numpy().astype(float) for name, values in stored.items()}
-        values.append(float(_density_of(model)(sites, covariates | {"loss": loss})))
+        values.append(float(_density_of(model)(sites, covariates | {observed_by(model): loss})))
     return values
 
 
@@ -82,7 +90,16 @@ def _density_of(model: Callable[..., Any]) -> Callable[..., jax.Array]:
 
 
 def _made_up(shape: Staleness, languages: int) -> tuple[dict[str, Any], np.ndarray]:
-    """Curves that visit every language and model size, with covariates log-normal around their reference."""
+    """Curves that visit every language and model size, with covariates log-normal around their reference.
+
+    For models of other tables, what these make up themselves.
+    """
+    if "pairs" in shape.covariates:
+        pairs, score = made_up_pairs(languages, **shape.layout)
+        return {"pairs": pairs}, score
+    if "crossings" in shape.covariates:
+        crossings, log_tokens = made_up_crossings(languages)
+        return {"crossings": crossings}, log_tokens
     rng = np.random.default_rng(0)
     curves, steps = max(languages, shape.sizes), 2 if shape.repeated else 1
     covariates: dict[str, Any] = {}

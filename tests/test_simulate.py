@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from bayes_atlas.errors import InputError
-from bayes_atlas.laws import atlas, capacity, crossover, repetition
+from bayes_atlas.laws import atlas, capacity, crossover_rule, repetition
 from bayes_atlas.runs import co_sampled_sources, group_runs, read_runs
 from bayes_atlas.simulate import simulate, simulate_capacity, write_simulation
 from bayes_atlas.tables import load_table
@@ -225,7 +225,7 @@ def finetuned_minus_scratch(
 ) -> np.ndarray:
     """Difference of the two curves as the docstring of `simulate` states them."""
     theta, start = truth["languages"][language], truth["finetune"]["languages"][language]
-    crossing = crossover.crossover_tokens(params, c=start["c"], gamma=truth["finetune"]["gamma"])
+    crossing = crossover_rule.crossover_tokens(params, c=start["c"], gamma=truth["finetune"]["gamma"])
     ahead = start["head_start"] * crossing
     B, beta = theta["B"], theta["beta"]
     own = repetition.effective_tokens(tokens, unique, theta["lam"])

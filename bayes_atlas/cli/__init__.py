@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from bayes_atlas.cli import decisions, posteriors, runs
+from bayes_atlas.cli import decisions, languages, posteriors, runs
 from bayes_atlas.cli.console import err
 from bayes_atlas.errors import InputError
 
@@ -48,6 +48,8 @@ for command in (
     decisions.expand,
     decisions.tax,
     decisions.plan,
+    languages.transfer,
+    languages.crossover,
 ):
     app.command()(command)
 app.command("list")(posteriors.list_shipped)

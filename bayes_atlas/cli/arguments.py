@@ -14,3 +14,7 @@ PosteriorName = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Probability = Annotated[float, typer.Option(help="Probability of the intervals.")]
+Plot = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Draw a figure: .svg, .png or .pdf.", show_default=False),
+]

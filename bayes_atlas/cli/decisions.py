@@ -19,7 +19,7 @@ from bayes_atlas.cli.answers import (
     print_optimum,
     save,
 )
-from bayes_atlas.cli.arguments import AsJson, PosteriorName, Probability
+from bayes_atlas.cli.arguments import AsJson, Plot, PosteriorName, Probability
 from bayes_atlas.cli.console import new_table, number, out, print_json, print_notes, say
 from bayes_atlas.errors import InputError
 
@@ -45,10 +45,6 @@ MaxParams = Annotated[float | None, typer.Option(help="Largest model that can be
 MaxTokens = Annotated[float | None, typer.Option(help="Most tokens there is time for.", show_default=False)]
 Served = Annotated[
     float | None, typer.Option(help="Tokens of inference that the budget pays too, at 2 N each.", show_default=False)
-]
-Plot = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Draw a figure: .svg, .png or .pdf.", show_default=False),
 ]
 
 

@@ -10,8 +10,11 @@ import typer
 
 from bayes_atlas.cli.arguments import AsJson, PosteriorName, RunsFile
 from bayes_atlas.cli.console import err, new_table, out, print_json, say, writing
+from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from bayes_atlas.posterior import Check, Posterior
     from bayes_atlas.sampler import Progress
 
@@ -38,6 +41,14 @@ def fit(
     sources: Annotated[
         int, typer.Option(help="Named sources per language, the most co-sampled (models with transfer).")
     ] = 3,
+    traits: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Script, genus and family of languages (models of transfer scores); those of the paper are known.",
+            show_default=False,
+        ),
+    ] = None,
     chains: Annotated[int, typer.Option(help="Chains.")] = 4,
     warmup: Annotated[int, typer.Option(help="Warm-up draws per chain.")] = 1000,
     draws: Annotated[int, typer.Option(help="Draws per chain.")] = 1000,
@@ -63,7 +74,7 @@ def fit(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Sample the posterior of a model given a run table. Exits with 1 if a check of the sampling fails.
+    """Sample the posterior of a model given the table that it takes. Exits with 1 if a check of the sampling fails.
 
     What was sampled so far is kept beside the output until the fit is done. Control-C while it draws stores the draws
     there are, and says so; after that, or if the fit was killed, `--resume` goes on where it was.
@@ -75,15 +86,16 @@ def fit(
     - `bayes-atlas fit runs.csv --model ./mine.py --chains 8 -o mine`
 
     - `bayes-atlas fit runs.csv --model atlas --by vocabulary --sources 3`
+
+    - `bayes-atlas fit scores.csv --model transfer`
     """
     from bayes_atlas.catalogue import find_model
     from bayes_atlas.posterior import check_target
-    from bayes_atlas.runs import read_runs
 
     target = output or Path(f"{runs.stem}-{find_model(model).stem}")
     checkpoint = target.with_name(f".{target.name}.unfinished")
     check_target(target, force=force)
-    table = read_runs(runs)
+    table = _read(runs, model, traits)
     from bayes_atlas.fitting import fit as run_fit
 
     with _stopping(checkpoint), writing(checkpoint), _progress_bar() as report:
@@ -165,6 +177,25 @@ def list_shipped(as_json: AsJson = False) -> None:
         few = info.languages if len(info.languages) <= 4 else [*info.languages[:3], f".. {len(info.languages)} in all"]
         table.add_row(name, info.title, ", ".join(few))
     out.print(table)
+
+
+def _read(path: Path, model: str, traits: Path | None) -> "xr.Dataset":
+    """The table at `path`, of the kind that `model` takes."""
+    from bayes_atlas.catalogue import find_model, layout_of
+
+    if layout_of(find_model(model)) == "pairs":
+        from bayes_atlas.scores import read_scores
+
+        return read_scores(path, traits)
+    if layout_of(find_model(model)) == "crossings" and traits is None:
+        from bayes_atlas.crossings import read_crossings
+
+        return read_crossings(path)
+    if traits is not None:
+        raise InputError(f"--traits is for models of transfer scores, and {model} is none; leave it out")
+    from bayes_atlas.runs import read_runs
+
+    return read_runs(path)
 
 
 @contextmanager

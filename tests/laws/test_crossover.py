@@ -1,34 +1,22 @@
-import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayes_atlas.laws import crossover
-from bayes_atlas.tables import load_table
+from bayes_atlas.laws import chinchilla, crossover
 
-SCALES = [8, 16, 24, 34, 42, 46]
-
-
-@pytest.mark.parametrize(
-    ("rule", "billions"),
-    [
-        (crossover.PRINTED_TEXT, [38, 69, 118, 209, 341, 526]),
-        (crossover.PRINTED_LEGEND, [44, 72, 114, 182, 274, 393]),
-    ],
-)
-def test_tokens_of_the_printed_rules(rule, billions):
-    params = load_table("model_sizes").set_index("scale").loc[SCALES, "params"].to_numpy()
-    np.testing.assert_allclose(crossover.crossover_tokens(params, **rule) / 1e9, billions, rtol=0, atol=0.5)
+TERMS = {"E": 0.7, "A": 0.2, "B": 0.5, "alpha": 0.3, "beta": 0.4}
 
 
-def test_printed_rules_lie_among_the_printed_crossovers():
-    printed = load_table("crossover_tokens_2b")
-    for rule in (crossover.PRINTED_TEXT, crossover.PRINTED_LEGEND):
-        tokens = crossover.crossover_tokens(printed.params.iloc[0], **rule)
-        assert printed.crossover_tokens.min() < tokens < printed.crossover_tokens.max()
+@given(tokens=st.floats(1e-2, 1e3))
+def test_without_a_slow_start_it_is_chinchilla(tokens):
+    assert abs(crossover.loss(1.0, tokens, ahead=0.0, **TERMS) - chinchilla.loss(1.0, tokens, **TERMS)) < 1e-12
 
 
-@given(params=st.floats(1e6, 1e12), c=st.floats(1e3, 1e9), gamma=st.floats(1.0, 2.0))
-def test_compute_is_six_params_tokens(params, c, gamma):
-    tokens = crossover.crossover_tokens(params, c=c, gamma=gamma)
-    assert 6 * params * tokens == pytest.approx(crossover.crossover_compute(params, c=c, gamma=gamma))
+@given(tokens=st.floats(1e-2, 1e6), worth=st.floats(0.2, 50), floor=st.floats(0.8, 1.0))
+def test_with_a_floor_of_one_or_less_the_checkpoint_stays_ahead(tokens, worth, floor):
+    warm = crossover.loss(1.0, tokens, ahead=worth, floor=floor, **TERMS)
+    assert warm <= crossover.loss(1.0, tokens, ahead=0.1, **TERMS)
+
+
+@given(worth=st.floats(0.2, 50), floor=st.floats(1.001, 1.2))
+def test_a_floor_above_one_makes_a_crossover(worth, floor):
+    assert crossover.loss(1.0, 1e30, ahead=worth, floor=floor, **TERMS) > crossover.loss(1.0, 1e30, ahead=0.1, **TERMS)

@@ -14,7 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from bayes_atlas.laws import atlas, capacity, chinchilla, crossover, data_constrained, family_share, get_law, law_names
+from bayes_atlas.laws import (
+    atlas,
+    capacity,
+    chinchilla,
+    crossover_rule,
+    data_constrained,
+    family_share,
+    get_law,
+    law_names,
+)
 
 PARAMS_REFERENCE, TOKENS_REFERENCE = 1e9, 2e10
 ROUNDING = 1e-12
@@ -179,7 +188,8 @@ def test_plain_numbers_give_a_number_and_arrays_broadcast(case):
 
 
 def test_law_names_lists_the_laws():
-    expected = ["atlas", "capacity", "chinchilla", "crossover", "data_constrained", "family_share", "repetition"]
+    expected = ["atlas", "capacity", "chinchilla", "crossover", "crossover_rule", "data_constrained", "family_share"]
+    expected += ["repetition", "transfer"]
     assert law_names() == expected
 
 
@@ -203,4 +213,4 @@ def test_the_loss_of_a_law_takes_its_parameters_by_name():
     for law in (atlas, capacity, chinchilla, data_constrained, family_share):
         keywords = {name for name, arg in signature(law.loss).parameters.items() if arg.kind is arg.KEYWORD_ONLY}
         assert set(law.PARAMETERS) <= keywords, law.__name__
-    assert not hasattr(crossover, "loss")
+    assert not hasattr(crossover_rule, "loss")

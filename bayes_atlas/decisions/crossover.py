@@ -1,0 +1,216 @@
+"""From scratch or from a checkpoint: where the two cross, for each draw (Longpre et al. 2025, §6).
+
+A posterior of the law ``crossover`` has both learning curves, and so the loss that a wrong choice costs. One of
+``crossover_rule`` knows where they cross and no more.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_atlas.decisions.outlook import positive
+from bayes_atlas.decisions.summary import Summary, summarise
+from bayes_atlas.errors import InputError
+from bayes_atlas.laws import crossover, crossover_rule
+from bayes_atlas.posterior import Posterior
+
+POINTS = 241  # of the range in which a crossover is looked for
+SUSPECT = 0.3  # weight of a run below which it is taken as failed
+
+type Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """Draws of the tokens from which on training from scratch is better; infinite where there are none in range."""
+
+    posterior: Posterior
+    language: str
+    checkpoint: str | None
+    params: float
+    tokens: Floats  # (draw,)
+    within: tuple[float, float]  # tokens between which it was looked for
+    planned: float | None  # tokens that the run is to have
+    scratch_wins: Floats | None  # (draw,) whether scratch is better at `planned`
+    lead: Floats | None  # (draw,) loss from the checkpoint over that from scratch there; None where not known
+    charged: float  # tokens of the checkpoint's own training that are paid too
+    notes: list[str]
+
+    @property
+    def probability_none(self) -> float:
+        """Probability that no crossover exists in range."""
+        return float(np.isinf(self.tokens).mean())
+
+    @property
+    def probability_scratch_wins(self) -> float | None:
+        """Probability that training from scratch is better at the planned tokens; None where none were planned."""
+        return None if self.scratch_wins is None else float(self.scratch_wins.mean())
+
+    def summary(self, probability: float = 0.9) -> dict[str, Summary | None]:
+        """Tokens and compute of the crossover, where there is one in range; None where most draws have none."""
+        tokens = self.tokens[np.isfinite(self.tokens)]
+        if self.probability_none > 0.5:
+            return {"tokens": None, "compute": None}
+        compute = crossover_rule.TRAINING * self.params * tokens
+        return {"tokens": summarise(tokens, probability), "compute": summarise(compute, probability)}
+
+    def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
+        """The decision; JSON as it is."""
+        wrong = None
+        if self.lead is not None:
+            wrong = {
+                "choosing_scratch": float(np.maximum(-self.lead, 0).mean()),
+                "choosing_checkpoint": float(np.maximum(self.lead, 0).mean()),
+            }
+        return {
+            **self.summary(probability),
+            "probability_none_in_range": self.probability_none,
+            "range": list(self.within),
+            "probability_scratch_wins": self.probability_scratch_wins,
+            "expected_loss_of_being_wrong": wrong,
+            "choice": self.choice,
+            "notes": self.notes,
+        }
+
+    @property
+    def choice(self) -> str | None:
+        """``scratch`` or ``checkpoint``: of least expected loss where that is known, else the likelier to win."""
+        if self.scratch_wins is None:
+            return None
+        better = self.lead.mean() > 0 if self.lead is not None else self.scratch_wins.mean() > 0.5
+        return "scratch" if better else "checkpoint"
+
+
+def find_crossover(
+    posterior: Posterior,
+    *,
+    params: float,
+    language: str | None = None,
+    tokens: float | None = None,
+    checkpoint: str | None = None,
+    unique: float | None = None,
+    charge: float = 0.0,
+) -> Crossover:
+    """Where training from scratch overtakes a checkpoint of the same size.
+
+    Args:
+        posterior: of the law ``crossover`` or ``crossover_rule``.
+        params: parameters N of both.
+        language: may be left out where the posterior has only one; one that it does not know is a new language to a
+            posterior of the rule.
+        tokens: tokens of the language there is compute for; both then train on as many, unless the checkpoint is
+            charged.
+        checkpoint: which one, where the posterior has several.
+        unique: unique tokens there are of the language; unlimited where None.
+        charge: tokens of the checkpoint's own training, which training from scratch then has on top.
+
+    Raises:
+        InputError: the posterior is of another law or lacks what is named, or a number is not positive.
+    """
+    positive("params", params, such_as="2e9")
+    if tokens is not None:
+        positive("tokens", tokens, such_as="1e11")
+    if not (np.isfinite(charge) and charge >= 0):
+        raise InputError(f"charge is {charge}; it must be at least 0, such as 1e12, the tokens of the checkpoint")
+    if posterior.info.law == "crossover_rule":
+        if checkpoint is not None or unique is not None or charge:
+            raise InputError(
+                f"{posterior.name} knows the rule of one checkpoint and no learning curves; leave checkpoint, unique "
+                f"and charge out, or give a posterior of the model crossover"
+            )
+        return _by_rule(posterior, language, params, tokens)
+    if posterior.info.law == "crossover":
+        return _by_curves(posterior, language, checkpoint, params, tokens, unique, charge)
+    raise InputError(
+        f"{posterior.name} fits the law {posterior.info.law!r}, which knows no checkpoints; give a posterior of the "
+        f"model crossover or crossover_rule"
+    )
+
+
+def _by_rule(posterior: Posterior, language: str | None, params: float, tokens: float | None) -> Crossover:
+    drawn = posterior.drawn("log_tokens", "log_tokens_location", "log_tokens_scale", "gamma")
+    unit = next(iter(posterior.info.references.values()))["params"]
+    if language in posterior.info.languages:
+        log_tokens = drawn["log_tokens"][:, posterior.info.languages.index(language)]
+    else:
+        fresh = np.random.default_rng(0).normal(size=drawn["gamma"].shape)
+        log_tokens = drawn["log_tokens_location"] + drawn["log_tokens_scale"] * fresh
+    found = np.exp(log_tokens + (drawn["gamma"] - 1) * np.log(params / unit))
+    wins = None if tokens is None else (found < tokens).astype(float)
+    notes = _notes(posterior)
+    if language not in posterior.info.languages:
+        notes.append(f"{posterior.name} has no crossover of {language or 'a language named'}: this is a new language")
+    notes.append("the loss that a wrong choice costs is not known from crossovers alone")
+    return Crossover(
+        posterior, language or "a new language", None, params, found, (0.0, np.inf), tokens, wins, None, 0.0, notes
+    )
+
+
+def _by_curves(
+    posterior: Posterior,
+    language: str | None,
+    checkpoint: str | None,
+    params: float,
+    tokens: float | None,
+    unique: float | None,
+    charge: float,
+) -> Crossover:
+    language = posterior.language(language)
+    checkpoints = posterior.info.sources[language]
+    if checkpoint is None and len(checkpoints) == 1:
+        checkpoint = checkpoints[0]
+    if checkpoint not in checkpoints:
+        problem = "no checkpoint was named" if checkpoint is None else f"there is no checkpoint {checkpoint!r}"
+        raise InputError(f"{problem}; choose one of: {', '.join(checkpoints)}")
+    drawn = posterior.parameters(language)
+    reference = posterior.info.references[language]
+    slot = checkpoints.index(checkpoint)
+    shared = {name: drawn[name] for name in ("E", "A", "B", "alpha", "beta", "lam")}
+    limit = None if unique is None else unique / reference["tokens"]
+
+    def lead(trained: Any) -> Floats:
+        """Loss from the checkpoint over that from scratch, ``(draw, ..)``, after `trained` tokens from the former."""
+        own, both = np.asarray(trained) / reference["tokens"], params / reference["params"]
+        extra = own + charge / reference["tokens"]
+        each = {name: values[:, None] for name, values in shared.items()}
+        warm = {"ahead": drawn["D_0"][:, slot, None], "floor": drawn["floor"][:, slot, None]}
+        warmed = crossover.loss(both, own, limit, **warm, **each)
+        return np.asarray(warmed - crossover.loss(both, extra, limit, ahead=drawn["slow"][:, None], **each))
+
+    within = posterior.info.runs.ranges["tokens"]
+    grid = np.geomspace(*within, POINTS)
+    found = _last_crossing(grid, lead(grid))
+    at = None if tokens is None else lead(np.array([tokens]))[:, 0]
+    wins = None if at is None else (at > 0).astype(float)
+    notes = _notes(posterior)
+    if tokens is not None and not within[0] <= tokens <= within[1]:
+        notes.append(f"runs were fitted with {within[0]:.3g} to {within[1]:.3g} tokens, and {tokens:.3g} are asked for")
+    notes += [f"the run {name} is far off the law, and was fitted without influence" for name in suspects(posterior)]
+    return Crossover(posterior, language, checkpoint, params, found, within, tokens, wins, at, charge, notes)
+
+
+def suspects(posterior: Posterior) -> list[str]:
+    """Runs that the law cannot account for: those that count for less than `SUSPECT` in the mean of the draws."""
+    weight = posterior.drawn("weight")["weight"].mean(axis=0)
+    names = posterior.draws["posterior"]["run"].to_numpy().astype(str)
+    return names[weight < SUSPECT].tolist()
+
+
+def _last_crossing(grid: Floats, lead: Floats) -> Floats:
+    """Where `lead` ``(draw, point)`` last turns from negative to positive on `grid`, by interpolation in log tokens."""
+    before, after = lead[:, :-1], lead[:, 1:]
+    turns = (before <= 0) & (after > 0)
+    last = turns.shape[1] - 1 - turns[:, ::-1].argmax(axis=1)
+    rows = np.arange(len(lead))
+    part = -before[rows, last] / (after[rows, last] - before[rows, last])
+    logs = np.log(grid)
+    found = np.exp(logs[last] + part * (logs[last + 1] - logs[last]))
+    always = (lead > 0).all(axis=1)
+    return np.where(turns.any(axis=1), found, np.where(always, grid[0], np.inf))
+
+
+def _notes(posterior: Posterior) -> list[str]:
+    failed = [check.name for check in posterior.failed_checks]
+    return [f"sampling failed {', '.join(failed)}: see `bayes-atlas diagnose`"] if failed else []

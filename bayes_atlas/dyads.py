@@ -1,0 +1,116 @@
+"""The likelihood of scores: pairs of directions that may be correlated, measured with error, with heavy tails.
+
+What is a dyad's own is a bivariate Student-t, so that one odd pair widens no others and is itself believed as far as
+its error allows; errors of measurement are normal and independent. The sum of the two has no closed form. With the
+Student-t taken as what it is, normals of many scales, and these in steps of a factor of 2, it has one, of which any
+part may be missing.
+"""
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jax.scipy.special import logsumexp
+from numpyro.distributions import constraints
+from scipy.stats import chi2
+
+NU = 4.0  # as for runs, see `bayes_atlas.noise`
+STEPS = 2.0 ** np.arange(-1, 4)  # scales of the normals, in units of the Student-t's own
+
+
+def _weights() -> np.ndarray:
+    """Probability of each step: the squared scale is NU over a chi-square."""
+    ends = np.append(np.append(0.0, STEPS[:-1] * np.sqrt(2)), np.inf)
+    with np.errstate(divide="ignore"):
+        return -np.diff(chi2.cdf(NU / ends**2, NU))
+
+
+LOG_WEIGHTS = np.log(_weights())
+
+
+class DyadStudentT(dist.Distribution):
+    """Scores of the two directions of a dyad, measured with error; batch shape ``(dyad,)``, event shape ``(2,)``.
+
+    Args:
+        loc: ``(dyad, 2)`` expected score of each direction.
+        own: ``(dyad, 2)`` scale of what is the dyad's own.
+        reciprocity: correlation of that between the directions.
+        error: ``(dyad, 2)`` or a number, standard deviation of the error of measurement.
+        observed: ``(dyad, 2)`` whether the direction was measured.
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
+        "loc": constraints.real_vector,
+        "own": constraints.independent(constraints.positive, 1),
+        "reciprocity": constraints.interval(-1, 1),
+    }
+    support = constraints.real_vector
+
+    def __init__(
+        self, loc: jax.Array, own: jax.Array, reciprocity: jax.Array, error: jax.Array, observed: jax.Array
+    ) -> None:
+        self.loc, self.own, self.reciprocity, self.observed = loc, own, reciprocity, observed
+        self.error = jnp.broadcast_to(error, loc.shape)
+        super().__init__(batch_shape=loc.shape[:-1], event_shape=loc.shape[-1:], validate_args=False)
+
+    def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
+        """Draw measured scores of all directions."""
+        of_own, of_error, of_step = jax.random.split(key, 3)
+        shape = sample_shape + self.batch_shape + self.event_shape
+        step = jax.random.categorical(of_step, jnp.asarray(LOG_WEIGHTS), shape=shape[:-1])
+        own = _correlated(jax.random.normal(of_own, shape), *self._covariance(jnp.asarray(STEPS)[step]))
+        return self.loc + own + self.error * jax.random.normal(of_error, shape)
+
+    def log_prob(self, value: jax.Array) -> jax.Array:
+        """Log density of what was measured of each dyad: ``(dyad,)``."""
+        return logsumexp(self._log_joint(value), axis=-1)
+
+    def true_values(self, key: jax.Array, value: jax.Array) -> jax.Array:
+        """A draw of the scores without errors of measurement, ``(dyad, 2)``, given what was measured of `value`."""
+        of_own, of_step = jax.random.split(key)
+        step = jnp.asarray(STEPS)[jax.random.categorical(of_step, self._log_joint(value))]
+        first, second, both = self._covariance(step)
+        own = jnp.stack([jnp.stack([first, both], axis=-1), jnp.stack([both, second], axis=-1)], axis=-2)
+        seen = jnp.where(self.observed[:, :, None], own, 0.0)
+        total = jnp.where(self.observed[:, None, :], seen, 0.0) + self._errors()[:, :, None] * jnp.eye(2)
+        weight = jnp.linalg.solve(total, seen).mT
+        left = own - weight @ seen
+        mean = (weight @ self._residual(value)[:, :, None])[:, :, 0]
+        normal = jax.random.normal(of_own, mean.shape, mean.dtype)
+        return self.loc + mean + _correlated(normal, left[:, 0, 0], left[:, 1, 1], left[:, 0, 1])
+
+    def _log_joint(self, value: jax.Array) -> jax.Array:
+        """Log density of what was measured of each dyad at each step of the scale: ``(dyad, step)``."""
+        first, second, both = self._covariance(jnp.asarray(STEPS)[:, None])
+        errors, observed = self._errors(), self.observed
+        first = jnp.where(observed[:, 0], first, 0.0) + errors[:, 0]
+        second = jnp.where(observed[:, 1], second, 0.0) + errors[:, 1]
+        both = jnp.where(observed.all(axis=-1), both, 0.0)
+        residual = self._residual(value)
+        determinant = first * second - both**2
+        quadratic = second * residual[:, 0] ** 2 + first * residual[:, 1] ** 2
+        quadratic = (quadratic - 2 * both * residual[:, 0] * residual[:, 1]) / determinant
+        constant = observed.sum(axis=-1) / 2 * jnp.log(2 * jnp.pi)
+        return jnp.asarray(LOG_WEIGHTS) - constant[:, None] - (jnp.log(determinant) + quadratic).T / 2
+
+    def _residual(self, value: jax.Array) -> jax.Array:
+        return jnp.where(self.observed, value - self.loc, 0.0)
+
+    def _errors(self) -> jax.Array:
+        """Variances of the errors ``(dyad, 2)``; 1 where nothing was measured, which contributes nothing."""
+        return jnp.where(self.observed, self.error**2, 1.0)
+
+    def _covariance(self, step: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Variances of what is the dyad's own in the two directions, and their covariance, at a scale `step`."""
+        first, second = step * self.own[:, 0], step * self.own[:, 1]
+        return first**2, second**2, self.reciprocity * first * second
+
+
+def _correlated(normal: jax.Array, first: jax.Array, second: jax.Array, both: jax.Array) -> jax.Array:
+    """Standard normals ``(.., 2)`` with these variances and this covariance, by the Cholesky factor."""
+    scale = jnp.sqrt(jnp.maximum(first, 1e-30))
+    slope = both / scale
+    rest = jnp.sqrt(jnp.maximum(second - slope**2, 0.0))
+    return jnp.stack([scale * normal[..., 0], slope * normal[..., 0] + rest * normal[..., 1]], axis=-1)
