@@ -10,6 +10,7 @@ the largest split R-hat of the first dimensions, as a sign that chains agree. Fr
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -22,7 +23,7 @@ from bayes_atlas.catalogue import covariates_of, load_model
 from bayes_atlas.curves import ModelData, Shape, arrange
 from bayes_atlas.platforms import precision, use_platform
 from bayes_atlas.runs import runs_from_frame
-from bayes_atlas.sampler import Draws, Settings, sample_many
+from bayes_atlas.sampler import Draws, Progress, Settings, sample_many
 from benchmarks.tables import atlas_study, chinchilla_study
 
 LANGUAGES, RUNS = 12, 17
@@ -50,9 +51,15 @@ def split_r_hat(draws: np.ndarray) -> float:
 
 
 def timed(call: Callable[..., Any], data: list[Any], settings: Settings) -> tuple[float, list[Draws]]:
-    """Seconds of a run that compiles nothing, and its draws."""
+    """Seconds of a run, and its draws; how far it is goes to stderr."""
     began = time.perf_counter()
-    draws = sample_many(call, data, settings)
+
+    def tell(progress: Progress) -> None:
+        seconds = time.perf_counter() - began
+        said = f"{seconds:.1f} s: {progress.done} of {progress.total}, {progress.gradients:.0f} gradients a draw"
+        print(said, file=sys.stderr, flush=True)
+
+    draws = sample_many(call, data, settings, tell)
     return time.perf_counter() - began, draws
 
 

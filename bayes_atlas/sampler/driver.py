@@ -82,6 +82,7 @@ class _Run:
         for blocks in (True, False):
             self.layout = Layout.of(model, data[0], blocks=blocks)
             self.program = program(model, self.layout, self._tuning(settings.target_accept))
+            self.program.check_memory(keys, stacked, settings.chains, settings.draws)
             start = jax.tree.map(_on_host, self.program.start(keys, stacked))
             if start.coupling.max() < COUPLED:
                 break

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, Mesh, PartitionSpec
 from numpyro import handlers
 from numpyro.infer.hmc import hmc
@@ -19,6 +20,7 @@ from numpyro.infer.util import constrain_fn, potential_energy
 
 from bayes_atlas.sampler.centring import Centring
 from bayes_atlas.sampler.layout import Data, Layout, Model, is_latent, prior_centre
+from bayes_atlas.sampler.memory import check_memory, needed
 from bayes_atlas.sampler.metric import Metric
 from bayes_atlas.sampler.results import BLOCK
 from bayes_atlas.sampler.start import Start, find_start
@@ -26,6 +28,7 @@ from bayes_atlas.sampler.start import Start, find_start
 # What runs once a fit takes longer to optimise than to run.
 HASTY = {"xla_backend_optimization_level": 0}
 FIRST_STEP = 0.1  # early trials reach up to ten times as far
+IN_STEP = 6  # depth of warm-up where chains run in step, each as long as the longest trajectory of any
 
 
 class Argument(NamedTuple):
@@ -67,8 +70,11 @@ class Program:
             step_size=FIRST_STEP,
             adapt_mass_matrix=False,
             target_accept_prob=tuning.target_accept,
-            max_tree_depth=tuning.max_tree_depth,
+            max_tree_depth=(min(tuning.max_tree_depth, IN_STEP), tuning.max_tree_depth)
+            if _in_step()
+            else tuning.max_tree_depth,
         )
+        self.checked: set[tuple[Any, ...]] = set()  # shapes that are known to fit the memory
 
     def potential(self, vector: jax.Array, data: Data) -> jax.Array:
         """Minus the log joint density at an unconstrained vector, with its Jacobian."""
@@ -86,6 +92,37 @@ class Program:
         kept = {name: values[name] for name, site in traced.items() if is_latent(site) or _is_derived(site)}
         observed = [site for site in traced.values() if _is_observation(site)]
         return kept, sum(site["fn"].log_prob(site["value"]) for site in observed)
+
+    def check_memory(self, keys: np.ndarray, data: Data, chains: int, draws: int) -> None:
+        """That there is memory for all parts, given the keys and data of `start`, before any of them runs.
+
+        What is compiled for that is what will run. A shape is checked once.
+
+        Raises:
+            InputError: there is not.
+        """
+        shape = (chains, draws, *(leaf.shape for leaf in jax.tree.leaves(data)))
+        if shape in self.checked:
+            return
+        start = Program.start.lower(self, keys, data)
+        argument = Argument(start.out_info.metric, start.out_info.centring, data)
+        z = jax.ShapeDtypeStruct((len(keys), chains, self.layout.size), argument.metric.centre.dtype)
+        several = jax.ShapeDtypeStruct((len(keys), chains, draws, self.layout.size), z.dtype)
+        each = jax.ShapeDtypeStruct((len(keys), chains, *keys.shape[2:]), keys.dtype)
+        begin = Program.begin.lower(self, each, z, argument)
+        state = jax.tree.map(
+            lambda info, sharding: jax.ShapeDtypeStruct(info.shape, info.dtype, sharding=sharding),
+            begin.out_info,
+            begin.compile().output_shardings,
+        )
+        parts = {
+            "to find the start": start,
+            "to begin": begin,
+            "to sample": Program.advance.lower(self, state, argument),
+            "to describe the draws": Program.describe.lower(self, several, argument),
+        }
+        check_memory({part: needed(lowered.compile()) for part, lowered in parts.items()}, len(keys), chains)
+        self.checked.add(shape)
 
     @partial(jax.jit, static_argnums=0, compiler_options=HASTY)
     def start(self, keys: jax.Array, data: Data) -> Start:
@@ -172,7 +209,7 @@ def _swap(apart: Callable[[jax.Array, Centring, Data], jax.Array]) -> Callable[.
 
 def _over_chains(function: Callable[[Any, Any], Any], mapped: Any, argument: Any) -> Any:
     """Apply `function(one chain, its data set's argument)` to all of `mapped` ``(dataset, chain, ..)``."""
-    each = _vectorised if jax.default_backend() != "cpu" else jax.lax.map
+    each = _vectorised if _in_step() else jax.lax.map
 
     def on_device(mapped: Any, argument: Any) -> Any:
         return each(lambda pair: each(lambda chain: function(chain, pair[1]), pair[0]), (mapped, argument))
@@ -182,6 +219,11 @@ def _over_chains(function: Callable[[Any, Any], Any], mapped: Any, argument: Any
     both, first = PartitionSpec("dataset", "chain"), PartitionSpec("dataset")
     sharded = jax.shard_map(on_device, mesh=mesh, in_specs=(both, first), out_specs=both, check_vma=False)
     return sharded(mapped, argument)
+
+
+def _in_step() -> bool:
+    """Whether a device takes all its chains at once."""
+    return jax.default_backend() != "cpu"
 
 
 def _vectorised(function: Callable[[Any], Any], mapped: Any) -> Any:
