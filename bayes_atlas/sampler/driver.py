@@ -123,6 +123,8 @@ class _Run:
             while len(blocks) * BLOCK < warming + draws:
                 state, block = self.program.advance(state, self.argument)
                 blocks.append(jax.tree.map(_on_host, block))
+                if draws and len(blocks) * BLOCK == warming:
+                    state = _in_agreement(state)
                 self._tell(blocks, warming, bool(draws))
                 self._keep(name, blocks, state)
         except KeyboardInterrupt:
@@ -203,6 +205,18 @@ def _on_host(array: Any) -> np.ndarray:
     if getattr(array, "is_fully_addressable", True):
         return np.asarray(array)
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
+
+
+def _in_agreement(state: Any) -> Any:
+    """With the median of the step sizes of a data set's chains for each of them.
+
+    Now and then one chain in a thousand comes out of warm-up with steps so small that its draws take a hundred times as
+    long as those of the others, which on an accelerator wait for it.
+    """
+    own = state.adapt_state.step_size
+    pooled = np.exp(np.median(np.log(_on_host(own)), axis=1, keepdims=True)).astype(own.dtype)
+    step_size = jax.make_array_from_callback(own.shape, own.sharding, np.broadcast_to(pooled, own.shape).__getitem__)
+    return state._replace(adapt_state=state.adapt_state._replace(step_size=step_size))
 
 
 def _joined(blocks: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

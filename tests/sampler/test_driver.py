@@ -415,3 +415,8 @@ def test_phases_sum_to_the_warm_up(blocks):
     assert len(phases) == PHASES
     assert all(length >= BLOCK and length % BLOCK == 0 for length in phases)
     assert phases[0] >= phases[-1]
+
+
+def test_chains_of_a_data_set_draw_with_one_step_size(regression, regression_data):
+    draws = sample(regression, regression_data, Settings(4, 150, 100, seed=0))
+    assert np.ptp(draws.stats["step_size"]) == 0
