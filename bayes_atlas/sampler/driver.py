@@ -86,7 +86,8 @@ class _Run:
             start = jax.tree.map(_on_host, self.program.start(keys, stacked))
             if start.coupling.max() < COUPLED:
                 break
-        self.argument = Argument(start.metric, start.centring, stacked)
+        self.argument = self.program.referred(keys, Argument(start.metric, start.centring, stacked))
+        self.argument = jax.tree.map(_on_host, self.argument)
         self.z = _on_host(_normal(self._key(PHASES), (len(data), settings.chains, self.layout.size)))
         self.done = self.divergences = 0
 
@@ -108,10 +109,9 @@ class _Run:
     def centre_otherwise(self, blamed: Sequence[Place]) -> None:
         """Sample the pools that are to blame, or else all, apart from their scale if they were not, and the reverse."""
         names = {name.removesuffix(SCALE) for name, _ in blamed} & set(self.layout.pools)
-        metric, centring, data = self.argument
-        other = centring.reversed(self.layout, names or set(self.layout.pools))
+        other = self.argument.centring.reversed(self.layout, names or set(self.layout.pools))
         z = _on_host(self.program.recentre(self.kept, self.argument, other))
-        self.argument = Argument(metric, other, data)
+        self.argument = self.argument._replace(centring=other)
         self._refine(z)
 
     def _phase(self, name: str, key: jax.Array, warming: int, draws: int) -> tuple[list[dict[str, np.ndarray]], bool]:
@@ -167,13 +167,21 @@ class _Run:
 
     def _refine(self, z: np.ndarray) -> None:
         """Take the metric anew from draws `z` ``(dataset, chain, draw, dimension)``, whose last ones go on."""
-        metric, centring, data = self.argument
+        metric = self.argument.metric
         each = [refine(Metric(*(part[index] for part in metric)), draws, self.layout) for index, draws in enumerate(z)]
         self.z = np.stack([last for _, last in each])
-        self.argument = Argument(Metric(*map(np.stack, zip(*(m for m, _ in each), strict=True))), centring, data)
+        metric = Metric(*map(np.stack, zip(*(refined for refined, _ in each), strict=True)))
+        self.argument = self.argument._replace(metric=metric)
 
     def _draws(self, kept: dict[str, np.ndarray], target_accept: float, interrupted: bool) -> list[Draws]:
         z = self.kept = kept.pop("z")
+        if self.argument.reference is not None:
+            total = sum(
+                values.sum(axis=tuple(range(1, values.ndim)), dtype=float)
+                for values in self.argument.reference.values()
+            )
+            kept["lp"] = kept["lp"] + np.reshape(total, (-1, 1, 1))
+            kept["energy"] = kept["energy"] - np.reshape(total, (-1, 1, 1))
         sites, log_likelihood = jax.tree.map(_on_host, self.program.describe(z, self.argument))
         return [
             Draws(

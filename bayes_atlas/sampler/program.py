@@ -4,7 +4,7 @@ Arrays have two leading axes, data set and chain, of which one is spread over th
 over what it got, one after the other, which is fastest there; an accelerator takes all of it at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import zip_longest
@@ -19,15 +19,19 @@ from numpyro.infer.hmc import hmc
 from numpyro.infer.util import constrain_fn, potential_energy
 
 from bayes_atlas.sampler.centring import Centring
-from bayes_atlas.sampler.layout import Data, Layout, Model, is_latent, prior_centre
+from bayes_atlas.sampler.layout import Array, Data, Layout, Model, is_latent, prior_centre
 from bayes_atlas.sampler.memory import check_memory, needed
 from bayes_atlas.sampler.metric import Metric
+from bayes_atlas.sampler.relative import Relative, is_observation
 from bayes_atlas.sampler.results import BLOCK
 from bayes_atlas.sampler.start import Start, find_start
 
 # What runs once a fit takes longer to optimise than to run.
 HASTY = {"xla_backend_optimization_level": 0}
 FIRST_STEP = 0.1  # early trials reach up to ten times as far
+# Potential above the centre, by dimension, from which no chain begins: draws of a normal are at half. Where the scale
+# of a pool is next to nothing a chain would start so far up a wall that it never comes down.
+STEEP = 5.0
 IN_STEP = 6  # depth of warm-up where chains run in step, each as long as the longest trajectory of any
 
 
@@ -37,6 +41,8 @@ class Argument(NamedTuple):
     metric: Metric
     centring: Centring
     data: Data
+    # Log likelihoods at the centre of the first metric, by observed site, that count as 0; see `Program.reference`.
+    reference: dict[str, Array] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class Program:
         self.model, self.layout = model, layout
 
         def potential_of(argument: Argument) -> Callable[[jax.Array], jax.Array]:
-            return lambda z: self.apart(argument.metric.apply(z, layout), argument.centring, argument.data)
+            return lambda z: self.apart(argument.metric.apply(z, layout), *argument[1:])
 
         first, self.step = hmc(potential_fn_gen=potential_of, algo="NUTS")
         self.first = partial(
@@ -76,22 +82,30 @@ class Program:
         )
         self.checked: set[tuple[Any, ...]] = set()  # shapes that are known to fit the memory
 
-    def potential(self, vector: jax.Array, data: Data) -> jax.Array:
-        """Minus the log joint density at an unconstrained vector, with its Jacobian."""
-        return potential_energy(self.model, data, {}, self.layout.unravel(vector))
+    def potential(self, vector: jax.Array, data: Data, reference: Mapping[str, jax.Array] | None = None) -> jax.Array:
+        """Minus the log joint density at an unconstrained vector, with its Jacobian; relative to a `reference`."""
+        model = self.model if reference is None else Relative(self.model, reference)
+        return potential_energy(model, data, {}, self.layout.unravel(vector))
 
-    def apart(self, v: jax.Array, centring: Centring, data: Data) -> jax.Array:
+    def apart(
+        self, v: jax.Array, centring: Centring, data: Data, reference: Mapping[str, jax.Array] | None = None
+    ) -> jax.Array:
         """The potential of a vector that is sampled apart from its scales."""
         vector, log_determinant = centring.apply(v, self.layout)
-        return self.potential(vector, data) - log_determinant
+        return self.potential(vector, data, reference) - log_determinant
 
     def sites(self, vector: jax.Array, data: Data) -> tuple[dict[str, jax.Array], jax.Array]:
         """Every site's value on its own scale, deterministic ones too, and the log likelihood of each curve."""
+        kept, observed = self._seen(vector, data)
+        return kept, sum(observed.values())
+
+    def _seen(self, vector: jax.Array, data: Data) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+        """Every site's value and the log likelihoods by observed site."""
         values = constrain_fn(self.model, data, {}, self.layout.unravel(vector), return_deterministic=True)
         traced = handlers.trace(handlers.substitute(self.model, data=values)).get_trace(*data)
         kept = {name: values[name] for name, site in traced.items() if is_latent(site) or _is_derived(site)}
-        observed = [site for site in traced.values() if _is_observation(site)]
-        return kept, sum(site["fn"].log_prob(site["value"]) for site in observed)
+        observed = {name: site for name, site in traced.items() if is_observation(site)}
+        return kept, {name: site["fn"].log_prob(site["value"]) for name, site in observed.items()}
 
     def check_memory(self, keys: np.ndarray, data: Data, chains: int, draws: int) -> None:
         """That there is memory for all parts, given the keys and data of `start`, before any of them runs.
@@ -106,6 +120,8 @@ class Program:
             return
         start = Program.start.lower(self, keys, data)
         argument = Argument(start.out_info.metric, start.out_info.centring, data)
+        if _is_coarse():
+            argument = argument._replace(reference=Program.reference.lower(self, keys, argument).out_info)
         z = jax.ShapeDtypeStruct((len(keys), chains, self.layout.size), argument.metric.centre.dtype)
         several = jax.ShapeDtypeStruct((len(keys), chains, draws, self.layout.size), z.dtype)
         each = jax.ShapeDtypeStruct((len(keys), chains, *keys.shape[2:]), keys.dtype)
@@ -134,12 +150,38 @@ class Program:
 
         return jax.tree.map(lambda values: values[:, 0], _over_chains(one, keys, data))
 
+    def referred(self, keys: np.ndarray, argument: Argument) -> Argument:
+        """With the reference, where numbers are too coarse to do without."""
+        return argument._replace(reference=self.reference(keys, argument)) if _is_coarse() else argument
+
+    @partial(jax.jit, static_argnums=0, compiler_options=HASTY)
+    def reference(self, keys: jax.Array, argument: Argument) -> dict[str, jax.Array]:
+        """Log likelihoods ``(dataset, ..)`` at the metric's centre, by observed site; `keys` are those of `start`.
+
+        The log likelihood of a million rows is known to half a unit in single precision, too coarse to tell draws
+        apart. Each curve's difference from what it is at one place is small, and so is the error of their sum.
+        """
+
+        def one(key: jax.Array, argument: Argument) -> dict[str, jax.Array]:
+            vector, _ = argument.centring.apply(argument.metric.centre, self.layout)
+            return self._seen(vector, argument.data)[1]
+
+        return jax.tree.map(lambda values: values[:, 0], _over_chains(one, keys, argument))
+
     @partial(jax.jit, static_argnums=0, compiler_options=HASTY)
     def begin(self, keys: jax.Array, z: jax.Array, argument: Argument) -> Any:
-        """State of every chain at `z` ``(dataset, chain, dimension)``."""
+        """State of every chain at `z` ``(dataset, chain, dimension)``, or nearer the centre if that is too steep."""
 
         def one(chain: tuple[jax.Array, jax.Array], argument: Argument) -> Any:
-            return self.first(chain[1], model_args=(argument,), rng_key=chain[0])
+            key, z = chain
+
+            def height(share: jax.Array) -> jax.Array:
+                return self.apart(argument.metric.apply(share * z, self.layout), *argument[1:])
+
+            shares = jnp.array([1.0, 0.5, 0.25, 0.0], z.dtype)
+            heights = jax.lax.map(height, shares)
+            near = jnp.argmax(heights - heights[-1] <= STEEP * self.layout.size)
+            return self.first(shares[near] * z, model_args=(argument,), rng_key=key)
 
         return _over_chains(one, (keys, z), argument)
 
@@ -198,9 +240,9 @@ def _is_derived(site: dict[str, Any]) -> bool:
     return site["type"] == "deterministic"
 
 
-def _is_observation(site: dict[str, Any]) -> bool:
-    """Whether a site was observed; a factor of the density was not."""
-    return site["type"] == "sample" and site["is_observed"] and not site["infer"].get("is_auxiliary", False)
+def _is_coarse() -> bool:
+    """Whether numbers are in single precision."""
+    return not jax.config.jax_enable_x64
 
 
 def _swap(apart: Callable[[jax.Array, Centring, Data], jax.Array]) -> Callable[..., jax.Array]:

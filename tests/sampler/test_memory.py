@@ -35,15 +35,14 @@ def test_an_accelerator_says_what_it_has():
     assert memory.capacity(Accelerator()) == 3 * 2**30
 
 
-def test_too_large_a_table_is_refused_with_both_sizes_before_anything_runs(
-    regression, regression_data, monkeypatch
-):
+def test_too_large_a_table_is_refused_with_both_sizes_before_anything_runs(regression, regression_data, monkeypatch):
     monkeypatch.setattr(memory, "capacity", lambda device: 2**10)
     settings = Settings(3, 150, 5000, seed=0, max_tree_depth=8)
     with pytest.raises(InputError) as refusal:
         sample(regression, regression_data, settings)
     said = re.fullmatch(
-        r"the table with 3 chains would need about (\S+) GiB .*describe the draws.* has 9.5e-07 GiB.*", str(refusal.value)
+        r"the table with 3 chains would need about (\S+) GiB .*describe the draws.* has 9.5e-07 GiB.*",
+        str(refusal.value),
     )
     # 5,000 draws of 3 chains: position, log likelihood and sites
     assert said and float(said[1]) > 3 * 5000 * 8 * 10 / 2**30

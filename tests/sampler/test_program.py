@@ -132,3 +132,20 @@ def test_many_data_sets_compile_once(regression, regression_data, compiled):
     compiled.clear()
     sample_many(regression, [(covariates, loss + shift) for shift in (2.0, 3.0)], settings)
     assert compiled == []
+
+
+def test_no_chain_begins_up_a_wall(schools_by_language, schools_data, start_of):
+    layout, start = start_of(schools_by_language, schools_data)
+    part = program(schools_by_language, layout, TUNING)
+    argument = jax.tree.map(lambda leaf: np.asarray(leaf)[None], Argument(start.metric, start.centring, schools_data))
+    z = np.random.default_rng(0).normal(size=(1, 3, layout.size))
+    z[0, 0] *= 100  # in the neck of the funnel, or beyond it
+    keys = np.zeros((1, 3, 2), np.uint32)
+    begun = np.asarray(part.begin(keys, z, argument).z)
+    one = jax.tree.map(lambda leaf: leaf[0], argument)
+
+    def height(z):
+        return float(part.apart(one.metric.apply(jnp.asarray(z), layout), one.centring, one.data))
+
+    assert height(begun[0, 0]) - height(0 * z[0, 0]) <= 5 * layout.size < height(z[0, 0]) - height(0 * z[0, 0])
+    np.testing.assert_array_equal(begun[0, 1:], z[0, 1:])

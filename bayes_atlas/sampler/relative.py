@@ -1,0 +1,43 @@
+"""A model whose log likelihood is counted from a reference."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpyro.distributions as dist
+from numpyro.primitives import Messenger
+
+
+def is_observation(site: dict[str, Any]) -> bool:
+    """Whether a site was observed; a factor of the density was not."""
+    return site["type"] == "sample" and site["is_observed"] and not site["infer"].get("is_auxiliary", False)
+
+
+class Relative(Messenger):
+    """Subtracts `reference`, log likelihoods by name of the observed site, from each element before any are summed."""
+
+    def __init__(self, model: Callable[..., Any], reference: Mapping[str, jax.Array]) -> None:
+        super().__init__(model)
+        self.reference = reference
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        """As numpyro calls it for each site, after plates have given it its shape."""
+        if msg["type"] == "sample" and is_observation(msg):
+            msg["fn"] = _Less(msg["fn"], self.reference[msg["name"]])
+
+
+class _Less(dist.Distribution):
+    """A distribution whose log density is less by a constant for each element."""
+
+    def __init__(self, base: dist.Distribution, constant: jax.Array) -> None:
+        self.base, self.constant = base, constant
+        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+
+    @property
+    def support(self) -> Any:
+        """That of the base."""
+        return self.base.support
+
+    def log_prob(self, value: Any) -> jax.Array:
+        """Of the base, less the constant."""
+        return self.base.log_prob(value) - self.constant
