@@ -97,7 +97,8 @@ class Program:
     def sites(self, vector: jax.Array, data: Data) -> tuple[dict[str, jax.Array], jax.Array]:
         """Every site's value on its own scale, deterministic ones too, and the log likelihood of each curve."""
         kept, observed = self._seen(vector, data)
-        return kept, sum(observed.values())
+        total: Any = sum(observed.values())
+        return kept, total
 
     def _seen(self, vector: jax.Array, data: Data) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
         """Every site's value and the log likelihoods by observed site."""
