@@ -45,6 +45,20 @@ class Centring(NamedTuple):
                 shared = shared.at[members].set(jnp.clip(prior / jnp.abs(curvature_shared[members]), 0, 1))
         return cls(shared, own, start)
 
+    def rescaled(self, scales: np.ndarray, layout: Layout) -> "Centring":
+        """As it would be had the log scales been `scales` ``(width,)``, at their places among the globals.
+
+        What a mode says of a scale can be far off, where the runs say little. What they say of each parameter, beside
+        the prior, is as it was.
+        """
+        shared, own, start = (np.array(part) for part in self)
+        for pool in layout.pools.values():
+            weight, members = own if pool.local else shared, list(pool.members)
+            factor = np.exp(2 * (scales[pool.scale] - start[pool.scale]))
+            weight[..., members] /= weight[..., members] + (1 - weight[..., members]) * factor
+            start[pool.scale] = scales[pool.scale]
+        return Centring(shared, own, start)
+
     def apply(self, v: jax.Array, layout: Layout) -> tuple[jax.Array, jax.Array]:
         """The vector u and the log determinant of its Jacobian."""
         shared, own = layout.split(v)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from bayes_atlas.sampler.centring import Centring
 from bayes_atlas.sampler.checkpoint import Checkpoint
 from bayes_atlas.sampler.layout import SCALE, Data, Layout, Model
 from bayes_atlas.sampler.metric import Metric, refine
@@ -99,7 +100,7 @@ class _Run:
             self.done = 0
             for phase, length in enumerate(self.settings.phases[:last]):
                 blocks, _ = self._phase(f"0-{phase}", self._key(phase), length, 0)
-                self._refine(_joined(blocks[len(blocks) // 2 :])["z"])
+                self._learn(_joined(blocks[len(blocks) // 2 :])["z"])
                 self.done += length
         self.done, self.divergences = sum(self.settings.phases[:last]), 0
         warming = self.settings.phases[last]
@@ -109,10 +110,25 @@ class _Run:
     def centre_otherwise(self, blamed: Sequence[Place]) -> None:
         """Sample the pools that are to blame, or else all, apart from their scale if they were not, and the reverse."""
         names = {name.removesuffix(SCALE) for name, _ in blamed} & set(self.layout.pools)
-        other = self.argument.centring.reversed(self.layout, names or set(self.layout.pools))
-        z = _on_host(self.program.recentre(self.kept, self.argument, other))
-        self.argument = self.argument._replace(centring=other)
-        self._refine(z)
+        self._recentre(self.kept, self.argument.centring.reversed(self.layout, names or set(self.layout.pools)))
+
+    def _learn(self, z: np.ndarray) -> None:
+        """Take the centring and the metric anew from draws `z` ``(dataset, chain, draw, dimension)``."""
+        metric, centring, width = self.argument.metric, self.argument.centring, self.layout.width
+        middles = metric.centre[:, :width] + np.einsum(
+            "dgh,dh->dg", metric.shared, np.median(z[..., :width], axis=(1, 2))
+        )
+        each = [
+            Centring(*(part[index] for part in centring)).rescaled(middle, self.layout)
+            for index, middle in enumerate(middles)
+        ]
+        self._recentre(z, Centring(*map(np.stack, zip(*each, strict=True))))
+
+    def _recentre(self, z: np.ndarray, centring: Centring) -> None:
+        """Go on from draws `z` with another centring, and a metric taken anew from them."""
+        moved = _on_host(self.program.recentre(z, self.argument, centring)) if self.layout.pools else z
+        self.argument = self.argument._replace(centring=centring)
+        self._refine(moved)
 
     def _phase(self, name: str, key: jax.Array, warming: int, draws: int) -> tuple[list[dict[str, np.ndarray]], bool]:
         """Blocks of a phase with `warming` iterations of warm-up and then `draws`; whether it was interrupted."""

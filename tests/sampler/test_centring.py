@@ -105,3 +105,29 @@ def test_reversed_flips_the_weights_of_the_named_pools(datasets):
     again = both.reversed(layout, {"own", "apart"})
     np.testing.assert_allclose(again.own, own)
     np.testing.assert_array_equal(centring.own, 0.3)  # it is a new one
+
+
+def test_a_smaller_scale_leaves_less_to_the_runs(schools_by_language, schools_data, start_of):
+    """Of each parameter what the runs say beside the prior stays, and so does where all are."""
+    layout, start = start_of(schools_by_language, schools_data)
+    (pool,) = layout.pools.values()
+    centring = Centring(*map(np.asarray, start.centring))
+    begun, scales = centring.start[pool.scale], np.array(centring.start)
+    scales[pool.scale] = begun - np.log(3.0)
+    narrow = centring.rescaled(scales, layout)
+    members = list(pool.members)
+    before, after = ((part.own if pool.local else part.shared)[..., members] for part in (centring, narrow))
+    runs = (1 / before - 1) * np.exp(-2 * begun)  # curvature that the runs add to the prior's
+    np.testing.assert_allclose(after, 1 / (1 + runs * np.exp(2 * scales[pool.scale])), rtol=1e-9)
+    assert (after >= before).all()
+    assert narrow.start[pool.scale] == scales[pool.scale]
+    np.testing.assert_array_equal(narrow.rescaled(centring.start, layout).start, centring.start)
+
+
+def test_weights_of_nothing_and_all_stay(schools_by_language, schools_data, start_of):
+    layout, _ = start_of(schools_by_language, schools_data)
+    for weight in (0.0, 1.0):
+        own = np.full((layout.languages, layout.block), weight)
+        centring = Centring(np.zeros(layout.width), own, np.zeros(layout.width))
+        rescaled = centring.rescaled(np.full(layout.width, -2.0), layout)
+        np.testing.assert_array_equal(rescaled.own, own)
