@@ -17,6 +17,7 @@ import xarray as xr
 
 from bayes_atlas.errors import InputError
 from bayes_atlas.runs import co_sampled_sources
+from bayes_atlas.tables import families_of
 
 type Array = Any  # NumPy's as arranged, JAX's inside a model
 
@@ -231,17 +232,19 @@ class ModelData:
         return curves
 
 
-def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = None) -> ModelData:
+def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = None, others: bool = True) -> ModelData:
     """Arrange a run table for a model.
 
     Args:
         runs: a run table, from `read_runs`.
         wanted: the covariates the model asks for: any of ``params tokens unique``, ``source_tokens source_unique
-            other_tokens other_unique`` (named sources on a last axis; all the rest lumped as *other*), any other
-            numeric column of the table, and ``curves``; or ``source_started``, 1 for the checkpoint that a run started
+            other_tokens other_unique`` (named sources on a last axis; all the rest lumped as *other*),
+            ``total_tokens`` of all sources and ``share`` of these that is of the language's family, any other numeric
+            column of the table, and ``curves``; or ``source_started``, 1 for the checkpoint that a run started
             from, which then are the sources. Those that say nothing are None: ``..unique`` where nothing
             repeats, ``source_tokens`` or ``other_tokens`` where there are none.
         sources: how many named sources each language has (the most co-sampled ones); all of them where None.
+        others: whether the rest counts; without, those covariates are None.
 
     Raises:
         InputError: a wanted covariate is no column of the table; the message lists those there are.
@@ -266,6 +269,11 @@ def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = No
         named = ranked.sel(language=language_names).to_numpy()
         named = named[:, (named != "").any(axis=0)]
         columns |= _sources(runs, dict(zip(language_names, named, strict=True)), tokens_unit[:, None])
+    if not others and "other_tokens" in columns:
+        columns["other_tokens"] = np.zeros_like(columns["tokens"])
+    if "total_tokens" in wanted or "share" in wanted:
+        total, share = _total_and_share(runs)
+        columns |= {"total_tokens": total / tokens_unit, "share": share}
     covariates: dict[str, object] = {}
     for name in wanted:
         if name == "curves":
@@ -358,6 +366,15 @@ def _sources(runs: xr.Dataset, named: Mapping[str, np.ndarray], unit: np.ndarray
         "other_tokens": np.where(rest, tokens, 0.0).sum(axis=1),
         "other_unique": np.where(rest.any(axis=1), np.where(rest, unique, 0.0).sum(axis=1), np.inf),
     }
+
+
+def _total_and_share(runs: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens of each row from all sources, and the share of these that is of its own language's family."""
+    tokens, names = runs["source_tokens"].to_numpy(), runs["source"].to_numpy().tolist()
+    families = np.array(families_of(names))
+    own = families[[names.index(name) for name in runs["own"].to_numpy().tolist()]]
+    total = tokens.sum(axis=1)
+    return total, np.where(families == own[:, None], tokens, 0.0).sum(axis=1) / total
 
 
 def _checkpoints(runs: xr.Dataset) -> list[str]:

@@ -26,7 +26,7 @@ from bayes_atlas.laws import get_law
 from bayes_atlas.pairs import PairData, arrange_pairs
 from bayes_atlas.platforms import keep_compiled, precision, use_platform
 from bayes_atlas.posterior import Info, Posterior, Runs, Sampling, thin
-from bayes_atlas.runs import group_runs
+from bayes_atlas.runs import count_all_tokens, group_runs
 from bayes_atlas.sampler import Checkpoint, Draws, Progress, Settings, digest, sample, sample_many
 from bayes_atlas.staleness import probe
 
@@ -54,6 +54,8 @@ def fit(
     languages: Sequence[str] = (),
     by: Sequence[str] = (),
     sources: int = NAMED_SOURCES,
+    others: bool = True,
+    all_tokens: bool = False,
     chains: int = 4,
     warmup: int = 1000,
     draws: int = 1000,
@@ -81,6 +83,9 @@ def fit(
         languages: those whose losses to fit, all of them by default; the others stay as sources.
         by: labels (``vocabulary``, ``mixture``, ..) whose values get parameters of their own, as ``language:label``.
         sources: how many named sources each language has, the most co-sampled ones (models with transfer).
+        others: whether all the rest counts too. The ablations of the paper's Table 1 are no sources and no others,
+            no sources, and both.
+        all_tokens: whether every training token counts as the language's own (`count_all_tokens`).
         chains, warmup, draws, seed, target_accept, max_tree_depth: of NUTS; `warmup` and `draws` per chain.
         platform: ``cpu``, ``gpu`` or ``tpu``.
         keep: draws per chain to keep, evenly spaced; checks are of all.
@@ -100,7 +105,7 @@ def fit(
     task = _Task.of(model, keep, with_data, settings, platform)
     if resume and checkpoint is None:
         raise InputError("there is nothing to resume without a checkpoint; give the folder of the fit to go on with")
-    table = _Table.of(runs, task, languages, by, sources)
+    table = _Table.of(runs, task, _Selection(languages, by, sources, others, all_tokens))
     use_platform(platform)
     if compile_cache:
         keep_compiled()
@@ -122,6 +127,8 @@ def fit_many(
     languages: Sequence[str] = (),
     by: Sequence[str] = (),
     sources: int = NAMED_SOURCES,
+    others: bool = True,
+    all_tokens: bool = False,
     chains: int = 4,
     warmup: int = 600,
     draws: int = 500,
@@ -144,7 +151,8 @@ def fit_many(
     """
     settings = Settings(chains, warmup, draws, seed, target_accept, max_tree_depth)
     task = _Task.of(model, keep, with_data, settings, platform)
-    prepared = [_Table.of(runs, task, languages, by, sources) for runs in tables]
+    selection = _Selection(languages, by, sources, others, all_tokens)
+    prepared = [_Table.of(runs, task, selection) for runs in tables]
     _check_alike(prepared)
     use_platform(platform)
     if compile_cache:
@@ -196,6 +204,21 @@ def _loaded(path: Path, sha256: str) -> ModuleType:
 
 
 @dataclass(frozen=True)
+class _Selection:
+    """What of a run table is fitted."""
+
+    languages: Sequence[str]
+    by: Sequence[str]
+    sources: int
+    others: bool
+    all_tokens: bool
+
+    def __post_init__(self) -> None:
+        if self.sources < 0:
+            raise InputError(f"sources is {self.sources}; give a count of at least 0, such as {NAMED_SOURCES}")
+
+
+@dataclass(frozen=True)
 class _Table:
     """A table as it is fitted."""
 
@@ -206,18 +229,20 @@ class _Table:
     data: Arranged
 
     @classmethod
-    def of(cls, runs: xr.Dataset, task: _Task, languages: Sequence[str], by: Sequence[str], sources: int) -> "_Table":
+    def of(cls, runs: xr.Dataset, task: _Task, selection: _Selection) -> "_Table":
         wanted, layout = covariates_of(task.module.model), layout_of(task.path)
         _check_kind(runs, layout, task.model)
         name, sha256 = runs.attrs["name"], runs.attrs["sha256"]
         if layout != "curves":
-            if languages or by:
+            if selection.languages or selection.by:
                 raise InputError(f"languages and by choose among runs, and {name} is no run table; leave them out")
             arranged = arrange_pairs(runs) if layout == "pairs" else arrange_crossings(runs)
             return cls(name, sha256, {}, {}, arranged)
-        fitted, left_out = _select(runs, languages, every_start=STARTED in wanted)
-        fitted = group_runs(fitted, by) if by else fitted
-        return cls(name, sha256, left_out, _ranges(fitted), arrange(fitted, wanted, sources=sources))
+        fitted, left_out = _select(runs, selection.languages, every_start=STARTED in wanted)
+        fitted = group_runs(fitted, selection.by) if selection.by else fitted
+        fitted = count_all_tokens(fitted) if selection.all_tokens else fitted
+        arranged = arrange(fitted, wanted, sources=selection.sources, others=selection.others)
+        return cls(name, sha256, left_out, _ranges(fitted), arranged)
 
     @property
     def runs(self) -> ModelData:

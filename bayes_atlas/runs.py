@@ -98,6 +98,25 @@ def group_runs(runs: xr.Dataset, by: Sequence[str]) -> xr.Dataset:
     return runs.assign_coords(language=("row", strings(label)))
 
 
+def count_all_tokens(runs: xr.Dataset) -> xr.Dataset:
+    """The same runs with every training token counted as the language's own, whatever language it is of.
+
+    What a law without sources then sees as `tokens` D is the size of the whole mixture, and `unique` that of all its
+    data (inf where any source never repeats).
+    """
+    tokens, unique = runs["source_tokens"].to_numpy(), runs["source_unique"].to_numpy()
+    total = tokens.sum(axis=1)
+    limit = np.where(tokens > 0, unique, 0.0).sum(axis=1)
+    own = runs["source"].to_numpy() == runs["own"].to_numpy()[:, None]
+    dims = ("row", "source")
+    return runs.assign(
+        tokens=("row", total),
+        unique=("row", limit),
+        source_tokens=(dims, np.where(own, total[:, None], 0.0)),
+        source_unique=(dims, np.where(own, limit[:, None], np.inf)),
+    )
+
+
 def _is_label(runs: xr.Dataset, name: str) -> bool:
     variable = runs[name]
     return variable.dims == ("row",) and variable.dtype.kind == "U" and name not in ("language", "own", "run")

@@ -11,7 +11,11 @@ from bayes_atlas.pooling import pooled
 
 
 def split_loss(
-    curves: Curves, *, beta: jax.Array | float = 0.0, log_tokens: jax.Array | float = 0.0
+    curves: Curves,
+    *,
+    beta: jax.Array | float = 0.0,
+    log_tokens: jax.Array | float = 0.0,
+    log_factor: jax.Array | float = 0.0,
 ) -> dict[str, jax.Array]:
     """E, A and B of every language: how the loss at the reference sizes divides into its three terms.
 
@@ -24,8 +28,10 @@ def split_loss(
         beta: ``(language,)`` exponent of data; needed with `log_tokens`.
         log_tokens: ``(language,)`` log of the effective tokens that the level is of, where these are not the reference
             itself: where a language's runs repeat their data or borrow from others, what they show is the loss there.
+        log_factor: ``(language,)`` log of a factor of the whole loss, where the law has one, at which the level is.
     """
     level = pooled("level", curves, dist.Normal(1.0, 2.0), 1.0, support=constraints.positive)
+    level = level * jnp.exp(-jnp.asarray(log_factor))
     size = pooled("size_share", curves, dist.Normal(-1.5, 1.0), 0.5, support=constraints.unit_interval)
     irreducible = pooled("irreducible_share", curves, dist.Normal(1.2, 1.0), 0.5, support=constraints.unit_interval)
     rest = level * (1 - size)

@@ -202,6 +202,23 @@ def test_other_unique_is_of_the_sources_that_were_trained_on(mixed):
     assert other["r5:en"] == pytest.approx(4e8)
 
 
+def test_others_can_be_left_out(mixed):
+    data, without = (arrange(mixed, SOURCES, sources=2, others=others) for others in (True, False))
+    assert without.covariates["other_tokens"] is without.covariates["other_unique"] is None
+    np.testing.assert_array_equal(without.covariates["source_tokens"], data.covariates["source_tokens"])
+    assert without.sources == data.sources
+
+
+def test_the_share_is_of_a_languages_family(mixed):
+    data = arrange(mixed.assign_coords(source=["en", "sw", "de", "yo", "hi"]), ["total_tokens", "share", "curves"])
+    share = dict(zip(data.coords["run"], np.asarray(data.covariates["share"])[:, 0], strict=True))
+    assert share["r4:sw"] == 1
+    assert share["r0:sw"] == pytest.approx(1 / 4)
+    assert share["r1:en"] == pytest.approx((2 + 1) / 5)  # English and German
+    total = dict(zip(data.coords["run"], in_tokens(data, "total_tokens"), strict=True))
+    assert total["r1:en"] == pytest.approx(5e9)
+
+
 def test_a_language_with_fewer_sources_has_an_empty_one():
     rows = [
         {

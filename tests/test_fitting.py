@@ -18,9 +18,10 @@ from numpyro.infer import Predictive
 
 from bayes_atlas.catalogue import find_model, load_model, model_names
 from bayes_atlas.curves import arrange
+from bayes_atlas.decisions.optimum import optimum
 from bayes_atlas.errors import InputError
 from bayes_atlas.fitting import PRIOR_DRAWS, fit, fit_many
-from bayes_atlas.laws import atlas, chinchilla, get_law
+from bayes_atlas.laws import atlas, chinchilla, family_share, get_law
 from bayes_atlas.posterior import load_posterior
 from bayes_atlas.runs import runs_from_frame
 from bayes_atlas.staleness import is_stale
@@ -444,6 +445,37 @@ def test_atlas_names_its_sources(transfer):
     assert transfer.draws["posterior"]["tau"].dims == ("chain", "draw", "language", "source")
     assert transfer.info.runs.ranges["epochs"] == (1, 16)
     assert (transfer.info.runs.rows, transfer.info.runs.curves) == (72, 36)
+
+
+@pytest.mark.parametrize(
+    ("sources", "others", "sites"), [(0, False, set()), (0, True, {"tau_other"}), (1, True, {"tau"})]
+)
+def test_the_ablations_of_the_paper_are_settings(mixed, sources, others, sites):
+    options = {"sources": sources, "others": others, "chains": 1, "warmup": 150, "draws": 50}
+    posterior = fit(mixed, "atlas", **options)
+    assert {"tau", "tau_other"} & set(posterior.draws["posterior"]) == sites
+
+
+def test_family_share_recovers_its_exponent():
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(24):
+        params, total, share = 1e8 * 3 ** (number % 4), 4e9 * 4 ** (number % 3), (0.05, 0.2, 0.6, 1.0)[number // 6]
+        loss = float(family_share.loss(params / 1e9, total / 2e10, share, **TRUTH["en"], gamma=0.15))
+        tokens = {"tokens.en": share * total, "tokens.sw": (1 - share) * total}
+        row = {"run": f"r{number}", "language": "en", "params": params, "loss": loss * np.exp(NOISE * rng.normal())}
+        rows.append(row | tokens)
+    posterior = fit(runs_from_frame(pd.DataFrame(rows)), "family_share", chains=CHAINS, warmup=300, draws=DRAWS)
+    gamma = posterior.parameters("en")["gamma"]
+    assert abs(gamma.mean() - 0.15) < 4 * gamma.std()
+    assert gamma.std() < 0.02
+    with pytest.raises(InputError, match=r"family_share.*no compute-optimal point"):
+        optimum(posterior, compute=1e21)
+
+
+def test_a_count_of_sources_below_zero_is_refused(mixed):
+    with pytest.raises(InputError, match=r"sources is -1; give a count of at least 0"):
+        fit(mixed, "atlas", sources=-1)
 
 
 # Priors

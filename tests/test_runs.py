@@ -8,7 +8,14 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayes_atlas.runs import RunTableError, co_sampled_sources, group_runs, read_runs, runs_from_frame
+from bayes_atlas.runs import (
+    RunTableError,
+    co_sampled_sources,
+    count_all_tokens,
+    group_runs,
+    read_runs,
+    runs_from_frame,
+)
 
 TEXT = """\
 run, language, params, tokens, loss, vocabulary, note
@@ -249,3 +256,19 @@ def test_real_table_of_transfer_is_no_run_table(data_folder):
         RunTableError, match=r"'params', 'tokens': the column is missing\n.*this one has source, target"
     ):
         read_runs(data_folder / "transfer_bytes_src600M_10ep.csv")
+
+
+def test_all_tokens_can_count_as_the_languages_own():
+    columns = {"run": ["a", "b"], "language": ["sw", "en"], "params": 1e9, "loss": [2.0, 1.5]}
+    tokens = {"tokens.en": [3e9, 4e9], "tokens.sw": [1e9, 0.0], "unique.en": [1e9, 5e9], "unique.sw": [2e9, 2e9]}
+    counted = count_all_tokens(runs_from_frame(pd.DataFrame(columns | tokens)))
+    assert counted["tokens"].to_numpy().tolist() == [4e9, 4e9]
+    assert counted["unique"].to_numpy().tolist() == [3e9, 5e9]
+    by_source = counted["source_tokens"].transpose("row", "source").sel(source=["en", "sw"])
+    assert by_source.to_numpy().tolist() == [[0.0, 4e9], [4e9, 0.0]]
+
+
+def test_all_tokens_never_repeat_where_one_source_does_not():
+    columns = {"run": ["a"], "language": ["sw"], "params": 1e9, "loss": [2.0]}
+    table = pd.DataFrame(columns | {"tokens.en": [3e9], "tokens.sw": [1e9], "unique.sw": [2e8]})
+    assert count_all_tokens(runs_from_frame(table))["unique"].to_numpy().tolist() == [np.inf]

@@ -3,7 +3,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from bayes_atlas.tables import TABLES, load_table
+from bayes_atlas.tables import TABLES, families_of, load_table
 
 
 def test_every_shipped_csv_is_described_and_every_description_has_its_csv():
@@ -64,3 +64,7 @@ def test_mixtures_have_as_many_languages_as_their_names_say():
 def test_language_codes_that_look_like_missing_values_survive():
     assert "no" in set(load_table("languages").language)
     assert not load_table("languages").isna().to_numpy().any()
+
+
+def test_families_are_genera_and_an_unknown_language_is_its_own():
+    assert families_of(["en", "de", "fr", "klingon"]) == ["Germanic", "Germanic", "Romance", "klingon"]

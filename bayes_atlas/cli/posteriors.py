@@ -41,6 +41,10 @@ def fit(
     sources: Annotated[
         int, typer.Option(help="Named sources per language, the most co-sampled (models with transfer).")
     ] = 3,
+    others: Annotated[bool, typer.Option(help="Count all other sources together too (models with transfer).")] = True,
+    all_tokens: Annotated[
+        bool, typer.Option("--all-tokens", help="Count every training token as the language's own.")
+    ] = False,
     traits: Annotated[
         Path | None,
         typer.Option(
@@ -105,6 +109,8 @@ def fit(
             languages=language or (),
             by=by or (),
             sources=sources,
+            others=others,
+            all_tokens=all_tokens,
             chains=chains,
             warmup=warmup,
             draws=draws,

@@ -3,6 +3,7 @@
 Figures only; what each table holds, its units and where it was printed is in ``TABLES``.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from bayes_atlas.errors import InputError
 
-__all__ = ["TABLES", "Table", "load_table"]
+__all__ = ["TABLES", "Table", "families_of", "load_table"]
 
 ATLAS_PAPER = "Longpre et al. 2025, ATLAS, arXiv 2510.22037"
 
@@ -75,3 +76,12 @@ def load_table(name: str) -> pd.DataFrame:
     if name == "transfer_bts38":
         return table.set_index(table.columns[0]).rename_axis(index="target", columns="source")
     return table
+
+
+def families_of(languages: Iterable[str]) -> list[str]:
+    """The family of each language: its genus in the table ``languages``, or itself if that does not know it.
+
+    Families as fine as genera (Romance, Slavic, Germanic ..) are those of He et al. (2024, arXiv 2410.12883).
+    """
+    genera = load_table("languages").set_index("language")["genus"].to_dict()
+    return [str(genera.get(language, language)) for language in languages]
