@@ -236,8 +236,8 @@ class _Table:
         if layout != "curves":
             if selection.languages or selection.by:
                 raise InputError(f"languages and by choose among runs, and {name} is no run table; leave them out")
-            arranged = arrange_pairs(runs) if layout == "pairs" else arrange_crossings(runs)
-            return cls(name, sha256, {}, {}, arranged)
+            measured = arrange_pairs(runs) if layout == "pairs" else arrange_crossings(runs)
+            return cls(name, sha256, {}, {}, measured)
         fitted, left_out = _select(runs, selection.languages, every_start=STARTED in wanted)
         fitted = group_runs(fitted, selection.by) if selection.by else fitted
         fitted = count_all_tokens(fitted) if selection.all_tokens else fitted
