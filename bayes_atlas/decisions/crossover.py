@@ -17,6 +17,7 @@ from bayes_atlas.laws import crossover, crossover_rule
 from bayes_atlas.posterior import Posterior
 
 POINTS = 241  # of the range in which a crossover is looked for
+OF_SCRATCH, OF_CHECKPOINT = ("late", "onset", "steep"), ("D_0", "limit")  # parameters of one of the two curves alone
 SUSPECT = 0.3  # weight of a run below which it is taken as failed
 
 type Floats = NDArray[np.float64]
@@ -167,17 +168,17 @@ def _by_curves(
     drawn = posterior.parameters(language)
     reference = posterior.info.references[language]
     slot = checkpoints.index(checkpoint)
-    shared = {name: drawn[name] for name in ("E", "A", "B", "alpha", "beta", "lam")}
+    either = {name: values[:, None] for name, values in drawn.items() if name not in (*OF_SCRATCH, *OF_CHECKPOINT)}
+    cold = {name: drawn[name][:, None] for name in OF_SCRATCH}
+    warm = {name: drawn[name][:, slot, None] for name in OF_CHECKPOINT}
     limit = None if unique is None else unique / reference["tokens"]
 
     def lead(trained: Any) -> Floats:
         """Loss from the checkpoint over that from scratch, ``(draw, ..)``, after `trained` tokens from the former."""
         own, both = np.asarray(trained) / reference["tokens"], params / reference["params"]
         extra = own + charge / reference["tokens"]
-        each = {name: values[:, None] for name, values in shared.items()}
-        warm = {"ahead": drawn["D_0"][:, slot, None], "floor": drawn["floor"][:, slot, None]}
-        warmed = crossover.loss(both, own, limit, **warm, **each)
-        return np.asarray(warmed - crossover.loss(both, extra, limit, ahead=drawn["slow"][:, None], **each))
+        warmed = crossover.loss(both, own, limit, **either, **warm)
+        return np.asarray(warmed - crossover.loss(both, extra, limit, **either, **cold))
 
     within = posterior.info.runs.ranges["tokens"]
     grid = np.geomspace(*within, POINTS)
