@@ -17,9 +17,10 @@ ahead. The limit is what makes a crossover: near it more data no longer help the
 E + A / N^alpha + B / limit^beta, and from scratch they do.
 """
 
-from bayes_atlas.laws._arrays import Array, namespace
+from bayes_atlas.laws._arrays import Array
 from bayes_atlas.laws.repetition import effective_tokens
 
+SHARP = 4  # how abruptly the limit is met
 PARAMETERS = {
     "E": "irreducible loss",
     "A": "loss of a model of size 1 above E",
@@ -65,6 +66,5 @@ def loss(
 
 def worth(seen: Array, *, D_0: Array, delta: Array, limit: Array) -> Array:
     """Tokens from scratch that `seen` effective tokens from a checkpoint are worth; at least 0, at most `limit`."""
-    xp = namespace(seen, D_0, delta, limit)
     both = seen + D_0 * seen**delta
-    return both / xp.sqrt(1 + (both / limit) ** 2)
+    return both / (1 + (both / limit) ** SHARP) ** (1 / SHARP)
