@@ -10,7 +10,7 @@ From a checkpoint, D tokens come with D_0 D^delta tokens transferred (Hernandez 
 delta = 0 the checkpoint is worth D_0 tokens whatever follows), and what they are worth together ends at ``limit``,
 since weights that have learned something else before learn less of what is new (their "ossification"):
 
-    x = y / sqrt(1 + (y / limit)^2)  with  y = D + D_0 D^delta.
+    x = y / (1 + (y / limit)^4)^(1/4)  with  y = D + D_0 D^delta.
 
 Without a limit x > D throughout: with equal floors and exponents a checkpoint is never behind, however little it is
 ahead. The limit is what makes a crossover: near it more data no longer help the checkpoint, whose loss ends at
