@@ -18,6 +18,7 @@ from bayes_atlas.posterior import Posterior
 
 POINTS = 241  # of the range in which a crossover is looked for
 OF_SCRATCH, OF_CHECKPOINT = ("late", "onset", "steep"), ("D_0", "limit")  # parameters of one of the two curves alone
+SAME_SIZE = 1.1  # factor up to which a size counts as within those that were fitted
 SUSPECT = 0.3  # weight of a run below which it is taken as failed
 
 type Floats = NDArray[np.float64]
@@ -186,6 +187,9 @@ def _by_curves(
     at = None if tokens is None else lead(np.array([tokens]))[:, 0]
     wins = None if at is None else (at > 0).astype(float)
     notes = _notes(posterior)
+    least, most = posterior.info.runs.ranges["params"]
+    if not least / SAME_SIZE <= params <= most * SAME_SIZE:
+        notes.append(f"runs were fitted with {least:.3g} to {most:.3g} parameters, and {params:.3g} are asked for")
     if tokens is not None and not within[0] <= tokens <= within[1]:
         notes.append(f"runs were fitted with {within[0]:.3g} to {within[1]:.3g} tokens, and {tokens:.3g} are asked for")
     notes += [f"the run {name} is far off the law, and was fitted without influence" for name in suspects(posterior)]

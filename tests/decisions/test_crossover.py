@@ -66,6 +66,12 @@ def test_without_a_limit_there_is_none(curves):
     assert found.probability_scratch_wins == 0
 
 
+def test_a_size_that_no_run_has_is_noted(curves):
+    for params, noted in ((1e9, False), (1e12, True)):
+        found = find_crossover(curves(1.0), params=params, language="en", checkpoint="multi")
+        assert any("parameters, and 1e+12 are asked for" in note for note in found.notes) == noted
+
+
 def test_charging_the_checkpoint_brings_the_crossover_forward(curves):
     free, paid = (
         find_crossover(curves(1.0), params=1e9, language="en", checkpoint="multi", charge=charge).tokens[0]
