@@ -407,11 +407,13 @@ def _ranges(runs: xr.Dataset) -> dict[str, tuple[float, float]]:
 
 def _tree(sampled: Draws, data: Arranged, prior: Mapping[str, Any] | None) -> xr.DataTree:
     def own(name: str, values: Any) -> np.ndarray:
-        """Without model sizes that only other tables have."""
-        if not isinstance(data, ModelData) or "size" not in sampled.dims[name]:
-            return np.asarray(values)
-        at = sampled.dims[name].index("size") - len(sampled.dims[name])
-        return np.take(values, range(data.curves.size.groups), axis=at)
+        """Without model sizes that only other tables have, and without the curves that pad the program."""
+        if isinstance(data, ModelData):
+            for dim, count in (("size", data.curves.size.groups), ("run", len(data.coords["run"]))):
+                if dim in sampled.dims[name]:
+                    at = sampled.dims[name].index(dim) - len(sampled.dims[name])
+                    values = np.take(values, range(count), axis=at)
+        return np.asarray(values)
 
     groups = {"posterior": {name: own(name, values) for name, values in sampled.sites.items()}}
     if prior is not None:

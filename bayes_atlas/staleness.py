@@ -16,7 +16,7 @@ from numpyro.infer.util import log_density
 
 from bayes_atlas.catalogue import covariates_of, load_model, observed_by
 from bayes_atlas.crossings import CrossingData, made_up_crossings
-from bayes_atlas.curves import Curves, Group, ModelData
+from bayes_atlas.curves import STARTED, Curves, Group, ModelData
 from bayes_atlas.pairs import PairData, made_up_pairs
 from bayes_atlas.platforms import precision, use_platform
 from bayes_atlas.posterior import Posterior, Staleness
@@ -106,6 +106,9 @@ def _made_up(shape: Staleness, languages: int) -> tuple[dict[str, Any], np.ndarr
     for name, given in shape.covariates.items():
         size = (curves, steps, shape.sources) if name.startswith("source_") else (curves, steps)
         covariates[name] = np.exp(rng.normal(size=size)) if given else None
+    if STARTED in covariates:  # by turns from scratch and from each checkpoint
+        start = np.arange(curves) % (shape.sources + 1)
+        covariates[STARTED] = np.eye(shape.sources + 1)[start, None, 1:].repeat(steps, axis=1)
     covariates["curves"] = Curves(
         language=Group.of(np.arange(curves) % languages),
         size=Group.of(np.arange(curves) % shape.sizes),

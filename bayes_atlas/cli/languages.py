@@ -91,6 +91,7 @@ def crossover(
     Examples:
 
     - `bayes-atlas crossover crossover-atlas --language de --params 2e9 --tokens 1e11`
+    - `bayes-atlas crossover crossover-bytes --language de --checkpoint en --params 65.8e6 --tokens 1e10`
     """
     from bayes_atlas.decisions.crossover import find_crossover
     from bayes_atlas.posterior import load_posterior

@@ -17,6 +17,8 @@ from bayes_atlas.laws import crossover, crossover_rule
 from bayes_atlas.posterior import Posterior
 
 POINTS = 241  # of the range in which a crossover is looked for
+OF_SCRATCH, OF_CHECKPOINT = ("late", "onset", "steep"), ("D_0", "limit")  # parameters of one of the two curves alone
+SAME_SIZE = 1.1  # factor up to which a size counts as within those that were fitted
 SUSPECT = 0.3  # weight of a run below which it is taken as failed
 
 type Floats = NDArray[np.float64]
@@ -167,17 +169,17 @@ def _by_curves(
     drawn = posterior.parameters(language)
     reference = posterior.info.references[language]
     slot = checkpoints.index(checkpoint)
-    shared = {name: drawn[name] for name in ("E", "A", "B", "alpha", "beta", "lam")}
+    either = {name: values[:, None] for name, values in drawn.items() if name not in (*OF_SCRATCH, *OF_CHECKPOINT)}
+    cold = {name: drawn[name][:, None] for name in OF_SCRATCH}
+    warm = {name: drawn[name][:, slot, None] for name in OF_CHECKPOINT}
     limit = None if unique is None else unique / reference["tokens"]
 
     def lead(trained: Any) -> Floats:
         """Loss from the checkpoint over that from scratch, ``(draw, ..)``, after `trained` tokens from the former."""
         own, both = np.asarray(trained) / reference["tokens"], params / reference["params"]
         extra = own + charge / reference["tokens"]
-        each = {name: values[:, None] for name, values in shared.items()}
-        warm = {"ahead": drawn["D_0"][:, slot, None], "floor": drawn["floor"][:, slot, None]}
-        warmed = crossover.loss(both, own, limit, **warm, **each)
-        return np.asarray(warmed - crossover.loss(both, extra, limit, ahead=drawn["slow"][:, None], **each))
+        warmed = crossover.loss(both, own, limit, **either, **warm)
+        return np.asarray(warmed - crossover.loss(both, extra, limit, **either, **cold))
 
     within = posterior.info.runs.ranges["tokens"]
     grid = np.geomspace(*within, POINTS)
@@ -185,6 +187,9 @@ def _by_curves(
     at = None if tokens is None else lead(np.array([tokens]))[:, 0]
     wins = None if at is None else (at > 0).astype(float)
     notes = _notes(posterior)
+    least, most = posterior.info.runs.ranges["params"]
+    if not least / SAME_SIZE <= params <= most * SAME_SIZE:
+        notes.append(f"runs were fitted with {least:.3g} to {most:.3g} parameters, and {params:.3g} are asked for")
     if tokens is not None and not within[0] <= tokens <= within[1]:
         notes.append(f"runs were fitted with {within[0]:.3g} to {within[1]:.3g} tokens, and {tokens:.3g} are asked for")
     notes += [f"the run {name} is far off the law, and was fitted without influence" for name in suspects(posterior)]

@@ -1,20 +1,26 @@
 """Crossover: loss of one language from scratch and from a checkpoint (Longpre et al. 2025, arXiv 2510.22037, §6).
 
-From scratch the loss is that of `bayes_atlas.laws.chinchilla`, but for a slow start S, in effective tokens D:
+On D effective tokens both follow `bayes_atlas.laws.chinchilla`, E + A / N^alpha + B / x^beta, with x of their own.
 
-    E + A / N^alpha + B / (D + S)^beta.
+From scratch x = D, and a run that is too short to have caught on loses ``late`` more, which fades around ``onset``:
 
-A checkpoint is worth D_0 tokens of the language (Hernandez et al. 2021, arXiv 2102.01293), and leads to a floor of its
-own, since what it has learned before is both a gain and a burden:
+    E + A / N^alpha + B / D^beta + late / (1 + (D / onset)^steep).
 
-    floor (E + A / N^alpha) + B / (D + D_0)^beta.
+From a checkpoint, D tokens come with D_0 D^delta tokens transferred (Hernandez et al. 2021, arXiv 2102.01293; with
+delta = 0 the checkpoint is worth D_0 tokens whatever follows), and what they are worth together ends at ``limit``,
+since weights that have learned something else before learn less of what is new (their "ossification"):
 
-With D_0 > S and floor <= 1 the checkpoint is always ahead and no crossover exists: what makes one is a floor above 1.
+    x = y / (1 + (y / limit)^4)^(1/4)  with  y = D + D_0 D^delta.
+
+Without a limit x > D throughout: with equal floors and exponents a checkpoint is never behind, however little it is
+ahead. The limit is what makes a crossover: near it more data no longer help the checkpoint, whose loss ends at
+E + A / N^alpha + B / limit^beta, and from scratch they do.
 """
 
 from bayes_atlas.laws._arrays import Array
 from bayes_atlas.laws.repetition import effective_tokens
 
+SHARP = 4  # how abruptly the limit is met
 PARAMETERS = {
     "E": "irreducible loss",
     "A": "loss of a model of size 1 above E",
@@ -22,9 +28,12 @@ PARAMETERS = {
     "alpha": "exponent of size",
     "beta": "exponent of data",
     "lam": "decay of repeated tokens' worth, per epoch",
-    "slow": "tokens of a slow start from scratch",
-    "D_0": "tokens that a checkpoint is worth",
-    "floor": "factor on the loss that data cannot reduce, of a run from a checkpoint",
+    "late": "loss from scratch that is left over where a run is too short to have caught on",
+    "onset": "tokens at which half of `late` is gone",
+    "steep": "exponent with which it goes",
+    "D_0": "tokens that a checkpoint transfers to a run of one token",
+    "delta": "exponent with which they grow with data, below 1",
+    "limit": "tokens from scratch that a run from a checkpoint never gets beyond",
 }
 
 
@@ -38,13 +47,24 @@ def loss(
     B: Array,
     alpha: Array,
     beta: Array,
-    ahead: Array,
-    floor: Array = 1.0,
     lam: Array = 0.0,
+    late: Array = 0.0,
+    onset: Array = 1.0,
+    steep: Array = 1.0,
+    D_0: Array = 0.0,
+    delta: Array = 0.0,
+    limit: Array = float("inf"),
 ) -> Array:
     """Loss of `params` parameters after `tokens` of the language, of which `unique` there are; all broadcast.
 
-    `ahead` are the tokens added to those trained on: ``slow`` from scratch, with `floor` 1, or a checkpoint's ``D_0``.
+    A run from scratch has no `D_0` and no `limit`, one from a checkpoint nothing `late`.
     """
-    effective = effective_tokens(tokens, unique, lam)
-    return floor * (E + A / params**alpha) + B / (effective + ahead) ** beta
+    seen = effective_tokens(tokens, unique, lam)
+    reached = worth(seen, D_0=D_0, delta=delta, limit=limit)
+    return E + A / params**alpha + B / reached**beta + late / (1 + (seen / onset) ** steep)
+
+
+def worth(seen: Array, *, D_0: Array, delta: Array, limit: Array) -> Array:
+    """Tokens from scratch that `seen` effective tokens from a checkpoint are worth; at least 0, at most `limit`."""
+    both = seen + D_0 * seen**delta
+    return both / (1 + (both / limit) ** SHARP) ** (1 / SHARP)

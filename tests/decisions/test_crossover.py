@@ -20,10 +20,11 @@ def posterior_of(tiny_posterior, law, sites, **info):
 
 @pytest.fixture
 def curves(tiny_posterior):
-    def build(floor):
-        each = {"E": 0.7, "A": 0.2, "B": 0.5, "alpha": 0.3, "beta": 0.4, "lam": 0.2, "slow": 0.01}
+    def build(limit):
+        each = {"E": 0.7, "A": 0.2, "B": 0.5, "alpha": 0.3, "beta": 0.4, "lam": 0.2}
+        each |= {"late": 0.5, "onset": 0.1, "steep": 4.0, "delta": 0.4}
         sites = {name: (("language",), np.full((DRAWS, 2), value)) for name, value in each.items()}
-        for name, value in (("D_0", 2.0), ("floor", floor)):
+        for name, value in (("D_0", 2.0), ("limit", limit)):
             sites[name] = (("language", "source"), np.full((DRAWS, 2, 2), value))
         sites["weight"] = (("run",), np.tile([1.2, 1.1, 0.01], (DRAWS, 1)))
         sources = {name: ["multi", "other"] for name in ("en", "sw")}
@@ -46,7 +47,7 @@ def rule(tiny_posterior):
 
 
 def test_losses_meet_at_the_crossover(curves):
-    posterior = curves(1.1)
+    posterior = curves(1.0)
     found = find_crossover(posterior, params=1e9, language="en", checkpoint="multi")
     assert found.probability_none == 0
     at = find_crossover(posterior, params=1e9, language="en", checkpoint="multi", tokens=float(found.tokens[0]))
@@ -58,23 +59,29 @@ def test_losses_meet_at_the_crossover(curves):
     assert (below.choice, above.choice) == ("checkpoint", "scratch")
 
 
-def test_with_a_floor_of_one_there_is_none(curves):
-    found = find_crossover(curves(1.0), params=1e9, language="en", checkpoint="multi", tokens=1e10)
+def test_without_a_limit_there_is_none(curves):
+    found = find_crossover(curves(np.inf), params=1e9, language="en", checkpoint="multi", tokens=1e10)
     assert found.probability_none == 1
     assert found.summary() == {"tokens": None, "compute": None}
     assert found.probability_scratch_wins == 0
 
 
+def test_a_size_that_no_run_has_is_noted(curves):
+    for params, noted in ((1e9, False), (1e12, True)):
+        found = find_crossover(curves(1.0), params=params, language="en", checkpoint="multi")
+        assert any("parameters, and 1e+12 are asked for" in note for note in found.notes) == noted
+
+
 def test_charging_the_checkpoint_brings_the_crossover_forward(curves):
     free, paid = (
-        find_crossover(curves(1.1), params=1e9, language="en", checkpoint="multi", charge=charge).tokens[0]
+        find_crossover(curves(1.0), params=1e9, language="en", checkpoint="multi", charge=charge).tokens[0]
         for charge in (0.0, 1e9)
     )
     assert paid < free
 
 
 def test_a_failed_run_is_named(curves):
-    posterior = curves(1.1)
+    posterior = curves(1.0)
     assert suspects(posterior) == ["failed"]
     notes = find_crossover(posterior, params=1e9, language="en", checkpoint="multi").notes
     assert any("the run failed is far off the law" in note for note in notes)
@@ -100,7 +107,7 @@ def test_the_rule_scales_with_size_and_knows_new_languages(rule):
 )
 def test_what_cannot_be_answered_says_why(curves, asked, message):
     with pytest.raises(InputError, match=message):
-        find_crossover(curves(1.1), language="en", **asked)
+        find_crossover(curves(1.0), language="en", **asked)
 
 
 def test_other_laws_know_no_checkpoints(tiny_posterior):
