@@ -1,4 +1,4 @@
-"""What the likelihood in JAX and predictions in NumPy must agree on: the tails of the noise, and which sizes are one."""
+"""What the likelihood in JAX and predictions in NumPy agree on: the tails of the noise, and which sizes are one."""
 
 from dataclasses import dataclass
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.optimize import minimize, nnls
+from scipy.optimize import Bounds, minimize, nnls
 from scipy.special import logsumexp
 from scipy.stats import t as student_t
 
@@ -27,6 +27,7 @@ GRID = {"a": (0, 8, 16, 24), "b": (0, 8, 16, 24), "e": (-1, 0, 1), "alpha": (0.0
 CLOSENESS: Any = {"maxiter": 2000, "ftol": 1e-15, "gtol": 1e-10}
 TRIED = 60  # starts of the grid, those of least objective
 EXPONENTS = np.geomspace(0.05, 2.0, 12)
+EXPONENT_RANGE = (0.01, 5.0)  # beyond, a term is a constant or nothing
 FEWEST = len(chinchilla.PARAMETERS) + 1  # runs of a language, below which the law goes through every one
 BOOTSTRAPS = 200
 LEAST_SCALE = 1e-6  # of residuals, so that losses without noise have a density
@@ -61,7 +62,8 @@ def huber(params: Floats, tokens: Floats, loss: Floats, start: Constants | None 
     """
     log_params, log_tokens, log_loss = np.log(params), np.log(tokens), np.log(loss)
     centres = log_params.mean(), log_tokens.mean()
-    log_params, log_tokens = log_params - centres[0], log_tokens - centres[1]
+    log_params -= centres[0]
+    log_tokens -= centres[1]
 
     def objective(theta: Floats) -> tuple[float, Floats]:
         a, b, e, alpha, beta = theta
@@ -83,8 +85,8 @@ def huber(params: Floats, tokens: Floats, loss: Floats, start: Constants | None 
     starts = starts[np.argsort([objective(each)[0] for each in starts])[:TRIED]]
     fits = [minimize(objective, each, jac=True, method="L-BFGS-B", options=CLOSENESS) for each in starts]
     a, b, e, alpha, beta = min(fits, key=lambda found: float(found.fun)).x
-    logs = e, a + alpha * centres[0], b + beta * centres[1]
-    return Constants(*np.exp(logs).tolist(), float(alpha), float(beta))
+    constant, of_size, of_data = np.exp([e, a + alpha * centres[0], b + beta * centres[1]]).tolist()
+    return Constants(constant, of_size, of_data, float(alpha), float(beta))
 
 
 def varpro(params: Floats, tokens: Floats, loss: Floats, start: Constants | None = None) -> Constants:
@@ -106,11 +108,11 @@ def varpro(params: Floats, tokens: Floats, loss: Floats, start: Constants | None
         best = min(grid, key=lambda each: inner(each)[1])
     else:
         best = np.log([start.alpha, start.beta])
-    bounds = [(np.log(0.01), np.log(5.0))] * 2
-    found = minimize(lambda each: inner(each)[1], best, method="Nelder-Mead", bounds=bounds, options={"xatol": 1e-4})
+    bounds = Bounds(*np.log(EXPONENT_RANGE))
+    found = minimize(lambda each: inner(each)[1], best, method="Nelder-Mead", bounds=bounds)
     alpha, beta = np.exp(found.x).tolist()
     constant, of_size, of_data = inner(found.x)[0].tolist()
-    return Constants(constant, of_size * units[0] ** alpha, of_data * units[1] ** beta, alpha, beta)
+    return Constants(constant, float(of_size * units[0] ** alpha), float(of_data * units[1] ** beta), alpha, beta)
 
 
 BASELINES: dict[str, Fit] = {"huber": huber, "varpro": varpro}
@@ -145,13 +147,18 @@ def predict_baseline(
 
 
 def _bootstrap(
-    fit: Fit, columns: tuple[Floats, Floats, Floats], by_run: list[NDArray[np.int64]], count: int, rng: np.random.Generator
+    fit: Fit,
+    columns: tuple[Floats, Floats, Floats],
+    by_run: list[NDArray[np.int64]],
+    count: int,
+    rng: np.random.Generator,
 ) -> tuple[Constants, list[Constants]]:
     """The fit to all rows, and those to `count` resamples of runs."""
     point = fit(*columns, None)
     chosen = rng.integers(len(by_run), size=(count, len(by_run)))
     resamples = (np.concatenate([by_run[run] for run in runs]) for runs in chosen)
-    return point, [fit(*(column[again] for column in columns), point) for again in resamples]
+    params, tokens, loss = columns
+    return point, [fit(params[again], tokens[again], loss[again], point) for again in resamples]
 
 
 def _rows_by_run(rows: xr.Dataset) -> list[NDArray[np.int64]]:

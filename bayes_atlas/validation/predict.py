@@ -110,7 +110,9 @@ def _covariates(posterior: Posterior, language: str, rows: xr.Dataset, drawn: di
 def _borrowed(posterior: Posterior, language: str, rows: xr.Dataset, drawn: dict[str, Floats]) -> dict[str, Any]:
     """Tokens of the language's named sources and of all others; `drawn` loses the tau of sources there are not."""
     unit = posterior.info.references[language]["tokens"]
-    tokens, unique = (rows[name].transpose("row", "source").to_numpy() / unit for name in ("source_tokens", "source_unique"))
+    tokens, unique = (
+        rows[name].transpose("row", "source").to_numpy() / unit for name in ("source_tokens", "source_unique")
+    )
     sources = rows["source"].to_numpy()
     named = [name for name in posterior.info.sources.get(language, []) if "tau" in drawn and name in sources]
     slots = [posterior.info.sources[language].index(name) for name in named]
@@ -151,7 +153,9 @@ class _Noise:
         last = _last_row(rows)
         if _has(posterior, "kappa_stage"):
             tokens = rows["tokens"].to_numpy()
-            log_scale = log_scale + np.log(tokens[last] / tokens)[:, None] * posterior.drawn("kappa_stage")["kappa_stage"]
+            log_scale = (
+                log_scale + np.log(tokens[last] / tokens)[:, None] * posterior.drawn("kappa_stage")["kappa_stage"]
+            )
         if _has(posterior, "kappa_epochs"):
             beyond = _log_epochs(rows) - _typical_log_epochs(fitted, posterior.info.languages)[code]
             log_scale = log_scale + beyond[:, None] * posterior.drawn("kappa_epochs")["kappa_epochs"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import Bounds, LinearConstraint, minimize
 
 from bayes_atlas.validation.predict import Prediction
 
@@ -20,6 +20,7 @@ type Floats = NDArray[np.float64]
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 PIT_BINS = 10
+CLOSENESS: Any = {"ftol": 1e-10, "maxiter": 500}
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,9 @@ def stacking_weights(log_density: Mapping[str, Floats]) -> dict[str, float]:
         np.full(len(names), 1 / len(names)),
         jac=True,
         method="SLSQP",
-        bounds=[(0, 1)] * len(names),
-        constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1, "jac": np.ones_like},
-        options={"ftol": 1e-10, "maxiter": 500},
+        bounds=Bounds(0, 1),
+        constraints=LinearConstraint(np.ones((1, len(names))), 1, 1),
+        options=CLOSENESS,
     )
     weights = np.clip(found.x, 0, None)
     return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))

@@ -87,8 +87,10 @@ def by_language(runs: xr.Dataset, language: str, seed: int = 0) -> Flags:
             f"hold out a language with more of them"
         )
     if own.all():
-        raise InputError(f"{_name(runs)} has no language but {language!r}, and others could tell nothing of it; add "
-                         f"runs of others, or hold out random runs")
+        raise InputError(
+            f"{_name(runs)} has no language but {language!r}, and others could tell nothing of it; add "
+            f"runs of others, or hold out random runs"
+        )
     kept = np.random.default_rng(seed).choice(names, KEPT_RUNS, replace=False)
     return own & ~np.isin(runs["run"].to_numpy(), kept)
 
