@@ -47,8 +47,8 @@ def validate(
     by: By = None,
     sources: Sources = 3,
     chains: Chains = 4,
-    warmup: Warmup = 600,
-    draws: Draws = 500,
+    warmup: Warmup = 1000,
+    draws: Draws = 1000,
     seed: Seed = 0,
     platform: Platform = "cpu",
     as_json: AsJson = False,
@@ -88,8 +88,8 @@ def compare(
     by: By = None,
     sources: Sources = 3,
     chains: Chains = 4,
-    warmup: Warmup = 600,
-    draws: Draws = 500,
+    warmup: Warmup = 1000,
+    draws: Draws = 1000,
     seed: Seed = 0,
     platform: Platform = "cpu",
     as_json: AsJson = False,
@@ -156,17 +156,18 @@ def _print_about(found: "Validation") -> None:
 
 
 def _print_scores(summaries: dict[str, Any], what: str, weights: dict[str, float] | None = None) -> None:
-    stacked = () if weights is None else ("stacking weight",)
-    levels = next(iter(summaries.values()))["coverage"]
-    inside = [f"{float(level):.0%} held" for level in levels]
-    table = new_table(what, "rows", "RMSE", "R²", "CRPS", "ELPD", *inside, "90% width", *stacked)
+    inside = [f"{float(level):.0%}" for level in next(iter(summaries.values()))["coverage"]]
+    table = new_table(
+        what, "rows", "RMSE", "R²", "CRPS", "ELPD", *inside, "90% width", *(["weight"] if weights else [])
+    )
     for name, scores in summaries.items():
-        r2 = "-" if scores["r2"] is None else number(scores["r2"])
-        cells = [number(scores["rmse"]), r2, number(scores["crps"]), number(scores["elpd"])]
-        cells += [f"{share:.0%}" for share in scores["coverage"].values()] + [number(scores["width"]["0.9"])]
-        cells += [] if weights is None else [f"{weights[name]:.2f}"]
+        accuracy = (scores["rmse"], scores["r2"], scores["crps"], scores["elpd"])
+        cells = ["-" if value is None else number(value, 3) for value in accuracy]
+        cells += [f"{share:.0%}" for share in scores["coverage"].values()] + [number(scores["width"]["0.9"], 3)]
+        cells += [f"{weights[name]:.2f}"] if weights else []
         table.add_row(name, f"{scores['n_test']:,}", *cells)
     out.print(table)
+    say(f"Under {inside[0]} to {inside[-1]}: the rows that intervals of this probability hold")
 
 
 def _print_failed(found: "Validation") -> None:

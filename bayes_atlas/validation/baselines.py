@@ -103,13 +103,17 @@ def varpro(params: Floats, tokens: Floats, loss: Floats, start: Constants | None
         terms = np.stack([np.ones_like(loss), np.exp(-alpha * size), np.exp(-beta * data)], axis=1)
         return nnls(terms / loss[:, None], np.ones_like(loss))
 
+    def objective(log_exponents: Floats) -> float:
+        return inner(log_exponents)[1]
+
     if start is None:
         grid = np.log(np.stack(np.meshgrid(EXPONENTS, EXPONENTS), axis=-1).reshape(-1, 2))
-        best = min(grid, key=lambda each: inner(each)[1])
+        best = min(grid, key=objective)
     else:
         best = np.log([start.alpha, start.beta])
-    bounds = Bounds(*np.log(EXPONENT_RANGE))
-    found = minimize(lambda each: inner(each)[1], best, method="Nelder-Mead", bounds=bounds)
+    lower, upper = np.log(EXPONENT_RANGE)
+    bounds = Bounds(np.full(2, lower), np.full(2, upper))
+    found = minimize(objective, best, method="Nelder-Mead", bounds=bounds)
     alpha, beta = np.exp(found.x).tolist()
     constant, of_size, of_data = inner(found.x)[0].tolist()
     return Constants(constant, float(of_size * units[0] ** alpha), float(of_data * units[1] ** beta), alpha, beta)

@@ -64,8 +64,8 @@ def validate(
     by: Sequence[str] = (),
     sources: int = 3,
     chains: int = 4,
-    warmup: int = 600,
-    draws: int = 500,
+    warmup: int = 1000,
+    draws: int = 1000,
     seed: int = 0,
     platform: str = "cpu",
 ) -> Validation:

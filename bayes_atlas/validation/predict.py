@@ -40,7 +40,7 @@ class Prediction:
 
     def log_density(self, loss: Floats) -> Floats:
         """Log predictive density of `loss` ``(row,)``, per unit of loss: the mean of the density over draws."""
-        of_log = student_t.logpdf(np.log(loss)[:, None], NU, *self._both)
+        of_log = np.asarray(student_t.logpdf(np.log(loss)[:, None], NU, *self._both))
         return np.asarray(logsumexp(of_log, axis=1) - np.log(of_log.shape[1]) - np.log(loss))
 
     @property

@@ -117,7 +117,9 @@ def folds(runs: xr.Dataset, holdout: str, seed: int = 0) -> dict[str, Flags]:
         raise InputError(f"there is no split {holdout!r}; choose one of: {', '.join(HOLDOUTS)}")
     names, counts = np.unique(_pairs(runs)[0], return_counts=True)
     if len(names) < 2:
-        raise InputError(f"{_name(runs)} has one language, {names[0]!r}; add runs of others, or hold out random runs")
+        raise InputError(
+            f"{_name(runs)} has one language, {str(names[0])!r}; add runs of others, or hold out random runs"
+        )
     enough = names[counts > KEPT_RUNS]
     if not len(enough):
         raise InputError(
