@@ -1,5 +1,6 @@
 """The command: what people and programs get from it, on which stream, and with which exit code."""
 
+import itertools
 import json
 import os
 import re
@@ -682,11 +683,9 @@ def design(tmp_path):
     rng = np.random.default_rng(0)
     lines = ["run,language,params,tokens,loss"]
     for language, floor in (("en", 1.5), ("sw", 1.8)):
-        for number, (params, tokens) in enumerate(
-            np.stack(np.meshgrid(*[np.geomspace(1, 100, 5)] * 2), -1).reshape(-1, 2)
-        ):
+        for run, (params, tokens) in enumerate(itertools.product(np.geomspace(1, 100, 5), repeat=2)):
             loss = (floor + 0.9 * params**-0.3 + 0.9 * tokens**-0.3) * np.exp(0.01 * rng.normal())
-            lines.append(f"{language}{number},{language},{1e8 * params},{1e9 * tokens},{loss}")
+            lines.append(f"{language}{run},{language},{1e8 * params},{1e9 * tokens},{loss}")
     path = tmp_path / "design.csv"
     path.write_text("\n".join([*lines, ""]))
     return path

@@ -130,7 +130,7 @@ def test_a_baseline_that_cannot_be_fitted_is_left_out_aloud():
 
 
 def test_mistakes_are_found_before_anything_is_sampled(runs):
-    with pytest.raises(InputError, match="no model is called 'atlass'. Did you mean 'atlas'"):
+    with pytest.raises(InputError, match=r"no model is called 'atlass'\. Did you mean 'atlas'"):
         validate(runs, ["varpro", "atlass"])
     with pytest.raises(InputError, match="model transfer is fitted to pairs, and losses of runs are held out here"):
         validate(runs, ["transfer"])

@@ -60,7 +60,8 @@ def by_hand(like, draws=400, **sites):
         for name, value in sites.items()
     }
     tree = xr.DataTree.from_dict({"posterior": xr.Dataset(arrays, {"language": ["en", "sw"]})})
-    info = like.info.model_copy(update={"references": dict.fromkeys(("en", "sw"), {"params": 1e9, "tokens": 1e10})})
+    references = {language: {"params": 1e9, "tokens": 1e10} for language in ("en", "sw")}
+    info = like.info.model_copy(update={"references": references})
     return replace(like, draws=tree, info=info)
 
 

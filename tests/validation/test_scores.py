@@ -54,6 +54,7 @@ def test_the_density_is_that_of_the_mixture_over_draws():
 
 
 @given(st.integers(1, 5), st.integers(1, 30))
+@settings(deadline=None, max_examples=20)
 def test_the_density_integrates_to_one(draws, seed):
     rng = np.random.default_rng(seed)
     prediction = Prediction(rng.normal(1, 0.05, (1, draws)), np.full((1, draws), 0.02))
