@@ -713,7 +713,7 @@ def test_validate_on_a_test_table(command, design):
 
 
 def test_validate_exits_with_1_if_a_check_fails(command, design):
-    quick = ("--chains", 2, "--warmup", 20, "--draws", 10)
+    quick = ("--chains", 2, "--warmup", 150, "--draws", 50)
     result = command("validate", design, "--model", "chinchilla", *quick)
     assert result.code == 1
     assert "chinchilla: checks of the sampling failed: " in result.out

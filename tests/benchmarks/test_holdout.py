@@ -1,5 +1,7 @@
 """The table of held-out scores says what it is of, and goes on where a split cannot be made."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -29,7 +31,7 @@ def test_a_line_for_each_model(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("\t")[:3] for line in lines[:2]] == [["some", "params", name] for name in ("huber", "varpro")]
     assert all(len(line.split("\t")) == len(COLUMNS) for line in lines[:2])
-    assert lines[2].startswith("# stacking weights: ")
+    assert re.search("^# 32 rows started from a checkpoint; stacking weights: huber ", lines[2])
     show("some", "language", runs, Case((), ()), {})
     assert capsys.readouterr().out.startswith("# some, language: ")
 

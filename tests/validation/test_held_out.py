@@ -88,7 +88,7 @@ def test_folds_that_differ_in_structure_are_fitted_apart():
     """Only one language repeats its data, beyond the runs that are kept of it."""
     table = frame(sizes=3, lengths=3)
     table["unique"] = np.where((table["language"] == "sw") & (table["tokens"] > 5e10), 1e10, np.nan)
-    found = validate(runs_from_frame(table), ["chinchilla"], holdout="language", seed=3, chains=2, warmup=30, draws=20)
+    found = validate(runs_from_frame(table), ["chinchilla"], holdout="language", seed=3, chains=2, warmup=150, draws=50)
     assert len(found.n_train) == 2
 
 
@@ -124,7 +124,7 @@ def test_a_baseline_that_cannot_be_fitted_is_left_out_aloud():
         validate(runs_from_frame(table), ["varpro"])
     with pytest.raises(InputError, match="none of the baselines can be fitted: huber fits five"):
         validate(runs_from_frame(table), ["huber", "varpro"])
-    found = validate(runs_from_frame(table), ["chinchilla", "varpro"], chains=2, warmup=30, draws=20)
+    found = validate(runs_from_frame(table), ["chinchilla", "varpro"], chains=2, warmup=150, draws=50)
     assert list(found.scores) == ["chinchilla"]
     assert "varpro fits five parameters to each language" in found.notes[0]
 
