@@ -738,7 +738,7 @@ def test_compare_shows_models_and_baselines_on_the_same_rows(command, design):
     ("arguments", "text"),
     [
         (("--holdout", "size"), "there is no split 'size'; choose one of: params, tokens, compute, mixture, random"),
-        (("--holdout", "mixture"), "design.csv has a single mixture"),
+        (("--holdout", "mixture"), "design.csv has no two mixtures"),
         (
             ("--holdout", "params", "--test", "later.csv"),
             "both --holdout params and --test later.csv say what to score",

@@ -48,18 +48,18 @@ def by_mixture(runs: xr.Dataset, seed: int = 0) -> Flags:
     """A random fifth of the mixtures, each with all its runs.
 
     A mixture is a value of the label ``mixture`` or, where the table has none, the shares of the sources. Those of
-    several sources are chosen from, unless there are fewer than two: without its monolingual runs a language may have
-    none.
+    several sources are chosen from: without its monolingual runs a language may have none. Where a table with labels
+    has fewer than two of these, all labels are.
     """
     run, _ = _by_run(runs, runs["compute"].to_numpy())
     mixture, mixed = _mixtures(runs, run)
     candidates = np.unique(mixture[mixed])
-    if len(candidates) < 2:
+    if len(candidates) < 2 and "mixture" in runs.coords:
         candidates = np.unique(mixture)
     if len(candidates) < 2:
         raise InputError(
-            f"{_name(runs)} has a single mixture, and none would be left to learn from; label the runs in a column "
-            f"mixture, or hold out random runs"
+            f"{_name(runs)} has no two mixtures, of which one could be held out; give the tokens of each source, label "
+            f"the runs in a column mixture, or hold out random runs"
         )
     return np.isin(mixture, _some(candidates, seed))[run]
 

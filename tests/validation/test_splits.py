@@ -139,7 +139,7 @@ def test_languages_with_few_runs_are_named():
         ("params", {"params": [1e9] * 5}, "has only models of one size, .*differ in params, or hold out random runs"),
         ("tokens", {"tokens": [1e9] * 5}, "has only runs of one length"),
         ("compute", {"compute": [1e20] * 5}, "has only runs of one compute"),
-        ("mixture", {}, "has a single mixture, .*label the runs in a column mixture"),
+        ("mixture", {}, "has no two mixtures, .*label the runs in a column mixture"),
         ("language", {}, "has one language, 'en'; add runs of others"),
         ("size", {}, f"no split 'size'; choose one of: {', '.join(HOLDOUTS)}"),
     ],
