@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bayes_atlas.posterior import Posterior, load_posterior
     from bayes_atlas.runs import read_runs, runs_from_frame
     from bayes_atlas.scores import read_scores, scores_from_frame
+    from bayes_atlas.validation.held_out import Validation, validate
 
 __all__ = [
     "Action",
@@ -39,6 +40,7 @@ __all__ = [
     "Tax",
     "Trajectory",
     "TransferMap",
+    "Validation",
     "bayes_action",
     "cautious_action",
     "efficiency_tax",
@@ -59,6 +61,7 @@ __all__ = [
     "scores_from_frame",
     "trajectory",
     "transfer_map",
+    "validate",
 ]
 
 _HOMES = {
@@ -93,6 +96,8 @@ _HOMES = {
     "TransferMap": "decisions.transfer",
     "trajectory": "decisions.trajectory",
     "transfer_map": "decisions.transfer",
+    "Validation": "validation.held_out",
+    "validate": "validation.held_out",
 }
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_atlas.errors import InputError
+from bayes_atlas.residuals import SizeGroups
 from bayes_atlas.runs import co_sampled_sources
 from bayes_atlas.tables import families_of
 
@@ -24,7 +25,6 @@ type Array = Any  # NumPy's as arranged, JAX's inside a model
 CLOSEST = 1e-3  # log-ratio of tokens below which two checkpoints count as this far apart
 SCRATCH = "scratch"  # what a run started from that started from no checkpoint
 STARTED = "source_started"
-SAME_SIZE = 0.02  # models, and data sets, whose sizes are this close, in logs, have the same size
 
 
 class Group(NamedTuple):
@@ -331,15 +331,10 @@ class _Layout:
         tokens = runs["tokens"].to_numpy()[self.row]
         epochs = np.maximum(tokens / runs["unique"].to_numpy()[self.row], 1.0)
         last = self.row[:, -1]
-        log_params, unique = np.log(runs["params"].to_numpy()[last]), runs["unique"].to_numpy()[last]
-        data = np.zeros(len(last))
-        for language in range(self.language.max() + 1):
-            own = self.language == language
-            data[own] = np.unique(np.round(np.log(unique[own]) / SAME_SIZE), return_inverse=True)[1]
-        _, size = np.unique([np.round(log_params / SAME_SIZE), data], axis=1, return_inverse=True)
+        sizes = runs["params"].to_numpy()[last], runs["unique"].to_numpy()[last], self.language
         return Curves(
             language=Group.of(self.language),
-            size=Group.of(size),
+            size=Group.of(SizeGroups.of(*sizes).find(*sizes)),
             observed=self.observed,
             stage=np.log(tokens[:, -1:] / tokens),
             epochs=np.log(epochs) if (epochs > 1).any() else None,

@@ -43,6 +43,10 @@ type Report = Callable[[Progress], None]
 type Arranged = ModelData | PairData | CrossingData
 
 
+class UnlikeError(InputError):
+    """Tables that one program cannot serve."""
+
+
 def _silent(progress: Progress) -> None:
     pass
 
@@ -147,7 +151,7 @@ def fit_many(
     have: repetition, other sources. Each is sampled once: look at its `failed_checks`. Arguments are as in `fit`.
 
     Raises:
-        InputError: as `fit`; or tables differ in structure.
+        InputError: as `fit`; `UnlikeError` where tables differ in structure.
     """
     settings = Settings(chains, warmup, draws, seed, target_accept, max_tree_depth)
     task = _Task.of(model, keep, with_data, settings, platform)
@@ -267,18 +271,18 @@ def _check_alike(tables: Sequence[_Table]) -> None:
     first = tables[0].runs
     for number, table in enumerate(tables):
         if len(table.data.languages) != len(first.languages):
-            raise InputError(
+            raise UnlikeError(
                 f"table {number} ({table.name}) has {len(table.data.languages)} languages, the first has "
                 f"{len(first.languages)}; fit tables of as many languages together"
             )
         for name, values in table.data.covariates.items():
             if _kind(values) != _kind(first.covariates[name]):
-                raise InputError(
+                raise UnlikeError(
                     f"table {number} ({table.name}) differs from the first in {name}, which only one of them has or in "
                     f"how many sources it has; fit them apart"
                 )
         if (table.runs.curves.epochs is None) != (first.curves.epochs is None):
-            raise InputError(f"table {number} ({table.name}) and the first do not both repeat data; fit them apart")
+            raise UnlikeError(f"table {number} ({table.name}) and the first do not both repeat data; fit them apart")
 
 
 def _kind(values: object) -> object:

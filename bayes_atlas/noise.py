@@ -32,10 +32,8 @@ from numpyro.distributions import constraints
 
 from bayes_atlas.curves import Curves
 from bayes_atlas.pooling import pooled
+from bayes_atlas.residuals import NU
 
-# Heavy enough that a failed run is ignored, light enough that the predictive has a variance. Left free it falls to 1-2
-# wherever the law misfits, and the predictive with it.
-NU = 4.0
 # The law's own three parameters of size leave the rest of the sizes to tell an effect by. With five sizes it takes up
 # whatever the exponent could have explained, and neither is determined.
 FEWEST_SIZES = 10

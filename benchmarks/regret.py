@@ -20,8 +20,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import logsumexp
 
 from bayes_atlas import Posterior, runs_from_frame
 from bayes_atlas.decisions.action import bayes_action
@@ -31,6 +29,7 @@ from bayes_atlas.decisions.optimum import optimum
 from bayes_atlas.decisions.outlook import outlook
 from bayes_atlas.fitting import fit_many
 from bayes_atlas.laws import atlas, capacity, chinchilla
+from bayes_atlas.validation.baselines import huber
 
 type Floats = NDArray[np.float64]
 
@@ -42,10 +41,6 @@ TOKENS_PER_PARAM = np.array([5.0, 15.0, 40.0, 100.0])
 PROBABILITY = 0.9
 FACTOR = 4.0
 LANGUAGES = ("en", "fr", "sw")
-HUBER = 1e-3
-GRID = {"a": (0, 8, 16, 24), "b": (0, 8, 16, 24), "e": (-1, 0, 1), "alpha": (0.0, 0.5, 1.0), "beta": (0.0, 0.5, 1.0)}
-CLOSENESS: Any = {"maxiter": 2000, "ftol": 1e-15, "gtol": 1e-10}
-TRIED = 60  # starts of the grid, those of least objective
 
 
 @dataclass(frozen=True)
@@ -148,31 +143,6 @@ def true_posterior(study: Study, like: Posterior) -> Posterior:
     return Posterior(xr.DataTree.from_dict({"posterior": xr.Dataset(arrays, {"language": languages})}), info, "truth")
 
 
-# The point fit
-
-
-def huber_fit(params: Floats, tokens: Floats, loss: Floats) -> dict[str, float]:
-    """E, A, B, alpha and beta in plain counts of least summed Huber loss on log loss, over a grid of starts."""
-    log_params, log_tokens, log_loss = np.log(params), np.log(tokens), np.log(loss)
-
-    def objective(theta: Floats) -> tuple[float, Floats]:
-        a, b, e, alpha, beta = theta
-        terms = np.stack([a - alpha * log_params, b - beta * log_tokens, np.full_like(log_loss, e)])
-        fitted = logsumexp(terms, axis=0)
-        error = fitted - log_loss
-        small = np.abs(error) <= HUBER
-        value = np.where(small, 0.5 * error**2, HUBER * (np.abs(error) - 0.5 * HUBER)).sum()
-        weight = np.exp(terms - fitted) * np.clip(error, -HUBER, HUBER)
-        gradient = [weight[0].sum(), weight[1].sum(), weight[2].sum()]
-        return value, np.array([*gradient, -(weight[0] @ log_params), -(weight[1] @ log_tokens)])
-
-    starts = np.array(np.meshgrid(*GRID.values())).reshape(len(GRID), -1).T
-    starts = starts[np.argsort([objective(start)[0] for start in starts])[:TRIED]]
-    fits = [minimize(objective, start, jac=True, method="L-BFGS-B", options=CLOSENESS) for start in starts]
-    a, b, e, alpha, beta = min(fits, key=lambda found: float(found.fun)).x.tolist()
-    return {"E": np.exp(e), "A": np.exp(a), "B": np.exp(b), "alpha": alpha, "beta": beta}
-
-
 # What is measured
 
 
@@ -199,8 +169,8 @@ def measure_optimum(study: Study, posterior: Posterior) -> dict[str, float]:
     best = chinchilla.loss(params, tokens, **one)
     found = optimum(posterior, compute=BUDGET)
     action = bayes_action(found)
-    columns = (study.runs[name].to_numpy() for name in ("params", "tokens", "loss"))
-    of_point = chinchilla.optimum(BUDGET, **huber_fit(*columns))
+    params_run, tokens_run, loss_run = (study.runs[name].to_numpy() for name in ("params", "tokens", "loss"))
+    of_point = chinchilla.optimum(BUDGET, **huber(params_run, tokens_run, loss_run)._asdict())
     measured: dict[str, float] = {
         "params held": inside(found.params, params),
         "tokens held": inside(found.tokens, tokens),

@@ -1,5 +1,6 @@
 """The command: what people and programs get from it, on which stream, and with which exit code."""
 
+import itertools
 import json
 import os
 import re
@@ -26,8 +27,8 @@ from bayes_atlas.posterior import load_posterior
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
-    "simulate", "check", "fit", "diagnose", "optimum", "trajectory", "mixture", "expand", "tax", "plan", "transfer",
-    "crossover", "list",
+    "simulate", "check", "fit", "diagnose", "validate", "compare", "optimum", "trajectory", "mixture", "expand", "tax",
+    "plan", "transfer", "crossover", "list",
 )  # fmt: skip
 
 
@@ -671,3 +672,87 @@ def test_diagnose_as_json(command, failing, staleness, stale):
 )
 def test_numbers_as_people_write_them(value, text):
     assert number(value) == text
+
+
+# Validating
+
+
+@pytest.fixture
+def design(tmp_path):
+    """Runs of five sizes and lengths on two languages, by Chinchilla's law with noise of 1 %."""
+    rng = np.random.default_rng(0)
+    lines = ["run,language,params,tokens,loss"]
+    for language, floor in (("en", 1.5), ("sw", 1.8)):
+        for run, (params, tokens) in enumerate(itertools.product(np.geomspace(1, 100, 5), repeat=2)):
+            loss = (floor + 0.9 * params**-0.3 + 0.9 * tokens**-0.3) * np.exp(0.01 * rng.normal())
+            lines.append(f"{language}{run},{language},{1e8 * params},{1e9 * tokens},{loss}")
+    path = tmp_path / "design.csv"
+    path.write_text("\n".join([*lines, ""]))
+    return path
+
+
+SCORES = {"rmse", "r2", "crps", "elpd", "coverage", "width", "pit", "n_test"}
+
+
+def test_validate_scores_what_was_held_out(command, design):
+    found = document(command("validate", design, "--model", "varpro", "--holdout", "params", "--json"))
+    assert set(found) >= SCORES | {"by_language", "model", "holdout", "n_train", "left_out", "failed_checks"}
+    assert list(found["coverage"]) == ["0.5", "0.8", "0.9", "0.95"]
+    assert set(found["by_language"]) == {"en", "sw"}
+    assert all(set(scores) == SCORES for scores in found["by_language"].values())
+    assert (found["n_test"], found["n_train"], found["holdout"], found["model"]) == (10, [40], "params", "varpro")
+    shown = command("validate", design, "--model", "varpro", "--holdout", "params")
+    assert shown.code == 0
+    assert "Held out (params): 10 rows; fitted: 40 rows" in shown.out
+
+
+def test_validate_on_a_test_table(command, design):
+    found = document(command("validate", design, "--model", "varpro", "--test", design, "--json"))
+    assert (found["n_test"], found["holdout"]) == (50, "design.csv")
+    assert "50 runs of design.csv have names that design.csv has too" in found["notes"][0]
+
+
+def test_validate_exits_with_1_if_a_check_fails(command, design):
+    quick = ("--chains", 2, "--warmup", 150, "--draws", 50)
+    result = command("validate", design, "--model", "chinchilla", *quick)
+    assert result.code == 1
+    assert "chinchilla: checks of the sampling failed: " in result.out
+    result = command("validate", design, "--model", "chinchilla", *quick, "--json")
+    assert (result.code, json.loads(result.out)["failed_checks"] != []) == (1, True)
+
+
+def test_compare_shows_models_and_baselines_on_the_same_rows(command, design):
+    found = document(command("compare", design, "--models", "varpro", "--holdout", "tokens", "--json"))
+    assert list(found["models"]) == ["varpro", "huber"]
+    assert {scores["n_test"] for scores in found["models"].values()} == {10}
+    assert all(
+        set(scores) == SCORES | {"by_language", "weight", "failed_checks"} for scores in found["models"].values()
+    )
+    assert sum(scores["weight"] for scores in found["models"].values()) == pytest.approx(1)
+    shown = command("compare", design, "--models", "varpro", "--holdout", "tokens").out
+    assert re.search(r"^ *varpro +10 ", shown, re.MULTILINE)
+    assert re.search(r"^ *huber +10 ", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--holdout", "size"), "there is no split 'size'; choose one of: params, tokens, compute, mixture, random"),
+        (("--holdout", "mixture"), "design.csv has no two mixtures"),
+        (
+            ("--holdout", "params", "--test", "later.csv"),
+            "both --holdout params and --test later.csv say what to score",
+        ),
+        (("--test", "later.csv"), "later.csv"),
+        (("--model", "varpo"), "no model is called 'varpo'"),
+        (("--model", "transfer"), "model transfer is fitted to pairs, and losses of runs are held out here"),
+    ],
+)
+def test_what_cannot_be_validated(command, design, arguments, text):
+    refused(command("validate", design, *arguments), text)
+
+
+def test_one_size_cannot_be_held_out(command, tmp_path):
+    path = tmp_path / "one.csv"
+    path.write_text("run,language,params,tokens,loss\n" + "".join(f"r{n},en,1e9,{n + 1}e9,3\n" for n in range(9)))
+    refused(command("validate", path, "--holdout", "params"), "has only models of one size", "hold out random runs")

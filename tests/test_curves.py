@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayes_atlas.curves import SAME_SIZE, Curves, Group, Shape, arrange
+from bayes_atlas.curves import Curves, Group, Shape, arrange
 from bayes_atlas.errors import InputError
+from bayes_atlas.residuals import SAME_SIZE
 from bayes_atlas.runs import group_runs, runs_from_frame
 
 COLUMNS = ("run", "language", "params", "tokens", "loss")

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayes_atlas.curves import arrange
-from bayes_atlas.noise import FEWEST_SIZES, NU, SIZE_EFFECT, CurveStudentT, observe
+from bayes_atlas.noise import FEWEST_SIZES, SIZE_EFFECT, CurveStudentT, observe
+from bayes_atlas.residuals import NU
 from bayes_atlas.runs import runs_from_frame
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from bayes_atlas.cli import decisions, languages, posteriors, runs
+from bayes_atlas.cli import decisions, languages, posteriors, runs, validation
 from bayes_atlas.cli.console import err
 from bayes_atlas.errors import InputError
 
@@ -42,6 +42,8 @@ for command in (
     runs.check,
     posteriors.fit,
     posteriors.diagnose,
+    validation.validate,
+    validation.compare,
     decisions.optimum,
     decisions.trajectory,
     decisions.mixture,

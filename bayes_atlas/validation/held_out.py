@@ -1,0 +1,218 @@
+"""Fit to one part of a run table, score on the other: `validate`."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayes_atlas.catalogue import NameOrPath, find_model, layout_of
+from bayes_atlas.errors import InputError
+from bayes_atlas.posterior import Posterior
+from bayes_atlas.runs import group_runs
+from bayes_atlas.validation.baselines import BASELINES, BaselineError, predict_baseline
+from bayes_atlas.validation.predict import Prediction, predict
+from bayes_atlas.validation.scores import RowScores, stacking_weights
+from bayes_atlas.validation.splits import KEPT_RUNS, few_runs, folds
+
+type Flags = NDArray[np.bool_]
+
+SCRATCH = "scratch"
+
+
+class Fold(NamedTuple):
+    """What is fitted, and what is scored."""
+
+    name: str
+    fitted: xr.Dataset
+    rows: xr.Dataset
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Scores of models on the same held-out rows."""
+
+    holdout: str  # the split, or the name of the test table
+    scores: dict[str, RowScores]  # by model, in the order asked for
+    n_train: list[int]  # rows fitted, by fold
+    left_out: dict[str, int]  # reason -> rows that were neither fitted nor scored
+    failed_checks: dict[str, list[str]]  # model -> checks of its sampling that failed in some fold
+    notes: list[str]
+
+    def summary(self, model: str) -> dict[str, Any]:
+        """``rmse``, ``r2``, ``crps``, ``elpd``, ``coverage``, ``width``, ``pit``, ``n_test`` and ``by_language``.
+
+        Coverage and mean width are objects keyed by probability, ``pit`` the share of rows by tenth of it, ``elpd`` the
+        sum over rows. ``r2`` is None where the losses do not differ.
+        """
+        return self.scores[model].summary()
+
+    def weights(self) -> dict[str, float]:
+        """Stacking weights from the densities of these rows, which therefore are no score of the stack itself."""
+        return stacking_weights({name: rows.log_density for name, rows in self.scores.items()})
+
+
+def validate(
+    runs: xr.Dataset,
+    models: Sequence[NameOrPath] = ("atlas",),
+    *,
+    holdout: str = "random",
+    test: xr.Dataset | None = None,
+    by: Sequence[str] = (),
+    sources: int = 3,
+    chains: int = 4,
+    warmup: int = 1000,
+    draws: int = 1000,
+    seed: int = 0,
+    platform: str = "cpu",
+) -> Validation:
+    """Fit each of `models` to a part of `runs`, and score what it predicts for the rest.
+
+    Args:
+        runs: a run table, from `read_runs`. Only runs from scratch count.
+        models: models by name or path, or baselines: ``huber``, ``varpro``.
+        holdout: the split: one of `bayes_atlas.validation.splits.HOLDOUTS`. By language, every language with enough
+            runs is held out in turn, and scores are of all these rows together.
+        test: the rows to score, instead of a part of `runs`.
+        by: labels whose values get parameters of their own, as in `fit`.
+        sources: as in `fit`.
+        chains, warmup, draws, seed, platform: of the sampler, as in `fit`; `seed` also draws random splits.
+
+    Raises:
+        InputError: nothing can be held out or nothing is left to score; a model that the table does not suit.
+    """
+    if not models:
+        raise InputError(f"there is no model to validate; name one, such as atlas, or a baseline: {_listed(BASELINES)}")
+    for model in models:
+        _check_model(model)
+    parts, left_out, notes = _folds(runs, holdout, test, by, seed)
+    settings = {"sources": sources, "chains": chains, "warmup": warmup, "draws": draws, "seed": seed}
+    scores, failed = {}, {}
+    for model in models:
+        name = str(model)
+        try:
+            predictions, failures = _predictions(model, parts, seed, settings | {"platform": platform})
+        except BaselineError as error:
+            if len(models) == 1:
+                raise
+            notes.append(str(error))
+            continue
+        each = zip(predictions, parts, strict=True)
+        scores[name] = RowScores.joined([RowScores.of(made, fold.rows, seed) for made, fold in each])
+        failed[name] = failures
+    if not scores:
+        raise InputError(f"none of the baselines can be fitted: {'; '.join(notes)}")
+    n_train = [fold.fitted.sizes["row"] for fold in parts]
+    return Validation(holdout if test is None else _name(test), scores, n_train, left_out, failed, notes)
+
+
+def _check_model(model: NameOrPath) -> None:
+    """That a model is there and is one of run tables: before anything is sampled."""
+    if model not in BASELINES and (layout := layout_of(find_model(model))) != "curves":
+        raise InputError(
+            f"model {model} is fitted to {layout}, and losses of runs are held out here; choose a model of run tables, "
+            f"such as atlas"
+        )
+
+
+# Folds
+
+
+def _folds(
+    runs: xr.Dataset, holdout: str, test: xr.Dataset | None, by: Sequence[str], seed: int
+) -> tuple[list[Fold], dict[str, int], list[str]]:
+    """The folds, how many rows were left out of all of them, and what should be known of them."""
+    left_out: dict[str, int] = {}
+    runs = _from_scratch(group_runs(runs, by) if by else runs, left_out)
+    notes = []
+    if test is not None:
+        test = _from_scratch(group_runs(test, by) if by else test, left_out)
+        parts = [Fold(_name(test), runs, test)]
+        if shared := len({*_labels(runs, "run")} & {*_labels(test, "run")}):
+            notes.append(
+                f"{shared} runs of {_name(test)} have names that {_name(runs)} has too; if they are the same runs, "
+                f"they were fitted and the scores are too good"
+            )
+    else:
+        masks = folds(runs, holdout, seed)
+        parts = [
+            Fold(name, _part(runs, ~mask, f"{name} held out"), runs.isel(row=mask)) for name, mask in masks.items()
+        ]
+        if holdout == "language" and (few := few_runs(runs)):
+            notes.append(
+                f"{len(few)} languages have no more than {KEPT_RUNS} runs and were not held out: {_listed(few)}"
+            )
+    return [_known(fold, left_out) for fold in parts], left_out, notes
+
+
+def _from_scratch(runs: xr.Dataset, left_out: dict[str, int]) -> xr.Dataset:
+    scratch = _labels(runs, "init") == SCRATCH
+    if not scratch.any():
+        raise InputError(f"no run of {_name(runs)} started from scratch (column init); add runs with init = {SCRATCH}")
+    _count(left_out, "started from a checkpoint", ~scratch)
+    return runs.isel(row=scratch)
+
+
+def _known(fold: Fold, left_out: dict[str, int]) -> Fold:
+    """Without rows of languages that have nothing to be fitted."""
+    known = np.isin(_labels(fold.rows, "language"), _labels(fold.fitted, "language"))
+    if not known.any():
+        raise InputError(
+            f"no language of the held-out rows ({_listed(np.unique(_labels(fold.rows, 'language')))}) has rows to be "
+            f"fitted; hold out other runs, or add runs of these languages"
+        )
+    _count(left_out, "are of languages with nothing to fit", ~known)
+    return fold._replace(rows=fold.rows.isel(row=known))
+
+
+def _part(runs: xr.Dataset, chosen: Flags, what: str) -> xr.Dataset:
+    """Some rows, under a name and a hash of their own."""
+    sha256 = hashlib.sha256(str(runs.attrs["sha256"]).encode() + chosen.tobytes()).hexdigest()
+    return runs.isel(row=chosen).assign_attrs(name=f"{_name(runs)} ({what})", sha256=sha256)
+
+
+def _count(left_out: dict[str, int], reason: str, rows: Flags) -> None:
+    if rows.any():
+        left_out[reason] = left_out.get(reason, 0) + int(rows.sum())
+
+
+def _labels(runs: xr.Dataset, name: str) -> NDArray[np.str_]:
+    return runs[name].to_numpy().astype(str)
+
+
+def _name(runs: xr.Dataset) -> str:
+    return str(runs.attrs["name"])
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(map(str, names))
+
+
+# Predictions
+
+
+def _predictions(
+    model: NameOrPath, parts: Sequence[Fold], seed: int, settings: dict[str, Any]
+) -> tuple[list[Prediction], list[str]]:
+    """What a model or baseline predicts in each fold, and which checks of its sampling failed."""
+    if isinstance(model, str) and model in BASELINES:
+        return [predict_baseline(model, fold.rows, fold.fitted, seed=seed) for fold in parts], []
+    posteriors = _fit([fold.fitted for fold in parts], model, settings)
+    each = zip(posteriors, parts, strict=True)
+    predictions = [predict(posterior, fold.rows, fold.fitted, seed=seed) for posterior, fold in each]
+    return predictions, sorted({check.name for posterior in posteriors for check in posterior.failed_checks})
+
+
+def _fit(tables: Sequence[xr.Dataset], model: NameOrPath, settings: dict[str, Any]) -> list[Posterior]:
+    """The posterior of each table: all in one program, or each by itself where they differ in structure."""
+    from bayes_atlas.fitting import UnlikeError, fit, fit_many  # loads the sampler
+
+    if len(tables) > 1:
+        try:
+            return fit_many(tables, model, **settings)
+        except UnlikeError:
+            pass
+    return [fit(table, model, with_data=False, **settings) for table in tables]

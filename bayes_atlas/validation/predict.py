@@ -1,0 +1,207 @@
+"""What is predicted for rows that were held out: a mixture, over draws, of Student-t distributions of log loss.
+
+`predict` evaluates a posterior's law at each of its draws and adds what its models know beside the law
+(`bayes_atlas.noise`): the effect of a model size, drawn anew for sizes that were not fitted, and noise by language,
+stage of training and number of epochs. It needs neither jax nor numpyro. Rows are predicted each by itself: that
+checkpoints of a run miss together does not show.
+"""
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from scipy.stats import t as student_t
+
+from bayes_atlas.errors import InputError
+from bayes_atlas.posterior import Posterior
+from bayes_atlas.residuals import NU, SizeGroups
+
+type Floats = NDArray[np.float64]
+type Integers = NDArray[np.int64]
+type Rng = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predictive distributions of loss, one for each row."""
+
+    location: Floats  # (row, draw) of log loss
+    scale: Floats  # broadcasts to (row, draw); relative noise of loss
+
+    def draw(self, rng: Rng, least: int = 2000) -> Floats:
+        """Losses ``(row, draw)``: one for each draw or, where there are fewer than `least`, several for each."""
+        times = -(-least // self.location.shape[1])
+        location, scale = (np.tile(np.broadcast_to(each, self.location.shape), times) for each in self._both)
+        return np.exp(location + scale * rng.standard_t(NU, location.shape))
+
+    def log_density(self, loss: Floats) -> Floats:
+        """Log predictive density of `loss` ``(row,)``, per unit of loss: the mean of the density over draws."""
+        of_log = np.asarray(student_t.logpdf(np.log(loss)[:, None], NU, *self._both))
+        return np.asarray(logsumexp(of_log, axis=1) - np.log(of_log.shape[1]) - np.log(loss))
+
+    @property
+    def _both(self) -> tuple[Floats, Floats]:
+        return self.location, self.scale
+
+
+def predict(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, *, seed: int = 0) -> Prediction:
+    """The posterior predictive of the losses of `rows`.
+
+    Args:
+        posterior: of a law of size and data: chinchilla, data_constrained, atlas, capacity, or your own.
+        rows: a run table, whole runs of it: stages of training are relative to a run's last row.
+        fitted: the run table that `posterior` was fitted to, which says what number of epochs is typical and which
+            model sizes have an effect already.
+        seed: of the effects of new sizes.
+
+    Raises:
+        InputError: a language or a source of `rows` that the posterior knows nothing of; a law that asks for more than
+            a run table has; a posterior without noise (`sigma`).
+    """
+    languages = rows["language"].to_numpy()
+    for name in np.unique(languages):
+        posterior.language(str(name))
+    noise = _Noise.of(posterior, rows, fitted, np.random.default_rng(seed))
+    location, scale = np.empty_like(noise.log_scale), np.exp(noise.log_scale)
+    for name in np.unique(languages):
+        at = languages == name
+        location[at] = np.log(_expected(posterior, str(name), rows.isel(row=at)))
+    return Prediction(location + noise.size_effect, scale)
+
+
+# The law
+
+
+def _expected(posterior: Posterior, language: str, rows: xr.Dataset) -> Floats:
+    """The law at every draw, ``(row, draw)``."""
+    drawn = posterior.parameters(language)
+    covariates = _covariates(posterior, language, rows, drawn)
+    signature = inspect.signature(posterior.law.loss).parameters
+    needed = {name for name, each in signature.items() if each.default is each.empty} - {*covariates, *drawn}
+    if needed:
+        raise InputError(
+            f"{posterior.name} fits the law {posterior.info.law!r}, which asks for {', '.join(sorted(needed))}, and a "
+            f"run table says nothing of it; validate a law of size and data, such as chinchilla or atlas"
+        )
+    given = {name: value for name, value in covariates.items() if name in signature}
+    return np.asarray(posterior.law.loss(**given, **drawn), dtype=float)
+
+
+def _covariates(posterior: Posterior, language: str, rows: xr.Dataset, drawn: dict[str, Floats]) -> dict[str, Any]:
+    """What laws may ask for of each row, in units of the posterior, ready to meet draws: ``(row, 1[, source])``."""
+    reference = posterior.info.references[language]
+    unit = reference["tokens"]
+    columns = {name: rows[name].to_numpy()[:, None] for name in ("params", "tokens", "unique", "languages")}
+    covariates: dict[str, Any] = {
+        "params": columns["params"] / reference["params"],
+        "tokens": columns["tokens"] / unit,
+        "unique": columns["unique"] / unit,
+        "languages": columns["languages"],
+    }
+    if "tau" in posterior.law.PARAMETERS:
+        covariates |= _borrowed(posterior, language, rows, drawn)
+    return covariates
+
+
+def _borrowed(posterior: Posterior, language: str, rows: xr.Dataset, drawn: dict[str, Floats]) -> dict[str, Any]:
+    """Tokens of the language's named sources and of all others; `drawn` loses the tau of sources there are not."""
+    unit = posterior.info.references[language]["tokens"]
+    tokens, unique = (
+        rows[name].transpose("row", "source").to_numpy() / unit for name in ("source_tokens", "source_unique")
+    )
+    sources = rows["source"].to_numpy()
+    named = [name for name in posterior.info.sources.get(language, []) if "tau" in drawn and name in sources]
+    slots = [posterior.info.sources[language].index(name) for name in named]
+    chosen = [int(np.flatnonzero(sources == name)[0]) for name in named]
+    rest = (tokens > 0) & (sources != rows["own"].to_numpy()[:, None])
+    rest[:, chosen] = False
+    covariates: dict[str, Any] = {}
+    if "tau" in drawn:
+        drawn["tau"] = drawn["tau"][:, slots]
+    if named:
+        covariates |= {"source_tokens": tokens[:, None, chosen], "source_unique": unique[:, None, chosen]}
+    if "tau_other" in drawn:
+        limits = np.where(rest, unique, 0.0).sum(axis=1)
+        covariates |= {
+            "other_tokens": np.where(rest, tokens, 0.0).sum(axis=1)[:, None],
+            "other_unique": np.where(rest.any(axis=1), limits, np.inf)[:, None],
+        }
+    elif rest.any():
+        raise InputError(
+            f"rows of {language} train on tokens of {', '.join(sources[rest.any(axis=0)])} too, of whose worth "
+            f"{posterior.name} knows nothing; fit it to runs that mix, or hold out other runs"
+        )
+    return covariates
+
+
+# What is not the law
+
+
+@dataclass(frozen=True)
+class _Noise:
+    log_scale: Floats  # (row, draw)
+    size_effect: Floats  # (row, draw), or (1, 1) where there is none
+
+    @classmethod
+    def of(cls, posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, rng: Rng) -> "_Noise":
+        code = np.array([posterior.info.languages.index(name) for name in rows["language"].to_numpy()])
+        log_scale = np.log(posterior.drawn("sigma")["sigma"])[:, code].T
+        last = _last_row(rows)
+        if _has(posterior, "kappa_stage"):
+            tokens = rows["tokens"].to_numpy()
+            log_scale = (
+                log_scale + np.log(tokens[last] / tokens)[:, None] * posterior.drawn("kappa_stage")["kappa_stage"]
+            )
+        if _has(posterior, "kappa_epochs"):
+            beyond = _log_epochs(rows) - _typical_log_epochs(fitted, posterior.info.languages)[code]
+            log_scale = log_scale + beyond[:, None] * posterior.drawn("kappa_epochs")["kappa_epochs"]
+        return cls(log_scale, _size_effect(posterior, rows, fitted, rng))
+
+
+def _has(posterior: Posterior, site: str) -> bool:
+    return site in posterior.draws["posterior"]
+
+
+def _log_epochs(rows: xr.Dataset) -> Floats:
+    return np.log(np.maximum(rows["tokens"].to_numpy() / rows["unique"].to_numpy(), 1.0))
+
+
+def _typical_log_epochs(fitted: xr.Dataset, languages: list[str]) -> Floats:
+    language, epochs = fitted["language"].to_numpy(), _log_epochs(fitted)
+    return np.array([epochs[language == name].mean() for name in languages])
+
+
+def _size_effect(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, rng: Rng) -> Floats:
+    """That of a size that was fitted as it is known, of a new one as it might be."""
+    if not _has(posterior, "size_effect_scale"):
+        return np.zeros((1, 1))
+    drawn = posterior.drawn("size_effect", "size_effect_scale")
+    groups = SizeGroups.of(*_sizes(fitted.isel(row=np.unique(_last_row(fitted)))))
+    if len(groups.keys.T) != drawn["size_effect"].shape[1]:
+        raise InputError(
+            f"{posterior.name} has {drawn['size_effect'].shape[1]} model sizes and {fitted.attrs['name']} "
+            f"{len(groups.keys.T)}; give the run table that was fitted"
+        )
+    held_out = _sizes(rows.isel(row=_last_row(rows)))
+    known = groups.find(*held_out)
+    own = SizeGroups.of(*held_out)
+    fresh = rng.standard_normal((len(own.keys.T), len(drawn["size_effect_scale"]))) * drawn["size_effect_scale"]
+    return np.where(known[:, None] >= 0, drawn["size_effect"].T[known], fresh[own.find(*held_out)])
+
+
+def _sizes(rows: xr.Dataset) -> tuple[Floats, Floats, NDArray[np.str_]]:
+    return rows["params"].to_numpy(), rows["unique"].to_numpy(), rows["language"].to_numpy()
+
+
+def _last_row(rows: xr.Dataset) -> Integers:
+    """For each row the last row of its curve, which is all that one run shows of one language."""
+    names = np.array([rows["run"].to_numpy().astype(str), rows["language"].to_numpy().astype(str)])
+    curve = np.unique(names, axis=1, return_inverse=True)[1].ravel()
+    last = np.zeros(curve.max() + 1, dtype=np.int64)
+    order = np.argsort(rows["tokens"].to_numpy(), kind="stable")
+    last[curve[order]] = order
+    return last[curve]

@@ -1,0 +1,41 @@
+"""The table of held-out scores says what it is of, and goes on where a split cannot be made."""
+
+import re
+
+import numpy as np
+import pytest
+
+from bayes_atlas.validation.splits import HOLDOUTS
+from benchmarks.holdout import CASES, COLUMNS, LANGUAGES, SIMULATED, Case, load, show
+
+
+def test_cases_name_splits_there_are():
+    assert all(set(case.splits) <= set(HOLDOUTS) for case in CASES.values())
+
+
+def test_the_simulated_runs_are_of_few_languages_with_all_sources():
+    runs = load(SIMULATED)
+    assert set(np.unique(runs["own"])) == set(LANGUAGES)
+    assert runs.sizes["source"] > 40
+
+
+def test_a_data_set_that_is_not_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("BAYES_ATLAS_DATA", str(tmp_path))
+    assert load("chinchilla") is None
+
+
+def test_a_line_for_each_model(capsys):
+    runs = load(SIMULATED)
+    runs = runs.isel(row=(runs["own"] == "en").to_numpy() & (runs["mixture"] == "mono:en").to_numpy())
+    show("some", "params", runs, Case((), ()), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("\t")[:3] for line in lines[:2]] == [["some", "params", name] for name in ("huber", "varpro")]
+    assert all(len(line.split("\t")) == len(COLUMNS) for line in lines[:2])
+    assert re.search("^# 32 rows started from a checkpoint; stacking weights: huber ", lines[2])
+    show("some", "language", runs, Case((), ()), {})
+    assert capsys.readouterr().out.startswith("# some, language: ")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_case_has_a_model(name):
+    assert CASES[name].models
