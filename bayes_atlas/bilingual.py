@@ -1,6 +1,6 @@
 """Bilingual studies: which runs of a run table compare a language alone with the same language and a partner.
 
-A score compares the two at one model size, one vocabulary and from scratch; all else that differs is taken for transfer.
+A score compares the two at one model size, in one vocabulary and from scratch: what else differs is taken for transfer.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def bilingual_study(runs: xr.Dataset, params: float | None = None) -> Study:
     scratch = runs["init"].to_numpy() == "scratch"
     if not (half & scratch).any():
         raise InputError(
-            f"{name} has no run from scratch on two languages half and half; give the tokens of both, as tokens.<language>"
+            f"{name} has no run from scratch on two languages half and half; give tokens of both, as tokens.<language>"
         )
     size = _chosen_size(runs, half & scratch, params)
     of_size = np.isclose(runs["params"].to_numpy(), size, rtol=SAME)
@@ -50,8 +50,8 @@ def bilingual_study(runs: xr.Dataset, params: float | None = None) -> Study:
     compared = kept & np.isin(language, np.intersect1d(language[kept & alone], language[kept & half]))
     if not compared.any():
         raise InputError(
-            f"{name} has no language with both a run alone and one half and half at {size:.3g} parameters, from scratch "
-            f"and in one vocabulary; add the runs that are missing, or choose another size"
+            f"{name} has no language with both a run alone and one half and half at {size:.3g} parameters, from "
+            f"scratch and in one vocabulary; add the runs that are missing, or choose another size"
         )
     reasons = {
         "started from a checkpoint": ~scratch,
@@ -93,7 +93,7 @@ def _same_vocabulary(runs: xr.Dataset, rows: Flags) -> Flags:
     used = np.unique(vocabulary[rows]).tolist()
     if len(used) > 1:
         raise InputError(
-            f"runs half and half use several vocabularies ({', '.join(map(repr, used))}), whose losses cannot be compared; "
-            f"give a table with one of them"
+            f"runs half and half use several vocabularies ({', '.join(map(repr, used))}), whose losses cannot be "
+            f"compared; give a table with one of them"
         )
     return vocabulary == used[0]

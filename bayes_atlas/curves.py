@@ -379,8 +379,8 @@ def _partners(runs: xr.Dataset) -> tuple[np.ndarray, list[str]]:
     share, alone, half = partner_shares(runs)
     if not (alone | half).all():
         raise InputError(
-            f"{(~(alone | half)).sum():,} rows of {runs.attrs['name']} are of runs on other mixtures than one language or "
-            f"two half and half, which this model does not describe; choose those that it does with "
+            f"{(~(alone | half)).sum():,} rows of {runs.attrs['name']} are of other mixtures than one language or two "
+            f"half and half, which this model does not describe; choose those that it does with "
             f"bayes_atlas.bilingual.bilingual_study, or use `bayes-atlas scores`"
         )
     if not half.any():

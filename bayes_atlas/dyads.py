@@ -118,7 +118,9 @@ class DyadStudentT(dist.Distribution):
         (first, second), _, correlation = self._bounds(value, jnp.asarray(STEPS)[:, None])
         one, other = (log_ndtr(bound) for bound in (first, second))
         rest = jnp.sqrt(1 - correlation**2)
-        given = (second[..., None] - correlation[..., None] * _below(jnp.asarray(NODES), first[..., None])) / rest[..., None]
+        given = (second[..., None] - correlation[..., None] * _below(jnp.asarray(NODES), first[..., None])) / rest[
+            ..., None
+        ]
         both = one + logsumexp(log_ndtr(given), b=jnp.asarray(NODE_WEIGHTS), axis=-1)
         censored = jnp.asarray(self.censored)
         single = jnp.where(censored[:, 0], one, 0.0) + jnp.where(censored[:, 1], other, 0.0)

@@ -93,7 +93,9 @@ class PairData:
     def described(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], dict[str, list[str]]]:
         """Groups of a stored posterior that tell of single scores, and the dims of their variables."""
         pairs = self.pairs
-        stated = {name: np.asarray(values) for name in ("error", "censored") if (values := getattr(pairs, name)) is not None}
+        stated = {
+            name: np.asarray(values) for name in ("error", "censored") if (values := getattr(pairs, name)) is not None
+        }
         groups = {
             "log_likelihood": {"measured": log_likelihood},
             "observed_data": {"measured_score": np.where(pairs.observed, self.score, np.nan)},

@@ -173,7 +173,9 @@ def _numbers(table: Table) -> tuple[dict[str, Floats], list[Fault]]:
         wrong = ~np.isin(np.nan_to_num(values), (0, 1))
         faults.extend(row_faults(table, "censored", wrong & ~np.isinf(values), *_CENSORED))
         lost = (values == 1) & np.isnan(numbers["score"])
-        faults.extend(row_faults(table, "censored", lost, "needs a score", "give the least score that the run could show"))
+        faults.extend(
+            row_faults(table, "censored", lost, "needs a score", "give the least score that the run could show")
+        )
         numbers["censored"] = values
     for name in have:
         if name.startswith(DISTANCE):

@@ -58,7 +58,9 @@ def simulate_study(seed: int, languages: int) -> tuple[pd.DataFrame, Floats]:
             if len(members) == 2:
                 curve |= {key: values[target, members[1 - place]] for key, values in pair.items()}
             spread = CHECKPOINT_SD * np.sqrt(total[-1] / total)
-            loss = law.loss(tokens / UNIT, **curve) * np.exp(RUN_SD * rng.normal() + spread * rng.normal(size=len(total)))
+            loss = law.loss(tokens / UNIT, **curve) * np.exp(
+                RUN_SD * rng.normal() + spread * rng.normal(size=len(total))
+            )
             for count, value in zip(tokens, loss, strict=True):
                 trained = {f"tokens.{names[member]}": count for member in members}
                 rows.append({"run": name, "language": names[target], "params": PARAMS, "loss": value} | trained)

@@ -33,9 +33,7 @@ def model(tokens, source_partner, curves: Curves, loss=None):
     partners = source_partner.shape[-1]
     with numpyro.plate("language", curves.languages, dim=-2), numpyro.plate("source", partners, dim=-1):
         worth = numpyro.sample("worth", dist.LogNormal(0.0, 1.0))
-    floor = pooled(
-        "floor", curves, dist.Normal(0.0, 0.03), 0.03, support=constraints.positive, sources=partners
-    )
+    floor = pooled("floor", curves, dist.Normal(0.0, 0.03), 0.03, support=constraints.positive, sources=partners)
     alone = 1 - source_partner.sum(axis=-1)
     of_curve = {"E": curves.by_language(E), "B": curves.by_language(B), "beta": curves.by_language(beta)}
     for name, values in (("worth", worth), ("floor", floor)):

@@ -26,8 +26,8 @@ from bayes_atlas.posterior import load_posterior
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
-    "simulate", "check", "fit", "diagnose", "optimum", "trajectory", "mixture", "expand", "tax", "plan", "transfer",
-    "crossover", "list",
+    "simulate", "check", "fit", "diagnose", "optimum", "trajectory", "mixture", "expand", "tax", "plan", "scores",
+    "transfer", "crossover", "list",
 )  # fmt: skip
 
 

@@ -101,7 +101,11 @@ def test_true_values_of_bounded_scores_lie_below_but_for_error():
     assert (drawn[:, 1, 0] < -0.29).all()
     np.testing.assert_allclose(drawn[:, 1, 1], -0.2, atol=0.01)
     # Against rejection from the distribution itself; five standard errors of the mean of each.
-    free = np.asarray(jax.vmap(lambda key: bounded(error=1e-3).sample(key))(jax.random.split(jax.random.PRNGKey(1), 80000)))
+    free = np.asarray(
+        jax.vmap(lambda key: bounded(error=1e-3).sample(key))(jax.random.split(jax.random.PRNGKey(1), 80000))
+    )
     kept = free[(free[:, 0] < np.array([-0.3, -0.2])).all(axis=1), 0]
     for one, other in zip(drawn[:, 0].T, kept.T, strict=True):
-        assert abs(one.mean() - other.mean()) < 5 * np.hypot(one.std() / np.sqrt(4000), other.std() / np.sqrt(len(kept)))
+        assert abs(one.mean() - other.mean()) < 5 * np.hypot(
+            one.std() / np.sqrt(4000), other.std() / np.sqrt(len(kept))
+        )

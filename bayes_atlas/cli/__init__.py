@@ -48,6 +48,7 @@ for command in (
     decisions.expand,
     decisions.tax,
     decisions.plan,
+    languages.scores,
     languages.transfer,
     languages.crossover,
 ):

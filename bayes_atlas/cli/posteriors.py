@@ -41,6 +41,14 @@ def fit(
     sources: Annotated[
         int, typer.Option(help="Named sources per language, the most co-sampled (models with transfer).")
     ] = 3,
+    tau_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POSTERIOR",
+            help="Posterior of bilingual transfer scores that gives the prior of tau (model atlas).",
+            show_default=False,
+        ),
+    ] = None,
     traits: Annotated[
         Path | None,
         typer.Option(
@@ -88,6 +96,8 @@ def fit(
     - `bayes-atlas fit runs.csv --model atlas --by vocabulary --sources 3`
 
     - `bayes-atlas fit scores.csv --model transfer`
+
+    - `bayes-atlas fit runs.csv --model atlas --tau-from transfer-atlas`
     """
     from bayes_atlas.catalogue import find_model
     from bayes_atlas.posterior import check_target
@@ -105,6 +115,7 @@ def fit(
             languages=language or (),
             by=by or (),
             sources=sources,
+            tau_from=tau_from,
             chains=chains,
             warmup=warmup,
             draws=draws,

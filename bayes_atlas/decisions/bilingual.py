@@ -102,9 +102,7 @@ class BilingualScores:
         Raises:
             InputError: there are several anchors; a score table has one score of a pair.
         """
-        if len(self.anchors) > 1:
-            listed = ", ".join(f"{anchor:.3g}" for anchor in self.anchors)
-            raise InputError(f"there are scores at {listed} tokens, and a score table holds one of a pair; give one anchor")
+        _check_one(self.anchors)
         columns = ("source", "target", "score", "error", "censored", "anchor")
         rows = [{name: pair.to_dict()[name] for name in columns} for pair in self.pairs]
         return pd.DataFrame(rows).astype({"censored": int})
@@ -127,19 +125,42 @@ def transfer_scores(
         seed: of the draws of these.
 
     Raises:
-        InputError: a posterior of another law or other runs; an anchor that no run alone reaches; a negative `seeds`.
+        InputError: a posterior of another law or other runs; anchors as `check_anchors`; a negative `seeds`.
     """
     if posterior.info.law != "bilingual":
-        raise InputError(f"{posterior.name} fits the law {posterior.info.law!r}; give a posterior of the model bilingual")
+        raise InputError(
+            f"{posterior.name} fits the law {posterior.info.law!r}; give a posterior of the model bilingual"
+        )
     if posterior.info.runs.sha256 != runs.attrs["sha256"]:
         raise InputError(f"{posterior.name} was fitted to {posterior.info.runs.name}; give these runs, or fit again")
     if not (np.isfinite(seeds) and seeds >= 0):
         raise InputError(f"seeds is {seeds}; it must be at least 0, such as {SEEDS}")
-    for anchor in anchors:
-        positive("anchor", anchor, such_as="42e9")
+    check_anchors(runs, anchors)
     study = _Study.of(posterior, runs)
     found = [score for anchor in anchors for score in study.scores(anchor, seeds, np.random.default_rng(seed))]
     return BilingualScores(posterior, list(anchors), found, _notes(study, found, anchors))
+
+
+def check_anchors(runs: xr.Dataset, anchors: Sequence[float], *, one: bool = False) -> None:
+    """Refuse anchors that no run alone of a bilingual study reaches; with `one`, also several, as `table` does.
+
+    Raises:
+        InputError: an anchor is out of range, none is given or there are too many.
+    """
+    if not anchors:
+        raise InputError("there is no anchor; give tokens of a target alone, such as 42e9")
+    longest = float(runs["tokens"].to_numpy()[partner_shares(runs)[1]].max())
+    for anchor in anchors:
+        if positive("anchor", anchor, such_as="42e9") > longest:
+            raise InputError(f"anchor is {anchor:.3g}, but no run alone has more than {longest:.3g} tokens; lower it")
+    if one:
+        _check_one(anchors)
+
+
+def _check_one(anchors: Sequence[float]) -> None:
+    if len(anchors) > 1:
+        listed = ", ".join(f"{anchor:.3g}" for anchor in anchors)
+        raise InputError(f"there are scores at {listed} tokens, and a score table holds one of a pair; give one anchor")
 
 
 @dataclass(frozen=True)
@@ -168,9 +189,6 @@ class _Study:
 
     def scores(self, anchor: float, seeds: float, rng: np.random.Generator) -> list[PairScore]:
         """Scores of the pairs whose target was trained alone as far as `anchor`."""
-        longest = max(self.last(target) for target, _ in self.pairs)
-        if anchor > longest:
-            raise InputError(f"anchor is {anchor:.3g} tokens; no run alone has more than {longest:.3g}, choose at most that")
         names = self.posterior.info.languages
         luck = {key: seeds / np.sqrt(rows["run"].nunique()) for key, rows in self.checkpoints.items()}
         draws = len(self.curve(names[0])["E"])

@@ -24,16 +24,12 @@ PARAMETERS = {
 NEVER = 1e-9  # share of B above the floor that would take more tokens than there are
 
 
-def loss(
-    tokens: Array, *, E: Array, B: Array, beta: Array, worth: Array = 1.0, floor: Array = 1.0
-) -> Array:
+def loss(tokens: Array, *, E: Array, B: Array, beta: Array, worth: Array = 1.0, floor: Array = 1.0) -> Array:
     """Loss of the target after `tokens` of its own; all broadcast. Alone it is without the last two."""
     return floor * E + B * power(worth * tokens, -beta)
 
 
-def tokens_to(
-    loss: Array, *, E: Array, B: Array, beta: Array, worth: Array = 1.0, floor: Array = 1.0
-) -> Array:
+def tokens_to(loss: Array, *, E: Array, B: Array, beta: Array, worth: Array = 1.0, floor: Array = 1.0) -> Array:
     """The target's own tokens to `loss`, the inverse of `loss`; infinite where it is never reached."""
     xp = namespace(loss, E, B, beta, worth, floor)
     above = loss - floor * E
