@@ -227,8 +227,13 @@ class _Study:
         return rows.iloc[int(np.abs(np.log(rows["tokens"] / tokens)).to_numpy().argmin())]
 
     def out_of_step(self, score: PairScore) -> bool:
-        """Whether the two checkpoints that are compared are at different stages of the learning rate."""
-        own = (2 - max(score.score, score.bound)) * score.anchor / 2
+        """Whether the two checkpoints that are compared are at different stages of the learning rate.
+
+        By the column ``learning_rate`` where the table has it, else by whether a run was finished.
+        """
+        if score.censored:
+            return False
+        own = (2 - score.score) * score.anchor / 2
         one, two = self.nearest(score.target, "", score.anchor), self.nearest(score.target, score.source, own)
         if np.isfinite([one["rate"], two["rate"]]).all():
             rates = np.array([one["rate"], two["rate"]], dtype=float)
@@ -245,9 +250,9 @@ class _Study:
     def failed(self) -> list[str]:
         """Runs that end well above the best that they have been."""
         rows = pd.concat(self.checkpoints.values())
-        last = rows[rows["done"] == 1].set_index(["run", "language"])["loss"]
-        best = rows.groupby(["run", "language"])["loss"].min()
-        return sorted({str(run) for (run, _), worse in np.log(last / best).items() if worse > FAILED})
+        rows["best"] = rows.groupby(["run", "language"])["loss"].transform("min")
+        worse = (rows["done"] == 1) & (np.log(rows["loss"] / rows["best"]) > FAILED)
+        return sorted(set(rows.loc[worse, "run"].tolist()))
 
     def repeated(self) -> list[str]:
         """Targets whose runs repeat their data."""
