@@ -16,7 +16,7 @@ from numpyro.infer.util import log_density
 
 from bayes_atlas.catalogue import covariates_of, load_model, observed_by, optional_covariates
 from bayes_atlas.crossings import CrossingData, made_up_crossings
-from bayes_atlas.curves import Curves, Group, ModelData
+from bayes_atlas.curves import PARTNER, STARTED, Curves, Group, ModelData
 from bayes_atlas.pairs import PairData, made_up_pairs
 from bayes_atlas.platforms import precision, use_platform
 from bayes_atlas.posterior import Posterior, Staleness
@@ -112,6 +112,9 @@ def _made_up(shape: Staleness, languages: int) -> tuple[dict[str, Any], np.ndarr
             continue
         size = (curves, steps, shape.sources) if name.startswith("source_") else (curves, steps)
         covariates[name] = np.exp(rng.normal(size=size)) if given else None
+        if name in (STARTED, PARTNER):  # one of the sources or none
+            which = np.arange(curves)[:, None] % (shape.sources + 1)
+            covariates[name] = np.broadcast_to(which[..., None] == np.arange(shape.sources), size).astype(float)
     covariates["curves"] = Curves(
         language=Group.of(np.arange(curves) % languages),
         size=Group.of(np.arange(curves) % shape.sizes),

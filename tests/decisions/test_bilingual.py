@@ -52,8 +52,8 @@ def posterior(tiny_posterior):
                 "law": "bilingual",
                 "model": "bilingual",
                 "languages": NAMES,
-                "sources": dict.fromkeys(NAMES, NAMES),
-                "references": dict.fromkeys(NAMES, {"params": 1e9, "tokens": UNIT}),
+                "sources": {name: NAMES for name in NAMES},
+                "references": {name: {"params": 1e9, "tokens": UNIT} for name in NAMES},
                 "runs": tiny_posterior.info.runs.model_copy(update={"sha256": runs.attrs["sha256"]}),
             }
         )
