@@ -177,6 +177,12 @@ def covariates_of(model: Callable[..., Any]) -> list[str]:
     return list(inspect.signature(model).parameters)[:-1]
 
 
+def optional_covariates(model: Callable[..., Any]) -> list[str]:
+    """Covariates that a model's function may do without: those that are None unless given."""
+    parameters = inspect.signature(model).parameters
+    return [name for name in covariates_of(model) if parameters[name].default is None]
+
+
 def observed_by(model: Callable[..., Any]) -> str:
     """Name of what a model's function observes, its last argument."""
     return list(inspect.signature(model).parameters)[-1]

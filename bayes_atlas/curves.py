@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from bayes_atlas.bilingual import partner_shares
 from bayes_atlas.errors import InputError
 from bayes_atlas.residuals import SizeGroups
 from bayes_atlas.runs import co_sampled_sources
@@ -25,6 +26,8 @@ type Array = Any  # NumPy's as arranged, JAX's inside a model
 CLOSEST = 1e-3  # log-ratio of tokens below which two checkpoints count as this far apart
 SCRATCH = "scratch"  # what a run started from that started from no checkpoint
 STARTED = "source_started"
+PARTNER = "source_partner"
+OPTIONAL = ("tau_prior",)  # covariates that no run table holds
 
 
 class Group(NamedTuple):
@@ -199,11 +202,7 @@ class ModelData:
 
     def described(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], dict[str, list[str]]]:
         """Groups of a stored posterior that tell of single runs, and the dims of their variables."""
-        covariates = {
-            name: np.asarray(values)
-            for name, values in self.covariates.items()
-            if values is not None and not isinstance(values, Curves)
-        }
+        covariates = {name: values for name, values in self.covariates.items() if isinstance(values, np.ndarray)}
         groups = {
             "log_likelihood": {"log_loss": log_likelihood[..., : len(self.coords["run"])]},
             "observed_data": {"loss": np.where(self.curves.observed, self.loss, np.nan)},
@@ -241,8 +240,9 @@ def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = No
             other_tokens other_unique`` (named sources on a last axis; all the rest lumped as *other*),
             ``total_tokens`` of all sources and ``share`` of these that is of the language's family, any other numeric
             column of the table, and ``curves``; or ``source_started``, 1 for the checkpoint that a run started
-            from, which then are the sources. Those that say nothing are None: ``..unique`` where nothing
-            repeats, ``source_tokens`` or ``other_tokens`` where there are none.
+            from, or ``source_partner``, 1 for the language that it trains on half and half, which then are the
+            sources. Those that say nothing are None: ``..unique`` where nothing repeats, ``source_tokens`` or
+            ``other_tokens`` where there are none; and those of `OPTIONAL`, which come from elsewhere.
         sources: how many named sources each language has (the most co-sampled ones); all of them where None.
         others: whether the rest counts; without, those covariates are None.
 
@@ -259,11 +259,14 @@ def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = No
         "tokens": runs["tokens"].values / tokens_unit,
         "unique": runs["unique"].values / tokens_unit,
     }
-    named, checkpoints = np.empty((len(language_names), 0), dtype=str), list[str]()
+    named, given = np.empty((len(language_names), 0), dtype=str), list[str]()
     if STARTED in wanted:
-        checkpoints = _checkpoints(runs)
-        named = np.tile(np.array(checkpoints), (len(language_names), 1))
-        columns[STARTED] = (runs["init"].to_numpy()[:, None] == np.array(checkpoints)).astype(float)
+        given = _checkpoints(runs)
+        named = np.tile(np.array(given), (len(language_names), 1))
+        columns[STARTED] = (runs["init"].to_numpy()[:, None] == np.array(given)).astype(float)
+    elif PARTNER in wanted:
+        columns[PARTNER], given = _partners(runs)
+        named = np.tile(np.array(given), (len(language_names), 1))
     elif any(name.startswith(("source_", "other_")) for name in wanted):
         ranked = co_sampled_sources(runs, sources if sources is not None else runs.sizes["source"] - 1)
         named = ranked.sel(language=language_names).to_numpy()
@@ -278,7 +281,7 @@ def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = No
     for name in wanted:
         if name == "curves":
             covariates[name] = layout.curves(runs)
-        elif name in columns and _says_nothing(columns, name):
+        elif name in OPTIONAL or (name in columns and _says_nothing(columns, name)):
             covariates[name] = None
         elif name in columns:
             covariates[name] = columns[name][layout.row]
@@ -296,7 +299,7 @@ def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = No
         coords={
             "language": language_names,
             "run": layout.labels,
-            "source": checkpoints or [str(rank + 1) for rank in range(named.shape[1])],
+            "source": given or [str(rank + 1) for rank in range(named.shape[1])],
         },
         references=references,
         sources={language: [str(name) for name in row] for language, row in zip(language_names, named, strict=True)},
@@ -381,6 +384,21 @@ def _checkpoints(runs: xr.Dataset) -> list[str]:
             f"init what each started from: {SCRATCH} or the name of the checkpoint"
         )
     return found
+
+
+def _partners(runs: xr.Dataset) -> tuple[np.ndarray, list[str]]:
+    """1 where a row trains half and half with a language, ``(row, partner)``, and the partners there are."""
+    share, alone, half = partner_shares(runs)
+    if not (alone | half).all():
+        raise InputError(
+            f"{(~(alone | half)).sum():,} rows of {runs.attrs['name']} are of other mixtures than one language or two "
+            f"half and half, which this model does not describe; choose those that it does with "
+            f"bayes_atlas.bilingual.bilingual_study, or use `bayes-atlas scores`"
+        )
+    if not half.any():
+        raise InputError(f"{runs.attrs['name']} has no run on two languages half and half; add some for this model")
+    partners = share[half].any(axis=0)
+    return share[:, partners].astype(float), runs["source"].to_numpy()[partners].tolist()
 
 
 def _references(runs: xr.Dataset, language_names: Sequence[str]) -> dict[str, dict[str, float]]:

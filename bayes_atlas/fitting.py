@@ -4,7 +4,7 @@ import hashlib
 import importlib.metadata
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache, reduce
 from pathlib import Path
@@ -25,7 +25,8 @@ from bayes_atlas.errors import InputError
 from bayes_atlas.laws import get_law
 from bayes_atlas.pairs import PairData, arrange_pairs
 from bayes_atlas.platforms import keep_compiled, precision, use_platform
-from bayes_atlas.posterior import Info, Posterior, Runs, Sampling, thin
+from bayes_atlas.posterior import Info, Posterior, Runs, Sampling, load_posterior, thin
+from bayes_atlas.priors import tau_prior
 from bayes_atlas.runs import count_all_tokens, group_runs
 from bayes_atlas.sampler import Checkpoint, Draws, Progress, Settings, digest, sample, sample_many
 from bayes_atlas.staleness import probe
@@ -60,6 +61,7 @@ def fit(
     sources: int = NAMED_SOURCES,
     others: bool = True,
     all_tokens: bool = False,
+    tau_from: NameOrPath | None = None,
     chains: int = 4,
     warmup: int = 1000,
     draws: int = 1000,
@@ -90,6 +92,8 @@ def fit(
         others: whether all the rest counts too. The ablations of the paper's Table 1 are no sources and no others,
             no sources, and both.
         all_tokens: whether every training token counts as the language's own (`count_all_tokens`).
+        tau_from: a posterior of bilingual transfer scores; named sources that it has scores of take their prior of
+            tau from it (see `bayes_atlas.priors`), the others keep that of the model.
         chains, warmup, draws, seed, target_accept, max_tree_depth: of NUTS; `warmup` and `draws` per chain.
         platform: ``cpu``, ``gpu`` or ``tpu``.
         keep: draws per chain to keep, evenly spaced; checks are of all.
@@ -110,6 +114,8 @@ def fit(
     if resume and checkpoint is None:
         raise InputError("there is nothing to resume without a checkpoint; give the folder of the fit to go on with")
     table = _Table.of(runs, task, _Selection(languages, by, sources, others, all_tokens))
+    if tau_from is not None:
+        table = table.with_tau(load_posterior(tau_from), task)
     use_platform(platform)
     if compile_cache:
         keep_compiled()
@@ -231,6 +237,7 @@ class _Table:
     left_out: dict[str, int]  # reason -> rows
     ranges: dict[str, tuple[float, float]]
     data: Arranged
+    tau_from: str = ""
 
     @classmethod
     def of(cls, runs: xr.Dataset, task: _Task, selection: _Selection) -> "_Table":
@@ -247,6 +254,16 @@ class _Table:
         fitted = count_all_tokens(fitted) if selection.all_tokens else fitted
         arranged = arrange(fitted, wanted, sources=selection.sources, others=selection.others)
         return cls(name, sha256, left_out, _ranges(fitted), arranged)
+
+    def with_tau(self, scores: Posterior, task: _Task) -> "_Table":
+        """With the prior of tau that a posterior of transfer scores gives."""
+        if "tau_prior" not in covariates_of(task.module.model):
+            raise InputError(
+                f"model {task.model} has no tau to take from {scores.name}; leave tau_from out, or fit atlas"
+            )
+        prior = tau_prior(scores, self.data.sources)
+        data = replace(self.runs, covariates=self.runs.covariates | {"tau_prior": prior})
+        return replace(self, data=data, tau_from=f"{scores.name} sha256:{scores.info.draws_sha256}")
 
     @property
     def runs(self) -> ModelData:
@@ -309,6 +326,7 @@ def _posterior(
             law=task.law,
             languages=data.languages,
             sources={language: [name for name in names if name] for language, names in data.sources.items()},
+            tau_from=table.tau_from,
             references=data.references,
             runs=Runs(
                 name=table.name,

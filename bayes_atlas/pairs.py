@@ -27,6 +27,7 @@ class Pairs(NamedTuple):
     belongs: Array  # (target,) 0 for each language: what there are
     centre: Array  # mean of the scores measured
     unit: Array  # their standard deviation
+    censored: Array | None = None  # (dyad, 2) whether the score is an upper bound; None where none is
 
     @property
     def languages(self) -> int:
@@ -81,7 +82,9 @@ class PairData:
     @property
     def layout(self) -> dict[str, int]:
         """Arguments of `made_up_pairs` for dyads like these."""
-        return {"distances": len(self.coords["distance"]), "stated": int(self.pairs.error is not None)}
+        pairs = self.pairs
+        given = {"stated": pairs.error is not None, "censored": pairs.censored is not None}
+        return {"distances": len(self.coords["distance"])} | {name: int(there) for name, there in given.items()}
 
     def packed(self) -> tuple[dict[str, object], np.ndarray]:
         """Covariates and scores as a program takes them."""
@@ -90,13 +93,15 @@ class PairData:
     def described(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], dict[str, list[str]]]:
         """Groups of a stored posterior that tell of single scores, and the dims of their variables."""
         pairs = self.pairs
-        error = {} if pairs.error is None else {"error": np.asarray(pairs.error)}
+        stated = {
+            name: np.asarray(values) for name in ("error", "censored") if (values := getattr(pairs, name)) is not None
+        }
         groups = {
             "log_likelihood": {"measured": log_likelihood},
             "observed_data": {"measured_score": np.where(pairs.observed, self.score, np.nan)},
-            "constant_data": {"target_index": np.asarray(pairs.target)} | error,
+            "constant_data": {"target_index": np.asarray(pairs.target)} | stated,
         }
-        dims = {name: ["dyad", "direction"] for name in ("measured_score", "target_index", "error")}
+        dims = {name: ["dyad", "direction"] for name in ("measured_score", "target_index", "error", "censored")}
         return groups, dims | {"measured": ["dyad"]}
 
     @property
@@ -113,6 +118,7 @@ def arrange_pairs(scores: xr.Dataset) -> PairData:
     source = target[:, ::-1]
     score = scores["score"].to_numpy()
     measured = score[np.isfinite(score)]
+    censored = scores["censored"].to_numpy()[target, source]
     traits = [scores[trait].to_numpy() for trait in TRAITS]
     distances = np.moveaxis(scores["distances"].to_numpy()[:, target, source], 0, -1)
     pairs = Pairs(
@@ -124,6 +130,7 @@ def arrange_pairs(scores: xr.Dataset) -> PairData:
         belongs=np.zeros(len(languages)),
         centre=np.array(measured.mean()),
         unit=np.array(measured.std() or 1.0),
+        censored=censored if censored.any() else None,
     )
     return PairData(
         covariates={"pairs": pairs},
@@ -137,7 +144,7 @@ def arrange_pairs(scores: xr.Dataset) -> PairData:
     )
 
 
-def made_up_pairs(languages: int, distances: int, stated: int) -> tuple[Pairs, np.ndarray]:
+def made_up_pairs(languages: int, distances: int, stated: int, censored: int = 0) -> tuple[Pairs, np.ndarray]:
     """Dyads of so many languages and their scores, drawn at random but always the same."""
     rng = np.random.default_rng(0)
     target = np.stack(np.triu_indices(languages, 1), axis=1)
@@ -152,7 +159,10 @@ def made_up_pairs(languages: int, distances: int, stated: int) -> tuple[Pairs, n
         centre=np.array(-0.2),
         unit=np.array(0.5),
     )
-    return pairs, rng.normal(size=shape)
+    score = rng.normal(size=shape)
+    if censored:
+        pairs = pairs._replace(censored=pairs.observed & (rng.uniform(size=shape) < 0.3))
+    return pairs, score
 
 
 def _errors(stated: np.ndarray) -> np.ndarray | None:

@@ -16,6 +16,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions.transforms import biject_to
 
 from bayes_atlas.curves import Curves
+from bayes_atlas.priors import Prior
 
 
 def pooled(
@@ -26,6 +27,7 @@ def pooled(
     *,
     support: constraints.Constraint = constraints.real,
     sources: int | None = None,
+    prior: Prior | None = None,
 ) -> jax.Array:
     """Sample a parameter of every language, or of every source of every language, partially pooled.
 
@@ -39,6 +41,7 @@ def pooled(
         support: where the parameter lives; it is normal over languages after the bijection from the real line
             (``positive``: log-normal; ``unit_interval``: logit-normal).
         sources: number of named sources, where each has its own value.
+        prior: normal priors, on the unconstrained scale, that some members have instead of the population's.
 
     Returns:
         ``(language,)`` or ``(language, source)``. With complete pooling, and with a single member, every value is the
@@ -55,4 +58,8 @@ def pooled(
             plates.enter_context(numpyro.plate(plate, size, dim=dimension - len(shape)))
         if spread is None:
             return numpyro.deterministic(name, jnp.broadcast_to(transform(centre), shape))
+        if prior is not None:
+            centre, spread = (
+                jnp.where(prior.given, own, shared) for own, shared in ((prior.mean, centre), (prior.sd, spread))
+            )
         return numpyro.sample(name, dist.TransformedDistribution(dist.Normal(centre, spread), transform))

@@ -99,6 +99,7 @@ class Info(_Record):
     law: str
     languages: list[str]
     sources: dict[str, list[str]]  # named sources of each language, by rank
+    tau_from: str = ""  # posterior of transfer scores that the prior of tau came from, with the hash of its draws
     references: dict[str, dict[str, float]]  # language -> units of params and tokens in its parameters
     runs: Runs
     sampling: Sampling

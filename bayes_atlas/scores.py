@@ -7,14 +7,15 @@ A list has a row per measured pair, with columns ``source`` and ``target`` and
 * ``score``, any score that is larger the more the source helps, or instead ``loss`` and ``scratch_loss``, whose
   difference is then the score;
 * optionally ``error``, the standard deviation of the score's error, in its unit;
+* optionally ``censored``, 1 where the score is only an upper bound: the run with the source never reached the loss;
 * optionally ``distance.<name>``, a distance of the two languages, geographic or typological, in any unit.
 
 A row without a score is a pair to impute. Other columns are ignored. A matrix has a column ``target`` or
 ``target\\source`` first and then a column for each source; empty cells are pairs to impute.
 
 The Dataset has dims ``target`` and ``source``, with the same languages in the same order, and ``distance``: variables
-``score``, ``error`` (both NaN where not given) on ``(target, source)``, ``distances`` on ``(distance, target, source)``
-in standard deviations, and coords ``script``, ``genus``, ``family`` on ``target``.
+``score``, ``error`` (both NaN where not given) and ``censored`` on ``(target, source)``, ``distances`` on ``(distance,
+target, source)`` in standard deviations, and coords ``script``, ``genus``, ``family`` on ``target``.
 """
 
 import hashlib
@@ -34,6 +35,7 @@ FEWEST = 3  # languages, below which nothing can be said of what a language give
 
 _NUMBER = ("must be a finite number", "write it as 0.3 or 3e-1, or leave it empty where the pair was not measured")
 _ERROR = ("must be a finite number > 0", "give the standard deviation of the score's error, in the unit of the score")
+_CENSORED = ("must be 0 or 1", "write 1 where the score is only an upper bound, 0 or nothing where it was measured")
 _DISTANCE = ("must be a finite number", "give every pair of the table its distance, or leave the column out")
 
 
@@ -166,6 +168,15 @@ def _numbers(table: Table) -> tuple[dict[str, Floats], list[Fault]]:
         numbers = {"score": scratch - loss}
     if "error" in have:
         numbers["error"] = column("error", _ERROR, positive=True)
+    if "censored" in have:
+        values = column("censored", _CENSORED)
+        wrong = ~np.isin(np.nan_to_num(values), (0, 1))
+        faults.extend(row_faults(table, "censored", wrong & ~np.isinf(values), *_CENSORED))
+        lost = (values == 1) & np.isnan(numbers["score"])
+        faults.extend(
+            row_faults(table, "censored", lost, "needs a score", "give the least score that the run could show")
+        )
+        numbers["censored"] = values
     for name in have:
         if name.startswith(DISTANCE):
             numbers[name] = column(name, _DISTANCE, needed=True)
@@ -212,6 +223,7 @@ def _assemble(
         {
             "score": (("target", "source"), matrix(numbers["score"])),
             "error": (("target", "source"), matrix(numbers.get("error"))),
+            "censored": (("target", "source"), matrix(numbers.get("censored")) == 1),
             "distances": (("distance", "target", "source"), distance_matrices),
         },
         coords={"target": languages, "source": languages, "distance": [key[len(DISTANCE) :] for key in distances]}

@@ -14,12 +14,13 @@ import xarray as xr
 from numpyro import handlers
 from numpyro.infer.util import log_density
 
-from bayes_atlas.catalogue import covariates_of, load_model, observed_by
+from bayes_atlas.catalogue import covariates_of, load_model, observed_by, optional_covariates
 from bayes_atlas.crossings import CrossingData, made_up_crossings
-from bayes_atlas.curves import STARTED, Curves, Group, ModelData
+from bayes_atlas.curves import PARTNER, STARTED, Curves, Group, ModelData
 from bayes_atlas.pairs import PairData, made_up_pairs
 from bayes_atlas.platforms import precision, use_platform
 from bayes_atlas.posterior import Posterior, Staleness
+from bayes_atlas.priors import Prior
 
 PROBES = 3  # stored draws whose log density decides
 
@@ -27,8 +28,8 @@ PROBES = 3  # stored draws whose log density decides
 def is_stale(posterior: Posterior) -> bool:
     """Whether the model's text no longer gives the log density that was recorded at stored draws.
 
-    A model that asks for other covariates, or has sites the stored draws lack, is stale too. Loads, and so executes,
-    the model.
+    A model that asks for other covariates, unless it can do without, or has sites the stored draws lack, is stale too.
+    Loads, and so executes, the model.
 
     Raises:
         InputError: the posterior's model is not to be found.
@@ -37,7 +38,8 @@ def is_stale(posterior: Posterior) -> bool:
     use_platform("cpu")
     with precision("cpu"):
         module, languages = load_model(posterior.info.model), len(posterior.info.languages)
-        if set(recorded.covariates) != set(covariates_of(module.model)):
+        asked = covariates_of(module.model)
+        if not set(recorded.covariates) <= set(asked) <= {*recorded.covariates, *optional_covariates(module.model)}:
             return True
         covariates, loss = _made_up(recorded, languages)
         seeded = handlers.seed(module.model, jax.random.key(0))
@@ -104,11 +106,15 @@ def _made_up(shape: Staleness, languages: int) -> tuple[dict[str, Any], np.ndarr
     curves, steps = max(languages, shape.sizes), 2 if shape.repeated else 1
     covariates: dict[str, Any] = {}
     for name, given in shape.covariates.items():
+        if name == "tau_prior" and given:
+            some = rng.uniform(size=(languages, shape.sources)) < 0.5
+            covariates[name] = Prior(some, np.where(some, 0.1, 0.0), np.where(some, 0.05, 1.0))
+            continue
         size = (curves, steps, shape.sources) if name.startswith("source_") else (curves, steps)
         covariates[name] = np.exp(rng.normal(size=size)) if given else None
-    if STARTED in covariates:  # by turns from scratch and from each checkpoint
-        start = np.arange(curves) % (shape.sources + 1)
-        covariates[STARTED] = np.eye(shape.sources + 1)[start, None, 1:].repeat(steps, axis=1)
+        if name in (STARTED, PARTNER):  # by turns from none of the sources and from each
+            start = np.arange(curves) % (shape.sources + 1)
+            covariates[name] = np.eye(shape.sources + 1)[start, None, 1:].repeat(steps, axis=1)
     covariates["curves"] = Curves(
         language=Group.of(np.arange(curves) % languages),
         size=Group.of(np.arange(curves) % shape.sizes),

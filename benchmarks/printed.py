@@ -12,6 +12,11 @@ It also writes ``crossovers.csv``: the printed crossovers at 2.03B parameters, a
 sizes of Fig. 7, by both of its readings that agree with these points. Crossovers are interpolated between two
 checkpoints of single runs: their error is taken as .1 in logs. The rule's own error was not printed: it is taken as .2,
 and each reading counts half (error times the square root of 2), since only one of them can be what was meant.
+
+    python benchmarks/printed.py
+
+without a folder says how surely the shipped ``transfer-atlas`` has the pairs that the paper calls mutual helpers among
+each other's five best sources.
 """
 
 import sys
@@ -20,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bayes_atlas import load_posterior, transfer_map
 from bayes_atlas.crossings import TYPICAL
 from bayes_atlas.laws.crossover_rule import PRINTED_LEGEND, PRINTED_TEXT, crossover_tokens
 from bayes_atlas.tables import load_table
@@ -30,6 +36,7 @@ FOREST_R2 = 0.85
 POINT_ERROR = 0.1
 RULE_ERROR = 0.2
 RULE_SCALES = [8, 16, 24, 34]
+HELPERS = (("no", "sv"), ("id", "ms"), ("ru", "uk"))
 
 
 def printed_scores() -> pd.DataFrame:
@@ -61,7 +68,20 @@ def printed_crossovers() -> pd.DataFrame:
     return pd.concat([points, *readings])
 
 
+def print_helpers() -> None:
+    """P(in top 5) of each of `HELPERS`, in both directions."""
+    found = transfer_map(load_posterior("transfer-atlas"))
+    likely = found.top_probability()
+    for pair in HELPERS:
+        one, other = map(found.place, pair)
+        forth, back = likely[other, one], likely[one, other]
+        print(f"P(in top 5): {pair[0]} -> {pair[1]} {forth:.3f}, {pair[1]} -> {pair[0]} {back:.3f}")
+
+
 def main() -> None:
+    if len(sys.argv) == 1:
+        print_helpers()
+        return
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     printed_scores().to_csv(folder / "scores.csv", index=False)

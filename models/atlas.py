@@ -8,8 +8,9 @@ Why these priors. lam is log-normal around .2 per epoch, 90 % between .06 and .6
 where only data decay and .065 together with excess parameters. tau is normal, so that zero, a source that does nothing,
 is an ordinary point and interference is as easy as help; its population is centred within a few tenths of zero (printed
 transfer scores correspond to -.4 to .3), tau_other's closer to it, since that one constant multiplies up to hundreds of
-times a language's own tokens. Where nothing repeats lam stays at its prior, shared by all languages. The rest is as in
-`chinchilla`.
+times a language's own tokens. With ``tau_prior``, the sources that have one have it instead of the population's: what
+bilingual runs have measured (`bayes_atlas.priors`). Where nothing repeats lam stays at its prior, shared by all
+languages. The rest is as in `chinchilla`.
 """
 
 import jax.numpy as jnp
@@ -26,12 +27,25 @@ from bayes_atlas.terms import exponents, split_loss
 LAW = "atlas"
 
 
-def model(params, tokens, unique, source_tokens, source_unique, other_tokens, other_unique, curves: Curves, loss=None):
+def model(
+    params,
+    tokens,
+    unique,
+    source_tokens,
+    source_unique,
+    other_tokens,
+    other_unique,
+    curves: Curves,
+    tau_prior=None,
+    loss=None,
+):
     repeats = any(limit is not None for limit in (unique, source_unique, other_unique))
     decay = dist.Normal(jnp.log(0.2), 0.7)
     worth = {"lam": pooled("lam", curves, decay, 0.5 if repeats else None, support=constraints.positive)}
     if source_tokens is not None:
-        worth["tau"] = pooled("tau", curves, dist.Normal(0.0, 0.2), 0.2, sources=source_tokens.shape[-1])
+        worth["tau"] = pooled(
+            "tau", curves, dist.Normal(0.0, 0.2), 0.2, sources=source_tokens.shape[-1], prior=tau_prior
+        )
     if other_tokens is not None:
         worth["tau_other"] = pooled("tau_other", curves, dist.Normal(0.0, 0.1), 0.1)
     effective = law.effective_tokens(

@@ -7,7 +7,8 @@ arXiv 2510.22037, §4) or any other that is larger the more the source helps.
 What is a pair's own has a scale of each target (``spread``), and is correlated between the two directions
 (``reciprocity``). It is a Student-t, so that one odd pair does not widen all others; so is what sources give, since a
 donor may fail. Errors of measurement are those that the table states; where it states none, ``noise`` is estimated, as
-far as it can be told from what is the pair's own: a single table tells their sum and little else.
+far as it can be told from what is the pair's own: a single table tells their sum and little else. A censored score
+says that a measurement would have come out below it.
 
 Why these priors. All are in units of the standard deviation of the scores measured. Targets differ most (they explain
 four fifths of the printed matrix), so their scale is centred at half a unit, that of sources at a quarter. Script,
@@ -68,4 +69,5 @@ def _dyads(pairs: Pairs, sites) -> DyadStudentT:
         common=common,
     )
     error = sites["noise"] if pairs.error is None else pairs.error
-    return DyadStudentT(expected, pairs.by_target(sites["spread"]), sites["reciprocity"], error, pairs.observed)
+    own = pairs.by_target(sites["spread"])
+    return DyadStudentT(expected, own, sites["reciprocity"], error, pairs.observed, pairs.censored)

@@ -28,7 +28,7 @@ from bayes_atlas.posterior import load_posterior
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
     "simulate", "check", "fit", "diagnose", "validate", "compare", "optimum", "trajectory", "mixture", "expand", "tax",
-    "plan", "transfer", "crossover", "list",
+    "plan", "scores", "transfer", "crossover", "list",
 )  # fmt: skip
 
 
@@ -236,6 +236,23 @@ MISTAKES = {
     "budgets": (("trajectory", "{saved}", "--from", "1e22", "--to", "1e20"), ["budgets run from 1e+22 to 1e+20"]),
     "bound": (("mixture", "{saved}", "--compute", "1e21", "--bound", "sw=a:1"), ["--bound sw is 'a'; it must"]),
     "bounds": (("mixture", "{saved}", "--compute", "1e21", "--bound", "sw=:0.1", "--bound", "en=:0.1"), ["cannot be"]),
+    "nothing asked": (("transfer", "transfer-atlas"), ["nothing was asked; give --target LANGUAGE"]),
+    "target to help": (("transfer", "transfer-atlas", "--target", "xx"), ["no language 'xx'; choose one of: en"]),
+    "pair": (("transfer", "transfer-atlas", "--pair", "en", "en"), ["the pair is en with itself; name two"]),
+    "top": (("transfer", "transfer-atlas", "--target", "sw", "--top", "0"), ["top is 0; it must be at least 1"]),
+    "map": (("transfer", "transfer-atlas", "--plot", "{new}.gif"), ["cannot draw a figure to 'new.gif'"]),
+    "no scores": (("transfer", "{saved}", "--target", "en"), ["fits the law 'chinchilla' and has no 'score'"]),
+    "no checkpoints": (("crossover", "{saved}", "--params", "2e9"), ["'chinchilla', which knows no checkpoints"]),
+    "size of a crossover": (("crossover", "crossover-atlas", "--params", "0"), ["params is 0.0; it must be a"]),
+    "no size": (("crossover", "crossover-atlas"), ["Missing option '--params'"]),
+    "planned tokens": (("crossover", "crossover-atlas", "--params", "2e9", "--tokens", "-1"), ["tokens is -1.0"]),
+    "charge": (("crossover", "crossover-atlas", "--params", "2e9", "--charge", "-1"), ["charge is -1.0; it"]),
+    "rule and charge": (("crossover", "crossover-atlas", "--params", "2e9", "--charge", "1e9"), ["no learning curves"]),
+    "study": (("scores", "{table}", "--anchor", "1e9"), ["has no run from scratch on two languages half and half"]),
+    "no anchor": (("scores", "{table}"), ["Missing option '--anchor'"]),
+    "no tau": ((*FIT, "--tau-from", "transfer-atlas"), ["model chinchilla has no tau to take from transfer-atlas"]),
+    "tau of others": (("fit", "{table}", "-o", "{new}", "--tau-from", "{saved}"), ["'chinchilla' and has no 'score'"]),
+    "no source": (("fit", "{table}", "-o", "{new}", "--tau-from", "transfer-atlas"), ["no score of any named source"]),
     "growth": (("expand", "{saved}", "--factor", "2"), ["fits the law 'chinchilla', which does not know"]),
     "tax": (("tax", "{saved}", "--language", "en", "--compute", "1e21"), ["does not have two configurations of 'en'"]),
     "scenario": (("plan", "{new}.toml", "{saved}"), ["cannot read {new}.toml: No such file"]),

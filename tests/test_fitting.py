@@ -36,7 +36,7 @@ TRUTH = {  # A and B are losses at REFERENCE
 }
 TRANSFER = {"lam": 0.4, "tau": np.array([0.3])}
 
-OTHER_TABLES = ("crossover", "crossover_rule", "transfer")  # models that take more than runs from scratch
+OTHER_TABLES = ("bilingual", "crossover", "crossover_rule", "transfer")  # models that take more than runs from scratch
 
 
 def counted(language, references=REFERENCE):

@@ -11,6 +11,7 @@ from bayes_atlas.decisions.mixture import mixture
 from bayes_atlas.decisions.optimum import optimum
 from bayes_atlas.decisions.tax import Tax
 from bayes_atlas.decisions.trajectory import trajectory
+from bayes_atlas.decisions.transfer import TransferMap
 from bayes_atlas.errors import InputError
 
 
@@ -48,6 +49,15 @@ def taxes():
     """One of two budgets is identified."""
     factor = np.array([[1.5, 2.0], [1.6, np.inf]])
     return [Tax("fr:a", "fr:b", np.array([1e20, 1e21]), np.ones((2, 2)), factor, [])]
+
+
+@pytest.fixture
+def transfer_map(tiny_posterior):
+    """fr surely helps en, sw surely harms it, and nothing else is sure."""
+    score = 0.2 * np.random.default_rng(0).normal(size=(400, 3, 3))
+    score[:, 0] = [np.nan, 0.5, -0.5] + 0.01 * score[:, 0]
+    score[:, range(3), range(3)] = np.nan
+    return TransferMap(tiny_posterior, ["en", "fr", "sw"], score)
 
 
 def labels(axes):
@@ -103,7 +113,33 @@ def test_taxes_that_are_not_identified_are_dotted(taxes):
     np.testing.assert_array_equal(np.isnan(solid.get_ydata()), [False, True])
 
 
-def test_given_axes_are_drawn_on(actions, paths, found, frontiers, taxes):
+def test_the_map_has_a_cell_for_each_pair_that_is_the_fuller_the_surer(transfer_map):
+    axes = plots.heatmap(transfer_map, top=1)
+    order = [transfer_map.languages[place] for place in transfer_map.order()]
+    assert [text.get_text() for text in axes.get_xticklabels()] == order
+    assert [text.get_text() for text in axes.get_yticklabels()] == order
+    cells = [patch for patch in axes.patches if patch.get_fill()]
+    boxes = [patch for patch in axes.patches if not patch.get_fill()]
+    assert len(cells) == 6
+    centre = {(cell.get_x() + cell.get_width() / 2, cell.get_y() + cell.get_height() / 2): cell for cell in cells}
+    at = {name: place for place, name in enumerate(order)}
+    helps, harms = (centre[at[name], at["en"]] for name in ("fr", "sw"))
+    assert helps.get_width() == harms.get_width() == pytest.approx(1.0)
+    assert min(cell.get_width() for cell in cells) < 0.5
+    # Blue helps and red harms; the one source that surely is the best has the thick box.
+    assert helps.get_facecolor()[2] > helps.get_facecolor()[0]
+    assert harms.get_facecolor()[0] > harms.get_facecolor()[2]
+    thick = [box for box in boxes if box.get_linewidth() > 1]
+    assert [(box.get_x() + 0.5, box.get_y() + 0.5) for box in thick] == [(at["fr"], at["en"])]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("source", "target")
+
+
+def test_the_map_of_too_few_best_is_refused(transfer_map):
+    with pytest.raises(InputError, match=r"top is 0; it must be at least 1"):
+        plots.heatmap(transfer_map, top=0)
+
+
+def test_given_axes_are_drawn_on(transfer_map, actions, paths, found, frontiers, taxes):
     for draw, what in (
         (plots.trajectories, paths),
         (plots.iso_loss, frontiers),
@@ -112,6 +148,7 @@ def test_given_axes_are_drawn_on(actions, paths, found, frontiers, taxes):
         (plots.shares, found),
         (plots.gains, found),
         (plots.tax, taxes),
+        (plots.heatmap, transfer_map),
     ):
         left, right = plots.new_axes(2)
         assert isinstance(left, Axes)

@@ -39,6 +39,13 @@ def test_distances_are_standardised_and_filled_from_the_other_direction():
     assert float(distances.sel(target="fr", source="sw")) == float(distances.sel(target="sw", source="fr"))
 
 
+def test_a_bound_is_marked():
+    scores = scores_from_frame(frame(score=[0.1] * 5, censored=[1, 0, "", "0", 1]))
+    assert bool(scores["censored"].sel(target="sw", source="en"))
+    assert int(scores["censored"].sum()) == 2
+    assert not scores_from_frame(frame())["censored"].any()
+
+
 def test_languages_of_ones_own_come_with_their_traits(tmp_path):
     path = tmp_path / "traits.csv"
     path.write_text("language,script,genus,family\nxx,Latn,Xish,Xian\n", encoding="utf-8")
@@ -56,6 +63,9 @@ def test_languages_of_ones_own_come_with_their_traits(tmp_path):
         (frame(score=["a", 1, 1, 1, 1]), r"must be a finite number"),
         (frame(score=[np.nan] * 5), r"no pair has a score"),
         (frame(score=[1.0] * 5, error=[0, 1, 1, 1, 1]), r"must be a finite number > 0"),
+        (frame(score=[1.0] * 5, censored=[2, 0, 0, 0, 0]), r"column 'censored': must be 0 or 1"),
+        (frame(score=[1.0] * 5, censored=["inf", 0, 0, 0, 0]), r"column 'censored': must be 0 or 1"),
+        (frame(score=[None, 1, 1, 1, 1], censored=[1, 0, 0, 0, 0]), r"column 'censored': needs a score"),
         (frame().assign(target="en"), r"a language's transfer to itself is no score"),
         (pd.concat([frame(), frame()[:1]]), r"a pair may have one row"),
         (frame()[:2], r"fewer than 3 languages"),

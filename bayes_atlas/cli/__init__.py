@@ -50,6 +50,7 @@ for command in (
     decisions.expand,
     decisions.tax,
     decisions.plan,
+    languages.scores,
     languages.transfer,
     languages.crossover,
 ):

@@ -45,6 +45,14 @@ def fit(
     all_tokens: Annotated[
         bool, typer.Option("--all-tokens", help="Count every training token as the language's own.")
     ] = False,
+    tau_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POSTERIOR",
+            help="Posterior of bilingual transfer scores that gives the prior of tau (model atlas).",
+            show_default=False,
+        ),
+    ] = None,
     traits: Annotated[
         Path | None,
         typer.Option(
@@ -92,6 +100,8 @@ def fit(
     - `bayes-atlas fit runs.csv --model atlas --by vocabulary --sources 3`
 
     - `bayes-atlas fit scores.csv --model transfer`
+
+    - `bayes-atlas fit runs.csv --model atlas --tau-from transfer-atlas`
     """
     from bayes_atlas.catalogue import find_model
     from bayes_atlas.posterior import check_target
@@ -111,6 +121,7 @@ def fit(
             sources=sources,
             others=others,
             all_tokens=all_tokens,
+            tau_from=tau_from,
             chains=chains,
             warmup=warmup,
             draws=draws,

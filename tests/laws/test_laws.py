@@ -188,8 +188,8 @@ def test_plain_numbers_give_a_number_and_arrays_broadcast(case):
 
 
 def test_law_names_lists_the_laws():
-    expected = ["atlas", "capacity", "chinchilla", "crossover", "crossover_rule", "data_constrained", "family_share"]
-    expected += ["repetition", "transfer"]
+    expected = ["atlas", "bilingual", "capacity", "chinchilla", "crossover", "crossover_rule", "data_constrained"]
+    expected += ["family_share", "repetition", "transfer"]
     assert law_names() == expected
 
 

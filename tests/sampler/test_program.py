@@ -18,7 +18,7 @@ from bayes_atlas.sampler.program import Argument, Tuning, program
 
 TUNING = Tuning(50, 0.9, 10)
 
-OTHER_TABLES = ("crossover", "crossover_rule", "transfer")  # models that take more than runs from scratch
+OTHER_TABLES = ("bilingual", "crossover", "crossover_rule", "transfer")  # models that take more than runs from scratch
 
 
 def test_a_program_is_made_once(regression, regression_data):
