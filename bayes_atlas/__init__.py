@@ -11,8 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayes_atlas.bilingual import bilingual_study
     from bayes_atlas.crossings import read_crossings
     from bayes_atlas.decisions.action import Action, bayes_action, cautious_action
+    from bayes_atlas.decisions.bilingual import BilingualScores, transfer_scores
     from bayes_atlas.decisions.crossover import Crossover, find_crossover
     from bayes_atlas.decisions.expand import Expansion, Frontier, expand, frontier
     from bayes_atlas.decisions.mixture import Mixture, mixture
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Action",
+    "BilingualScores",
     "Crossover",
     "Expansion",
     "Frontier",
@@ -42,6 +45,7 @@ __all__ = [
     "TransferMap",
     "Validation",
     "bayes_action",
+    "bilingual_study",
     "cautious_action",
     "efficiency_tax",
     "expand",
@@ -61,11 +65,15 @@ __all__ = [
     "scores_from_frame",
     "trajectory",
     "transfer_map",
+    "transfer_scores",
     "validate",
 ]
 
 _HOMES = {
     "Action": "decisions.action",
+    "BilingualScores": "decisions.bilingual",
+    "bilingual_study": "bilingual",
+    "transfer_scores": "decisions.bilingual",
     "Crossover": "decisions.crossover",
     "find_crossover": "decisions.crossover",
     "read_crossings": "crossings",
