@@ -84,12 +84,20 @@ def test_each_language_is_held_out_in_turn(runs):
     assert summary["r2"] > 0.5
 
 
-def test_folds_that_differ_in_structure_are_fitted_apart():
-    """Only one language repeats its data, beyond the runs that are kept of it."""
+def test_folds_that_differ_in_structure_are_fitted_apart(monkeypatch):
+    """Where one language alone repeats its data, no program serves both folds, and `fit` is asked."""
+
+    class Asked(Exception):
+        pass
+
+    def alone(table, model, **settings):
+        raise Asked(table.attrs["name"])
+
+    monkeypatch.setattr("bayes_atlas.fitting.fit", alone)
     table = frame(sizes=3, lengths=3)
-    table["unique"] = np.where((table["language"] == "sw") & (table["tokens"] > 5e10), 1e10, np.nan)
-    found = validate(runs_from_frame(table), ["chinchilla"], holdout="language", seed=3, chains=2, warmup=150, draws=50)
-    assert len(found.n_train) == 2
+    table["unique"] = np.where((table["language"] == "sw") & (table["run"] == "sw8"), 1e10, np.nan)
+    with pytest.raises(Asked, match=r"runs \(en held out\)"):
+        validate(runs_from_frame(table), ["chinchilla"], holdout="language", seed=0, **QUICK)
 
 
 def test_a_test_table(runs):
