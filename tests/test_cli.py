@@ -433,6 +433,15 @@ def test_trajectory(command, saved):
     assert found["trajectories"]["sw"][0]["params"]["kind"] == "eti"
 
 
+def test_trajectory_of_languages_together(command, saved):
+    weights = ("--weight", "en=1", "--weight", "sw=3", "--unique", "1e10")
+    asked = ("trajectory", saved, "--from", "1e19", "--to", "1e21", "--points", "2", "--json", *weights)
+    assert set(document(command(*asked))["trajectories"]) == {"en + sw"}
+    found = document(command(*asked, "--language", "sw"))["trajectories"]
+    assert set(found) == {"sw", "en + sw"}
+    assert found["en + sw"][1]["tokens"]["median"] != found["sw"][1]["tokens"]["median"]
+
+
 def test_mixture(command, saved):
     arguments = ("mixture", saved, "--compute", "1e21", "--weight", "en=1", "--weight", "sw=1", "--bound", "sw=0.3:0.5")
     result = command(*arguments, "--unique", "sw=1e10", "--unique", "en=1e12")

@@ -103,6 +103,7 @@ def trajectory(
         list[str] | None,
         typer.Option(help="Language or configuration, one path for each; all if not given.", show_default=False),
     ] = None,
+    weight: Weights = None,
     unique: Annotated[
         float | None, typer.Option(help="Unique tokens there are of each; unlimited if not given.", show_default=False)
     ] = None,
@@ -114,18 +115,23 @@ def trajectory(
 ) -> None:
     """How the compute-optimal size and data grow with the budget, with bands.
 
+    With weights, one path of those languages together, sampled evenly; and one of each language that is asked for too.
+
     Example: `bayes-atlas trajectory datablations-2023 --from 1e19 --to 1e23 --unique 1e10`
     """
+    from bayes_atlas.decisions.outlook import source_of
     from bayes_atlas.decisions.trajectory import budgets_between
     from bayes_atlas.decisions.trajectory import trajectory as follow
     from bayes_atlas.posterior import load_posterior
 
     loaded = load_posterior(posterior)
     budgets = budgets_between(least, most, points)
-    paths = {
-        name: follow(loaded, compute=budgets, language=name, unique=unique, served=served)
-        for name in language or loaded.info.languages
-    }
+    weights = _pairs("--weight", weight)
+    alone = language or ([] if weights else loaded.info.languages)
+    paths = {name: follow(loaded, compute=budgets, language=name, unique=unique, served=served) for name in alone}
+    if weights:
+        limits = None if unique is None else dict.fromkeys(map(source_of, weights), unique)
+        paths[" + ".join(weights)] = follow(loaded, compute=budgets, weights=weights, unique=limits, served=served)
     if plot is not None:
         from bayes_atlas.plots import new_axes, trajectories
 
