@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -29,6 +30,7 @@ from bayes_atlas.posterior import Posterior
 # Okabe and Ito's colours, which people with any colour vision tell apart, without their yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 BAND = 0.22  # opacity
+WIDEN = 1.05  # of the sizes that are shaded, so that a single one shows
 SUFFIXES = (".svg", ".png", ".pdf")
 LABELS = {"params": "parameters N", "tokens": "training tokens D", "loss": "loss", "epochs": "epochs"}
 
@@ -256,15 +258,18 @@ def crossovers(
     *,
     checkpoint: str | None = None,
     params: tuple[float, float] = (1e8, 1e10),
+    points: xr.Dataset | None = None,
     probability: float = 0.9,
     axes: Axes | None = None,
 ) -> Axes:
     """Compute at which training from scratch overtakes a checkpoint, over sizes (Longpre et al. 2025, Fig. 7).
 
-    Where no crossover is in range for half of the draws, there is no line.
+    Where no crossover is in range for half of the draws, there is no line. `points` are measured crossovers, from
+    `read_crossings`, with twice their stated error; those of other languages are grey. Where runs were fitted, their
+    sizes are shaded, and lines are dotted beyond.
     """
     axes = axes or new_axes()[0]
-    sizes = np.geomspace(*params, 25)
+    sizes, fitted = np.geomspace(*params, 25), posterior.info.runs.ranges.get("params")
     for colour, language in zip(_cycle(len(languages)), languages, strict=True):
         found = [
             find_crossover(posterior, params=float(size), language=language, checkpoint=checkpoint) for size in sizes
@@ -274,7 +279,20 @@ def crossovers(
         shown = np.isfinite(median)
         top = np.where(np.isfinite(upper), upper, 10 * median)
         axes.fill_between(sizes[shown], lower[shown], top[shown], color=colour, alpha=BAND, linewidth=0)
-        axes.plot(sizes[shown], median[shown], color=colour, label=language)
+        axes.plot(sizes[shown], median[shown], color=colour, label=language, linestyle=":" if fitted else "-")
+        if fitted:
+            within = shown & (sizes >= fitted[0]) & (sizes <= fitted[1])
+            axes.plot(sizes[within], median[within], color=colour)
+    if fitted:
+        axes.axvspan(fitted[0] / WIDEN, fitted[1] * WIDEN, color="0.93", zorder=0)
+    if points is not None:
+        names = points["language"].to_numpy()
+        flops = 6 * points["params"].to_numpy() * points["crossover"].to_numpy()
+        spread = np.exp(2 * points["error"].to_numpy())
+        colours = dict(zip(languages, _cycle(len(languages)), strict=True))
+        for name, size, at, factor in zip(names, points["params"].to_numpy(), flops, spread, strict=True):
+            bars = [[at - at / factor], [at * factor - at]]
+            axes.errorbar(size, at, bars, fmt="o", markersize=4, color=colours.get(name, "0.6"), linewidth=1)
     axes.set(xscale="log", yscale="log", xlabel="parameters N", ylabel="compute of the crossover (FLOPs)")
     axes.legend(frameon=False)
     return _finish(axes)

@@ -246,6 +246,7 @@ MISTAKES = {
     "size of a crossover": (("crossover", "crossover-atlas", "--params", "0"), ["params is 0.0; it must be a"]),
     "no size": (("crossover", "crossover-atlas"), ["Missing option '--params'"]),
     "planned tokens": (("crossover", "crossover-atlas", "--params", "2e9", "--tokens", "-1"), ["tokens is -1.0"]),
+    "points": (("crossover", "crossover-atlas", "--params", "2e9", "--points", "a.csv"), ["--plot"]),
     "charge": (("crossover", "crossover-atlas", "--params", "2e9", "--charge", "-1"), ["charge is -1.0; it"]),
     "rule and charge": (("crossover", "crossover-atlas", "--params", "2e9", "--charge", "1e9"), ["no learning curves"]),
     "study": (("scores", "{table}", "--anchor", "1e9"), ["has no run from scratch on two languages half and half"]),

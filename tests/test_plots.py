@@ -5,6 +5,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from bayes_atlas import plots
+from bayes_atlas.crossings import read_crossings
 from bayes_atlas.decisions.action import bayes_action, cautious_action
 from bayes_atlas.decisions.expand import Expansion, Frontier
 from bayes_atlas.decisions.mixture import mixture
@@ -13,6 +14,7 @@ from bayes_atlas.decisions.tax import Tax
 from bayes_atlas.decisions.trajectory import trajectory
 from bayes_atlas.decisions.transfer import TransferMap
 from bayes_atlas.errors import InputError
+from bayes_atlas.posterior import load_posterior
 
 
 @pytest.fixture
@@ -166,3 +168,16 @@ def test_figures_are_written_by_suffix(actions, tmp_path, suffix, start):
 def test_other_suffixes_are_refused(actions, tmp_path):
     with pytest.raises(InputError, match=r"cannot draw a figure to 'figure\.gif'; end its name in \.svg, \.png, \.pdf"):
         plots.save(plots.regret(actions), tmp_path / "figure.gif")
+
+
+def test_crossovers_show_what_was_measured_and_which_sizes_were(tmp_path):
+    table = tmp_path / "measured.csv"
+    table.write_text("language,params,tokens,error\nde,2e9,1.6e11,.03\nzh,2e9,2.8e11,.03\n", encoding="utf-8")
+    axes = plots.crossovers(load_posterior("crossover-atlas"), ["de"], points=read_crossings(table))
+    line, *points = (line for line in axes.get_lines() if line.get_marker() in ("None", "o"))
+    assert line.get_linestyle() == "-"
+    drawn = {point.get_color(): point.get_ydata().item() for point in points}
+    assert drawn == {plots.COLOURS[0]: pytest.approx(6 * 2e9 * 1.6e11), "0.6": pytest.approx(6 * 2e9 * 2.8e11)}
+    axes = plots.crossovers(load_posterior("crossover-bytes"), ["de"], checkpoint="en", params=(1e7, 1e9))
+    assert axes.get_lines()[0].get_linestyle() == ":"  # one size was fitted
+    assert axes.patches[0].get_x() < 65.8e6

@@ -146,6 +146,10 @@ def crossover(
         float | None, typer.Option(help="Unique tokens there are; unlimited if not given.", show_default=False)
     ] = None,
     charge: Annotated[float, typer.Option(help="Tokens of the checkpoint's own training, if they are paid too.")] = 0.0,
+    points: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Measured crossovers to draw in the figure too.", show_default=False),
+    ] = None,
     probability: Probability = 0.9,
     plot: Plot = None,
     as_json: AsJson = False,
@@ -171,9 +175,19 @@ def crossover(
         charge=charge,
     )
     if plot is not None:
+        from bayes_atlas.crossings import read_crossings
         from bayes_atlas.plots import crossovers
 
-        save(crossovers(loaded, [found.language], checkpoint=checkpoint, probability=probability), plot)
+        measured = None if points is None else read_crossings(points)
+        around = (min(params, 1e8), max(params, 1e10))
+        save(
+            crossovers(
+                loaded, [found.language], checkpoint=checkpoint, params=around, points=measured, probability=probability
+            ),
+            plot,
+        )
+    elif points is not None:
+        raise InputError("points are drawn in a figure; give --plot FILE too")
     if as_json:
         asked = {"posterior": posterior, "language": found.language, "params": params, "planned_tokens": tokens}
         print_json(asked | {"checkpoint": found.checkpoint, "charge": charge} | found.to_dict(probability))
