@@ -30,6 +30,10 @@ By = Annotated[
     typer.Option(help="Label (vocabulary, mixture, ..) whose values get their own parameters.", show_default=False),
 ]
 Sources = Annotated[int, typer.Option(help="Named sources per language, the most co-sampled (models with transfer).")]
+Discrepancy = Annotated[
+    str,
+    typer.Option(help="How the error of a law grows beyond what was fitted: rising, constant, root, linear, or none."),
+]
 Chains = Annotated[int, typer.Option(help="Chains.")]
 Warmup = Annotated[int, typer.Option(help="Warm-up draws per chain.")]
 Draws = Annotated[int, typer.Option(help="Draws per chain.")]
@@ -46,6 +50,7 @@ def validate(
     test: Test = None,
     by: By = None,
     sources: Sources = 3,
+    discrepancy: Discrepancy = "rising",
     chains: Chains = 4,
     warmup: Warmup = 1000,
     draws: Draws = 1000,
@@ -65,7 +70,7 @@ def validate(
     - `bayes-atlas validate runs.csv --model chinchilla --test later.csv`
     """
     settings = {"chains": chains, "warmup": warmup, "draws": draws, "seed": seed, "platform": platform}
-    found = _validated(runs, [model], holdout, test, by, settings | {"sources": sources})
+    found = _validated(runs, [model], holdout, test, by, settings | {"sources": sources, "discrepancy": discrepancy})
     failed = found.failed_checks[model]
     summary = found.summary(model)
     if as_json:
@@ -87,6 +92,7 @@ def compare(
     test: Test = None,
     by: By = None,
     sources: Sources = 3,
+    discrepancy: Discrepancy = "rising",
     chains: Chains = 4,
     warmup: Warmup = 1000,
     draws: Draws = 1000,
@@ -106,7 +112,7 @@ def compare(
     asked = [name.strip() for name in models.split(",") if name.strip()]
     settings = {"chains": chains, "warmup": warmup, "draws": draws, "seed": seed, "platform": platform}
     everything = list(dict.fromkeys([*asked, *BASELINES]))
-    found = _validated(runs, everything, holdout, test, by, settings | {"sources": sources})
+    found = _validated(runs, everything, holdout, test, by, settings | {"sources": sources, "discrepancy": discrepancy})
     summaries = {name: found.summary(name) for name in found.scores}
     weights = found.weights()
     if as_json:
@@ -131,6 +137,8 @@ def _validated(
     if holdout is not None and test is not None:
         raise InputError(f"both --holdout {holdout} and --test {test} say what to score; leave one out")
     rows = None if test is None else read_runs(test)
+    if settings["discrepancy"] == "none":
+        settings = settings | {"discrepancy": None}
     return run_validate(read_runs(runs), models, holdout=holdout or "random", test=rows, by=by or (), **settings)
 
 
@@ -140,6 +148,7 @@ def _about(found: "Validation") -> dict[str, Any]:
         "folds": len(found.n_train),
         "n_train": found.n_train,
         "left_out": found.left_out,
+        "discrepancy": found.discrepancy,
         "notes": found.notes,
     }
 
@@ -152,6 +161,9 @@ def _print_about(found: "Validation") -> None:
     say(f"Held out ({found.holdout}): {rows:,} rows; fitted: {fitted}")
     for reason, count in found.left_out.items():
         say(f"Left out: {count:,} rows, which {reason}")
+    for name, sizes in found.discrepancy.items():
+        if sizes:
+            say(f"{name}: taken to be wrong by {max(sizes):.1%} at one e-fold beyond what was fitted")
     print_notes([note.rstrip(".") for note in found.notes])
 
 

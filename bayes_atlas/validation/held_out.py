@@ -14,9 +14,10 @@ from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
 from bayes_atlas.runs import group_runs
 from bayes_atlas.validation.baselines import BASELINES, BaselineError, predict_baseline
+from bayes_atlas.validation.discrepancy import FORMS, distance, learned, widened
 from bayes_atlas.validation.predict import Prediction, predict
 from bayes_atlas.validation.scores import RowScores, stacking_weights
-from bayes_atlas.validation.splits import KEPT_RUNS, few_runs, folds
+from bayes_atlas.validation.splits import KEPT_RUNS, by_compute, few_runs, folds
 
 type Flags = NDArray[np.bool_]
 
@@ -40,6 +41,7 @@ class Validation:
     n_train: list[int]  # rows fitted, by fold
     left_out: dict[str, int]  # reason -> rows that were neither fitted nor scored
     failed_checks: dict[str, list[str]]  # model -> checks of its sampling that failed in some fold
+    discrepancy: dict[str, list[float]]  # model -> by fold that goes beyond what was fitted, size of the law's error
     notes: list[str]
 
     def summary(self, model: str) -> dict[str, Any]:
@@ -63,6 +65,7 @@ def validate(
     test: xr.Dataset | None = None,
     by: Sequence[str] = (),
     sources: int = 3,
+    discrepancy: str | None = "rising",
     chains: int = 4,
     warmup: int = 1000,
     draws: int = 1000,
@@ -79,6 +82,9 @@ def validate(
         test: the rows to score, instead of a part of `runs`.
         by: labels whose values get parameters of their own, as in `fit`.
         sources: as in `fit`.
+        discrepancy: how the error of a law grows beyond what was fitted: one of `bayes_atlas.validation.discrepancy.
+            FORMS`. Its size is learned by holding out the largest of the fitted runs, which takes another fit. None for
+            intervals that hold if the law does. Baselines have none.
         chains, warmup, draws, seed, platform: of the sampler, as in `fit`; `seed` also draws random splits.
 
     Raises:
@@ -88,13 +94,19 @@ def validate(
         raise InputError(f"there is no model to validate; name one, such as atlas, or a baseline: {_listed(BASELINES)}")
     for model in models:
         _check_model(model)
+    if discrepancy is not None and discrepancy not in FORMS:
+        raise InputError(f"there is no discrepancy {discrepancy!r}; choose one of: {_listed(FORMS)}, or None")
     parts, left_out, notes = _folds(runs, holdout, test, by, seed)
     settings = {"sources": sources, "chains": chains, "warmup": warmup, "draws": draws, "seed": seed}
-    scores, failed = {}, {}
+    scores, failed, sizes = {}, {}, {}
     for model in models:
         name = str(model)
         try:
             predictions, failures = _predictions(model, parts, seed, settings | {"platform": platform})
+            if discrepancy is not None and model not in BASELINES:
+                predictions, sizes[name] = _with_discrepancy(
+                    model, parts, predictions, discrepancy, settings | {"platform": platform}
+                )
         except BaselineError as error:
             if len(models) == 1:
                 raise
@@ -106,7 +118,7 @@ def validate(
     if not scores:
         raise InputError(f"none of the baselines can be fitted: {'; '.join(notes)}")
     n_train = [fold.fitted.sizes["row"] for fold in parts]
-    return Validation(holdout if test is None else _name(test), scores, n_train, left_out, failed, notes)
+    return Validation(holdout if test is None else _name(test), scores, n_train, left_out, failed, sizes, notes)
 
 
 def _check_model(model: NameOrPath) -> None:
@@ -204,6 +216,31 @@ def _predictions(
     each = zip(posteriors, parts, strict=True)
     predictions = [predict(posterior, fold.rows, fold.fitted, seed=seed) for posterior, fold in each]
     return predictions, sorted({check.name for posterior in posteriors for check in posterior.failed_checks})
+
+
+def _with_discrepancy(
+    model: NameOrPath, parts: Sequence[Fold], predictions: Sequence[Prediction], form: str, settings: dict[str, Any]
+) -> tuple[list[Prediction], list[float]]:
+    """Predictions with errors of the law in folds that go beyond what was fitted, and the sizes of these."""
+    widest, sizes = [], []
+    for fold, prediction in zip(parts, predictions, strict=True):
+        beyond = distance(fold.rows, fold.fitted)
+        if beyond.any():
+            size = _error_of_law(model, fold, form, settings)
+            prediction = widened(prediction, fold.rows, beyond, form, size, settings["seed"])
+            sizes.append(size)
+        widest.append(prediction)
+    return widest, sizes
+
+
+def _error_of_law(model: NameOrPath, fold: Fold, form: str, settings: dict[str, Any]) -> float:
+    """The size of a law's error, by predicting the fold's own runs of most compute from its others."""
+    largest = by_compute(fold.fitted)
+    fitted, rows = _part(fold.fitted, ~largest, "largest held out"), fold.fitted.isel(row=largest)
+    inner = _known(Fold(fold.name, fitted, rows), {})
+    (posterior,) = _fit([inner.fitted], model, settings)
+    prediction = predict(posterior, inner.rows, inner.fitted, seed=settings["seed"])
+    return learned(prediction, inner.rows["loss"].to_numpy(), distance(inner.rows, inner.fitted), form)
 
 
 def _fit(tables: Sequence[xr.Dataset], model: NameOrPath, settings: dict[str, Any]) -> list[Posterior]:
