@@ -28,6 +28,7 @@ from bayes_atlas.staleness import is_stale
 
 CHAINS, WARMUP, DRAWS = 2, 150, 200
 QUICK = {"chains": CHAINS, "warmup": WARMUP, "draws": DRAWS}
+MANY = QUICK | {"draws": 2 * DRAWS, "keep": DRAWS}
 NOISE = 0.005
 REFERENCE = {"params": 1e9, "tokens": 2e10}
 TRUTH = {  # A and B are losses at REFERENCE
@@ -290,7 +291,7 @@ def folds(plain):
 
 @pytest.fixture(scope="module")
 def many(folds):
-    return fit_many([*folds, plain_table(seed=5)], "chinchilla", **QUICK, keep=100)
+    return fit_many([*folds, plain_table(seed=5)], "chinchilla", **MANY)
 
 
 def test_many_tables_give_a_posterior_each(many):
@@ -298,8 +299,8 @@ def test_many_tables_give_a_posterior_each(many):
     assert [posterior.info.title for posterior in many] == ["chinchilla fitted to plain.csv"] * 3
     for posterior in many:
         assert set(posterior.draws.children) == {"posterior", "sample_stats"}
-        assert posterior.draws["posterior"]["alpha"].shape == (CHAINS, 100, 2)
-        assert (posterior.info.sampling.draws, posterior.info.sampling.kept) == (DRAWS, 100)
+        assert posterior.draws["posterior"]["alpha"].shape == (CHAINS, DRAWS, 2)
+        assert (posterior.info.sampling.draws, posterior.info.sampling.kept) == (2 * DRAWS, DRAWS)
         assert len(posterior.info.checks) == 6
         assert not is_stale(posterior)
 
@@ -325,7 +326,7 @@ def test_a_table_among_many_has_the_posterior_it_has_alone(folds, many):
 
 def test_more_folds_compile_nothing(many, plain, compiled):
     others = [plain.isel(row=plain["run"].to_numpy() != run) for run in ("en4", "en5", "sw2")]
-    again = fit_many(others, "chinchilla", **QUICK, seed=4, keep=100)
+    again = fit_many(others, "chinchilla", **MANY, seed=4)
     assert compiled == []
     assert len(again) == 3
 
@@ -507,7 +508,9 @@ def test_prior_expectations_fall_in_size_and_data(predicted):
     draws, law = predicted
     theta = {name: draws[name][:, 0] for name in law.PARAMETERS if name in draws and name != "tau"}
     asked = inspect.signature(law.loss).parameters
-    covariates = {name: value for name, value in (("unique", None), ("languages", 2.0)) if name in asked}
+    covariates = {
+        name: value for name, value in (("unique", None), ("languages", 2.0), ("share", 0.5)) if name in asked
+    }
     grid = np.geomspace(0.01, 100, 9)[:, None]
     by_size = law.loss(grid, 1.0, **covariates, **theta)
     by_data = law.loss(1.0, grid, **covariates, **theta)
