@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_atlas.errors import InputError
+from bayes_atlas.runs import SCRATCH
 
 SAME = 0.02  # relative difference up to which sizes are the same, and tokens of two languages half and half
 
@@ -37,7 +38,7 @@ def bilingual_study(runs: xr.Dataset, params: float | None = None) -> Study:
     """
     name = runs.attrs["name"]
     _, alone, half = partner_shares(runs)
-    scratch = runs["init"].to_numpy() == "scratch"
+    scratch = runs["init"].to_numpy() == SCRATCH
     if not (half & scratch).any():
         raise InputError(
             f"{name} has no run from scratch on two languages half and half; give tokens of both, as tokens.<language>"

@@ -18,13 +18,12 @@ import xarray as xr
 from bayes_atlas.bilingual import partner_shares
 from bayes_atlas.errors import InputError
 from bayes_atlas.residuals import SizeGroups
-from bayes_atlas.runs import co_sampled_sources
+from bayes_atlas.runs import SCRATCH, co_sampled_sources
 from bayes_atlas.tables import families_of
 
 type Array = Any  # NumPy's as arranged, JAX's inside a model
 
 CLOSEST = 1e-3  # log-ratio of tokens below which two checkpoints count as this far apart
-SCRATCH = "scratch"  # what a run started from that started from no checkpoint
 STARTED = "source_started"
 PARTNER = "source_partner"
 OPTIONAL = ("tau_prior",)  # covariates that no run table holds

@@ -19,7 +19,7 @@ from numpyro.infer import Predictive
 
 from bayes_atlas.catalogue import NameOrPath, covariates_of, find_model, layout_of, load_model, observed_by
 from bayes_atlas.crossings import CrossingData, arrange_crossings
-from bayes_atlas.curves import SCRATCH, STARTED, ModelData, Shape, arrange
+from bayes_atlas.curves import STARTED, ModelData, Shape, arrange
 from bayes_atlas.diagnostics import named_checks
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import get_law
@@ -27,7 +27,7 @@ from bayes_atlas.pairs import PairData, arrange_pairs
 from bayes_atlas.platforms import keep_compiled, precision, use_platform
 from bayes_atlas.posterior import Info, Posterior, Runs, Sampling, load_posterior, thin
 from bayes_atlas.priors import tau_prior
-from bayes_atlas.runs import count_all_tokens, group_runs
+from bayes_atlas.runs import SCRATCH, count_all_tokens, group_runs
 from bayes_atlas.sampler import Checkpoint, Draws, Progress, Settings, digest, sample, sample_many
 from bayes_atlas.staleness import probe
 

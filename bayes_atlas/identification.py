@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from bayes_atlas.laws import data_constrained
-from bayes_atlas.runs import LABELS, co_sampled_sources
+from bayes_atlas.runs import LABELS, SCRATCH, co_sampled_sources
 
 type Floats = NDArray[np.float64]
 type Flags = NDArray[np.bool_]
@@ -299,7 +299,7 @@ def _profiled(runs: xr.Dataset) -> list[Finding]:
 
 def _sample(runs: xr.Dataset) -> tuple[xr.Dataset, str]:
     """Rows for the profile, and a sentence on which they are: few enough to be quick, and always the same."""
-    scratch = runs.isel(row=runs["init"].to_numpy() == "scratch")
+    scratch = runs.isel(row=runs["init"].to_numpy() == SCRATCH)
     runs = scratch if scratch.sizes["row"] else runs
     frame = runs[["tokens", "unique", "run", "language"]].to_dataframe().reset_index(drop=True)
     frame["epochs"] = np.maximum(frame["tokens"] / frame["unique"], 1.0)

@@ -214,6 +214,11 @@ class Posterior:
         return Posterior(self.draws, info, str(folder))
 
 
+def source_of(language: str) -> str:
+    """The source of a language's own tokens: its name without the labels of a fit by label (``fr:multilingual``)."""
+    return language.partition(":")[0]
+
+
 def check_target(folder: str | Path, *, force: bool) -> None:
     """Refuse to write a posterior where something already is, unless it is a posterior and `force` is set.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws.atlas import tau_from_bts
-from bayes_atlas.posterior import Posterior
+from bayes_atlas.posterior import Posterior, source_of
 
 HIGHEST = 1.0  # a mean score from which on scores are no bilingual transfer scores: 1 is a second language for free
 
@@ -49,7 +49,7 @@ def tau_prior(posterior: Posterior, sources: Mapping[str, Sequence[str]]) -> Pri
     shape = (len(sources), max(map(len, sources.values()), default=0))
     prior = Prior(np.zeros(shape, dtype=bool), np.zeros(shape), np.ones(shape))
     for row, (language, names) in enumerate(sources.items()):
-        target = language.partition(":")[0]
+        target = source_of(language)
         for slot, source in enumerate(names):
             if target in known and source in known and source != target:
                 draws = tau[:, known.index(target), known.index(source)]

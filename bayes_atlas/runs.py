@@ -46,6 +46,7 @@ KNOWN = (*REQUIRED, *LABELS, "tokens", "unique", "languages", "init", "compute")
 RESERVED = ("row", "source", "own", "source_tokens", "source_unique")
 
 FLOPS_PER_PARAMETER_AND_TOKEN = 6
+SCRATCH = "scratch"  # what a run started from that started from no checkpoint
 AGREEMENT = 1e-6  # relative difference up to which two columns that state the same number agree
 
 
@@ -353,7 +354,7 @@ def _assemble(table: Table, texts: dict[str, pd.Series], numbers: dict[str, Floa
     counted = np.count_nonzero(source_tokens, axis=1).astype(np.float64)
     compute = FLOPS_PER_PARAMETER_AND_TOKEN * numbers["params"] * source_tokens.sum(axis=1)
     init = texts.get("init", pd.Series("", index=language.index, dtype="string"))
-    labels = {"language": language, "run": texts["run"], "own": language, "init": init.where(init != "", "scratch")}
+    labels = {"language": language, "run": texts["run"], "own": language, "init": init.where(init != "", SCRATCH)}
     labels |= {name: texts[name] for name in LABELS if name in texts}
     known = {
         "params": numbers["params"],

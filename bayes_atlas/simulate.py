@@ -48,6 +48,7 @@ from numpy.typing import NDArray
 
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import atlas, capacity, crossover_rule, repetition
+from bayes_atlas.posterior import source_of
 from bayes_atlas.runs import co_sampled_sources
 from bayes_atlas.tables import load_table
 
@@ -395,7 +396,7 @@ class _Truth:
 
 
 def _draw_truth(rows: _Rows, rng: np.random.Generator) -> _Truth:
-    names = [group.partition(":")[0] for group in rows.groups]
+    names = [source_of(group) for group in rows.groups]
     E, A, B, exponent = _draw_curves(rows.groups, rng)
     languages, language = np.unique(names, return_inverse=True)
     lam = _log_normal(rng, LAM, LAM_SD, len(languages))[language]

@@ -36,6 +36,7 @@ from bayes_atlas.noise import CurveStudentT
 from bayes_atlas.platforms import keep_compiled, precision, use_platform
 from bayes_atlas.runs import read_runs
 from bayes_atlas.sampler import Settings, sample_many
+from bayes_atlas.validation.scores import crps
 
 MODULE = load_model("crossover")
 PROBABILITY = 0.9
@@ -151,12 +152,9 @@ def scores(data: ModelData, draws: Floats, density: Floats) -> dict[str, float]:
     scored = ~np.isnan(draws[0])
     draws, density, observed = draws[:, scored], density[:, scored], np.log(data.loss[scored, 0])
     lower, upper = np.quantile(draws, [(1 - PROBABILITY) / 2, (1 + PROBABILITY) / 2], axis=0)
-    ordered = np.sort(draws, axis=0)
-    rank = (2 * np.arange(len(draws)) + 1 - len(draws))[:, None] / len(draws) ** 2
-    crps = np.abs(draws - observed).mean(axis=0) - (rank * ordered).sum(axis=0)
     return {
         "log score": float((np.logaddexp.reduce(density, axis=0) - np.log(len(density))).mean()),
-        "CRPS": float(crps.mean()),
+        "CRPS": float(crps(np.sort(draws, axis=0).T, observed).mean()),
         "coverage": float(((lower <= observed) & (observed <= upper)).mean()),
         "width": float((upper - lower).mean()),
         "rows": int(scored.sum()),

@@ -119,10 +119,9 @@ def trajectory(
 
     Example: `bayes-atlas trajectory datablations-2023 --from 1e19 --to 1e23 --unique 1e10`
     """
-    from bayes_atlas.decisions.outlook import source_of
     from bayes_atlas.decisions.trajectory import budgets_between
     from bayes_atlas.decisions.trajectory import trajectory as follow
-    from bayes_atlas.posterior import load_posterior
+    from bayes_atlas.posterior import load_posterior, source_of
 
     loaded = load_posterior(posterior)
     budgets = budgets_between(least, most, points)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayes_atlas.cli.answers import interval, median_and_interval, save
-from bayes_atlas.cli.arguments import AsJson, Plot, PosteriorName, Probability, RunsFile
+from bayes_atlas.cli.arguments import AsJson, Chains, Draws, Plot, PosteriorName, Probability, RunsFile, Warmup
 from bayes_atlas.cli.console import new_table, number, out, print_json, print_notes, say, writing
 from bayes_atlas.errors import InputError
 
@@ -40,9 +40,9 @@ def scores(
     seeds: Annotated[
         float, typer.Option(help="Relative sd of the loss of runs that differ in their seed alone.")
     ] = 0.0014,
-    chains: Annotated[int, typer.Option(help="Chains.")] = 4,
-    warmup: Annotated[int, typer.Option(help="Warm-up draws per chain.")] = 1000,
-    draws: Annotated[int, typer.Option(help="Draws per chain.")] = 1000,
+    chains: Chains = 4,
+    warmup: Warmup = 1000,
+    draws: Draws = 1000,
     seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same scores.")] = 0,
     probability: Probability = 0.9,
     as_json: AsJson = False,

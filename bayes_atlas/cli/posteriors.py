@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayes_atlas.cli.arguments import AsJson, PosteriorName, RunsFile
+from bayes_atlas.cli.arguments import AsJson, By, Chains, Draws, Platform, PosteriorName, RunsFile, Sources, Warmup
 from bayes_atlas.cli.console import err, new_table, out, print_json, say, writing
 from bayes_atlas.errors import InputError
 
@@ -34,13 +34,8 @@ def fit(
             help="Fit only this language's losses, and others named so; the rest stay as sources.", show_default=False
         ),
     ] = None,
-    by: Annotated[
-        list[str] | None,
-        typer.Option(help="Label (vocabulary, mixture, ..) whose values get their own parameters.", show_default=False),
-    ] = None,
-    sources: Annotated[
-        int, typer.Option(help="Named sources per language, the most co-sampled (models with transfer).")
-    ] = 3,
+    by: By = None,
+    sources: Sources = 3,
     others: Annotated[bool, typer.Option(help="Count all other sources together too (models with transfer).")] = True,
     all_tokens: Annotated[
         bool, typer.Option("--all-tokens", help="Count every training token as the language's own.")
@@ -61,13 +56,13 @@ def fit(
             show_default=False,
         ),
     ] = None,
-    chains: Annotated[int, typer.Option(help="Chains.")] = 4,
-    warmup: Annotated[int, typer.Option(help="Warm-up draws per chain.")] = 1000,
-    draws: Annotated[int, typer.Option(help="Draws per chain.")] = 1000,
+    chains: Chains = 4,
+    warmup: Warmup = 1000,
+    draws: Draws = 1000,
     seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same draws.")] = 0,
     target_accept: Annotated[float, typer.Option(help="Acceptance that step sizes aim for.")] = 0.9,
     max_tree_depth: Annotated[int, typer.Option(help="Trajectories have at most 2^this steps.")] = 10,
-    platform: Annotated[str, typer.Option(help="cpu, gpu or tpu.")] = "cpu",
+    platform: Platform = "cpu",
     keep: Annotated[
         int | None, typer.Option(min=1, help="Draws per chain to keep, evenly spaced.", show_default="all")
     ] = None,

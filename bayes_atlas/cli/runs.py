@@ -43,7 +43,7 @@ def check(runs: RunsFile, as_json: AsJson = False) -> None:
     Example: `bayes-atlas check runs.csv`
     """
     from bayes_atlas.identification import describe
-    from bayes_atlas.runs import read_runs
+    from bayes_atlas.runs import SCRATCH, read_runs
 
     description = describe(read_runs(runs))
     if as_json:
@@ -52,7 +52,7 @@ def check(runs: RunsFile, as_json: AsJson = False) -> None:
     total = description.total
     say(f"{description.name}: {total.rows:,} rows of {total.runs:,} runs, {len(description.by_language)} languages")
     for started, rows in description.init.items():
-        if started != "scratch":
+        if started != SCRATCH:
             say(f"{rows:,} rows are of runs that started from the checkpoint {started}")
     for label, counts in description.labels.items():
         if len(counts) > 1:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayes_atlas.cli.arguments import AsJson, RunsFile
+from bayes_atlas.cli.arguments import AsJson, By, Chains, Draws, Platform, RunsFile, Sources, Warmup
 from bayes_atlas.cli.console import new_table, number, out, print_json, print_notes, say
 from bayes_atlas.errors import InputError
 
@@ -25,20 +25,11 @@ Test = Annotated[
     Path | None,
     typer.Option(metavar="TEST", help="Run table to score instead of a part of RUNS.", show_default=False),
 ]
-By = Annotated[
-    list[str] | None,
-    typer.Option(help="Label (vocabulary, mixture, ..) whose values get their own parameters.", show_default=False),
-]
-Sources = Annotated[int, typer.Option(help="Named sources per language, the most co-sampled (models with transfer).")]
 Discrepancy = Annotated[
     str,
     typer.Option(help="How the error of a law grows beyond what was fitted: rising, constant, root, linear, or none."),
 ]
-Chains = Annotated[int, typer.Option(help="Chains.")]
-Warmup = Annotated[int, typer.Option(help="Warm-up draws per chain.")]
-Draws = Annotated[int, typer.Option(help="Draws per chain.")]
 Seed = Annotated[int, typer.Option(help="Of the sampler, and of random splits.")]
-Platform = Annotated[str, typer.Option(help="cpu, gpu or tpu.")]
 
 
 def validate(
@@ -69,8 +60,8 @@ def validate(
 
     - `bayes-atlas validate runs.csv --model chinchilla --test later.csv`
     """
-    settings = {"chains": chains, "warmup": warmup, "draws": draws, "seed": seed, "platform": platform}
-    found = _validated(runs, [model], holdout, test, by, settings | {"sources": sources, "discrepancy": discrepancy})
+    sampler = {"chains": chains, "warmup": warmup, "draws": draws, "seed": seed, "platform": platform}
+    found = _validated(runs, [model], holdout, test, by=by or (), sources=sources, discrepancy=discrepancy, **sampler)
     failed = found.failed_checks[model]
     summary = found.summary(model)
     if as_json:
@@ -110,9 +101,11 @@ def compare(
     from bayes_atlas.validation.baselines import BASELINES
 
     asked = [name.strip() for name in models.split(",") if name.strip()]
-    settings = {"chains": chains, "warmup": warmup, "draws": draws, "seed": seed, "platform": platform}
     everything = list(dict.fromkeys([*asked, *BASELINES]))
-    found = _validated(runs, everything, holdout, test, by, settings | {"sources": sources, "discrepancy": discrepancy})
+    sampler = {"chains": chains, "warmup": warmup, "draws": draws, "seed": seed, "platform": platform}
+    found = _validated(
+        runs, everything, holdout, test, by=by or (), sources=sources, discrepancy=discrepancy, **sampler
+    )
     summaries = {name: found.summary(name) for name in found.scores}
     weights = found.weights()
     if as_json:
@@ -129,7 +122,7 @@ def compare(
 
 
 def _validated(
-    runs: Path, models: Sequence[str], holdout: str | None, test: Path | None, by: list[str] | None, settings: Any
+    runs: Path, models: Sequence[str], holdout: str | None, test: Path | None, *, discrepancy: str, **settings: Any
 ) -> "Validation":
     from bayes_atlas.runs import read_runs
     from bayes_atlas.validation.held_out import validate as run_validate
@@ -137,9 +130,8 @@ def _validated(
     if holdout is not None and test is not None:
         raise InputError(f"both --holdout {holdout} and --test {test} say what to score; leave one out")
     rows = None if test is None else read_runs(test)
-    if settings["discrepancy"] == "none":
-        settings = settings | {"discrepancy": None}
-    return run_validate(read_runs(runs), models, holdout=holdout or "random", test=rows, by=by or (), **settings)
+    form = None if discrepancy == "none" else discrepancy
+    return run_validate(read_runs(runs), models, holdout=holdout or "random", test=rows, discrepancy=form, **settings)
 
 
 def _about(found: "Validation") -> dict[str, Any]:

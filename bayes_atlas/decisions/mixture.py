@@ -19,11 +19,11 @@ from scipy.optimize import LinearConstraint, NonlinearConstraint, brentq, minimi
 
 from bayes_atlas.decisions.cost import Cost, Flops, cost
 from bayes_atlas.decisions.optimum import posterior_notes
-from bayes_atlas.decisions.outlook import EVERY, Draws, Floats, Outlook, outlook, positive, source_of
+from bayes_atlas.decisions.outlook import EVERY, Draws, Floats, Outlook, outlook, positive
 from bayes_atlas.decisions.summary import Summary, summarise
 from bayes_atlas.decisions.training import LOOK, least_between, training_flops
 from bayes_atlas.errors import InputError
-from bayes_atlas.posterior import Posterior
+from bayes_atlas.posterior import Posterior, source_of
 
 LEAST_SHARE = 1e-6  # in place of none at all, which has no logarithm
 POWER = 0.3  # of the temperature baseline

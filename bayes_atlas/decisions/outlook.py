@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_atlas.errors import InputError
-from bayes_atlas.posterior import Posterior
+from bayes_atlas.posterior import Posterior, source_of
 
 type Floats = NDArray[np.float64]
 type Draws = slice | NDArray[np.int64]  # which draws: all of them, or one per element of the other arrays
@@ -144,11 +144,6 @@ class Outlook:
         if slots := self._slots(language, tokens):
             drawn["tau"] = self.parameters[language]["tau"][:, slots][draws]
         return drawn
-
-
-def source_of(language: str) -> str:
-    """The source of a language's own tokens: its name without the labels of a fit by label (``fr:multilingual``)."""
-    return language.partition(":")[0]
 
 
 def outlook(

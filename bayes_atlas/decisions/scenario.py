@@ -16,9 +16,9 @@ from bayes_atlas.decisions.action import Action, bayes_action, cautious_action
 from bayes_atlas.decisions.expand import Expansion, expand
 from bayes_atlas.decisions.mixture import Mixture, mixture
 from bayes_atlas.decisions.optimum import Optimum, optimum
-from bayes_atlas.decisions.outlook import positive, source_of
+from bayes_atlas.decisions.outlook import positive
 from bayes_atlas.errors import InputError
-from bayes_atlas.posterior import Posterior
+from bayes_atlas.posterior import Posterior, source_of
 
 
 class _Section(BaseModel):

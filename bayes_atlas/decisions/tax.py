@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.optimize import elementwise
 
 from bayes_atlas.decisions.optimum import posterior_notes
-from bayes_atlas.decisions.outlook import Floats, positive, source_of
+from bayes_atlas.decisions.outlook import Floats, positive
 from bayes_atlas.decisions.training import Training, training
 from bayes_atlas.errors import InputError
-from bayes_atlas.posterior import Posterior
+from bayes_atlas.posterior import Posterior, source_of
 
 NEVER = 1e6  # a factor beyond which it makes no difference whether more compute would be enough
 TOO_WIDE = 10.0  # ratio of an interval's ends beyond which it says nothing of use

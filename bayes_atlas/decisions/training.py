@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy.optimize import elementwise, minimize_scalar
 
 from bayes_atlas.decisions.cost import TRAINING, Cost, Flops, cost
-from bayes_atlas.decisions.outlook import EVERY, Draws, Floats, Outlook, outlook, positive, source_of
+from bayes_atlas.decisions.outlook import EVERY, Draws, Floats, Outlook, outlook, positive
 from bayes_atlas.errors import InputError
-from bayes_atlas.posterior import Posterior
+from bayes_atlas.posterior import Posterior, source_of
 
 ROUNDING = 1e-9  # relative; a limit that is exceeded by less is not
 CLOSENESS = 1e-9  # in log tokens, of a numerical optimum

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bayes_atlas.catalogue import NameOrPath, find_model, layout_of
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
-from bayes_atlas.runs import group_runs
+from bayes_atlas.runs import SCRATCH, group_runs
 from bayes_atlas.validation.baselines import BASELINES, BaselineError, predict_baseline
 from bayes_atlas.validation.discrepancy import FORMS, distance, learned, widened
 from bayes_atlas.validation.predict import Prediction, predict
@@ -20,8 +20,6 @@ from bayes_atlas.validation.scores import RowScores, stacking_weights
 from bayes_atlas.validation.splits import KEPT_RUNS, by_compute, few_runs, folds
 
 type Flags = NDArray[np.bool_]
-
-SCRATCH = "scratch"
 
 
 class Fold(NamedTuple):

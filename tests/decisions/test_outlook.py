@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from bayes_atlas.decisions.outlook import outlook, source_of
+from bayes_atlas.decisions.outlook import outlook
 from bayes_atlas.errors import InputError
+from bayes_atlas.posterior import source_of
 
 TOKENS = {"sw": 2e9, "en": 4e10, "fr": 3e9, "yo": 1e9, "hi": 5e9}
 UNIQUE = {"sw": 1e9, "en": 1e12, "yo": 5e8}
