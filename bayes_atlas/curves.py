@@ -18,7 +18,7 @@ import xarray as xr
 from bayes_atlas.bilingual import partner_shares
 from bayes_atlas.errors import InputError
 from bayes_atlas.residuals import SizeGroups
-from bayes_atlas.runs import SCRATCH, co_sampled_sources
+from bayes_atlas.runs import SCRATCH, co_sampled_sources, tokens_by_source
 from bayes_atlas.tables import families_of
 
 type Array = Any  # NumPy's as arranged, JAX's inside a model
@@ -270,7 +270,7 @@ def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = No
         ranked = co_sampled_sources(runs, sources if sources is not None else runs.sizes["source"] - 1)
         named = ranked.sel(language=language_names).to_numpy()
         named = named[:, (named != "").any(axis=0)]
-        columns |= _sources(runs, dict(zip(language_names, named, strict=True)), tokens_unit[:, None])
+        columns |= tokens_by_source(runs, dict(zip(language_names, named, strict=True)), tokens_unit[:, None])
     if not others and "other_tokens" in columns:
         columns["other_tokens"] = np.zeros_like(columns["tokens"])
     if "total_tokens" in wanted or "share" in wanted:
@@ -341,28 +341,6 @@ class _Layout:
             stage=np.log(tokens[:, -1:] / tokens),
             epochs=np.log(epochs) if (epochs > 1).any() else None,
         )
-
-
-def _sources(runs: xr.Dataset, named: Mapping[str, np.ndarray], unit: np.ndarray) -> dict[str, np.ndarray]:
-    """Tokens and unique tokens of each row's named sources (row, slot) and of all its other sources together (row,)."""
-    names = runs["source"].to_numpy().tolist()
-    absent = len(names)  # a source nobody trains on, for languages with fewer named sources than others
-    position = {name: index for index, name in enumerate(names)}
-    tokens = np.pad(runs["source_tokens"].to_numpy() / unit, ((0, 0), (0, 1)))
-    unique = np.pad(runs["source_unique"].to_numpy() / unit, ((0, 0), (0, 1)), constant_values=np.inf)
-    slots = {language: [position.get(name, absent) for name in sources] for language, sources in named.items()}
-    chosen = np.array([slots[language] for language in runs["language"].to_numpy().tolist()], dtype=int)
-    own = np.array([position[name] for name in runs["own"].to_numpy().tolist()])
-    rest = tokens > 0
-    rows = np.arange(len(tokens))
-    rest[rows[:, None], chosen] = False
-    rest[rows, own] = False
-    return {
-        "source_tokens": np.take_along_axis(tokens, chosen, axis=1),
-        "source_unique": np.take_along_axis(unique, chosen, axis=1),
-        "other_tokens": np.where(rest, tokens, 0.0).sum(axis=1),
-        "other_unique": np.where(rest.any(axis=1), np.where(rest, unique, 0.0).sum(axis=1), np.inf),
-    }
 
 
 def _total_and_share(runs: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ Columns that the format does not know are kept as variables on ``row``; a name t
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -152,6 +152,42 @@ def co_sampled_sources(runs: xr.Dataset, count: int) -> xr.DataArray:
     names = np.where(np.take_along_axis(runs_with, ranking, axis=1) > 0, sources[ranking], "")
     names = np.pad(names, ((0, 0), (0, count - names.shape[1])), constant_values="")
     return xr.DataArray(names, dims=("language", "slot"), coords={"language": languages}, name="sources")
+
+
+def tokens_by_source(
+    runs: xr.Dataset, named: Mapping[str, Sequence[str]], unit: float | Floats = 1.0
+) -> dict[str, Floats]:
+    """What every row trains on beside its own language, in units of `unit` (a number, or ``(row, 1)``).
+
+    Args:
+        runs: a run table.
+        named: the named sources of each language, as many for all; those that the table does not have have no tokens.
+
+    Returns:
+        ``source_tokens`` and ``source_unique`` ``(row, slot)`` of the named sources; ``other_tokens`` and
+        ``other_unique`` ``(row,)`` of all others together, whose unique tokens are those of sources trained on.
+    """
+    names = runs["source"].to_numpy().tolist()
+    absent = len(names)
+    position = {name: index for index, name in enumerate(names)}
+    tokens, unique = (
+        runs[name].transpose("row", "source").to_numpy() / unit for name in ("source_tokens", "source_unique")
+    )
+    tokens = np.pad(tokens, ((0, 0), (0, 1)))
+    unique = np.pad(unique, ((0, 0), (0, 1)), constant_values=np.inf)
+    slots = {language: [position.get(name, absent) for name in sources] for language, sources in named.items()}
+    chosen = np.array([slots[language] for language in runs["language"].to_numpy().tolist()], dtype=int)
+    own = np.array([position[name] for name in runs["own"].to_numpy().tolist()])
+    rest = tokens > 0
+    rows = np.arange(len(tokens))
+    rest[rows[:, None], chosen] = False
+    rest[rows, own] = False
+    return {
+        "source_tokens": np.take_along_axis(tokens, chosen, axis=1),
+        "source_unique": np.take_along_axis(unique, chosen, axis=1),
+        "other_tokens": np.where(rest, tokens, 0.0).sum(axis=1),
+        "other_unique": np.where(rest.any(axis=1), np.where(rest, unique, 0.0).sum(axis=1), np.inf),
+    }
 
 
 # Checking

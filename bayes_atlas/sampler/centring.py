@@ -49,14 +49,15 @@ class Centring(NamedTuple):
         """As it would be had the log scales been `scales` ``(width,)``, at their places among the globals.
 
         What a mode says of a scale can be far off, where the runs say little. What they say of each parameter, beside
-        the prior, is as it was.
+        the prior, is as it was. Leading axes are those of data sets.
         """
         shared, own, start = (np.array(part) for part in self)
         for pool in layout.pools.values():
             weight, members = own if pool.local else shared, list(pool.members)
-            factor = np.exp(2 * (scales[pool.scale] - start[pool.scale]))
+            factor = np.exp(2 * (scales - start)[..., pool.scale])
+            factor = factor.reshape(factor.shape + (1,) * (weight.ndim - factor.ndim))
             weight[..., members] /= weight[..., members] + (1 - weight[..., members]) * factor
-            start[pool.scale] = scales[pool.scale]
+            start[..., pool.scale] = scales[..., pool.scale]
         return Centring(shared, own, start)
 
     def apply(self, v: jax.Array, layout: Layout) -> tuple[jax.Array, jax.Array]:

@@ -78,7 +78,7 @@ class _Run:
     ) -> None:
         self.settings, self.report, self.checkpoint = settings, report, checkpoint
         self.key = jax.random.PRNGKey(settings.seed)
-        stacked: Data = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *data)
+        stacked: Data = _stacked(data)
         keys = np.tile(np.asarray(self.key), (len(data), 1, 1))
         for blocks in (True, False):
             self.layout = Layout.of(model, data[0], blocks=blocks)
@@ -114,15 +114,10 @@ class _Run:
 
     def _learn(self, z: np.ndarray) -> None:
         """Take the centring and the metric anew from draws `z` ``(dataset, chain, draw, dimension)``."""
-        metric, centring, width = self.argument.metric, self.argument.centring, self.layout.width
-        middles = metric.centre[:, :width] + np.einsum(
-            "dgh,dh->dg", metric.shared, np.median(z[..., :width], axis=(1, 2))
-        )
-        each = [
-            Centring(*(part[index] for part in centring)).rescaled(middle, self.layout)
-            for index, middle in enumerate(middles)
-        ]
-        self._recentre(z, Centring(*map(np.stack, zip(*each, strict=True))))
+        metric, width = self.argument.metric, self.layout.width
+        middle = (metric.shared @ np.median(z[..., :width], axis=(1, 2))[..., None])[..., 0]
+        scales = metric.centre[:, :width] + middle
+        self._recentre(z, self.argument.centring.rescaled(scales, self.layout))
 
     def _recentre(self, z: np.ndarray, centring: Centring) -> None:
         """Go on from draws `z` with another centring, and a metric taken anew from them."""
@@ -185,8 +180,7 @@ class _Run:
         """Take the metric anew from draws `z` ``(dataset, chain, draw, dimension)``, whose last ones go on."""
         metric = self.argument.metric
         each = [refine(Metric(*(part[index] for part in metric)), draws, self.layout) for index, draws in enumerate(z)]
-        self.z = np.stack([last for _, last in each])
-        metric = Metric(*map(np.stack, zip(*(refined for refined, _ in each), strict=True)))
+        metric, self.z = _stacked(each)
         self.argument = self.argument._replace(metric=metric)
 
     def _draws(self, kept: dict[str, np.ndarray], target_accept: float, interrupted: bool) -> list[Draws]:
@@ -222,6 +216,11 @@ class _Run:
 @partial(jax.jit, static_argnums=1)
 def _normal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return jax.random.normal(key, shape)
+
+
+def _stacked(each: Sequence[Any]) -> Any:
+    """Pytrees of one structure as one, with a leading axis."""
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *each)
 
 
 def _on_host(array: Any) -> np.ndarray:

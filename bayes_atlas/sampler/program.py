@@ -149,7 +149,7 @@ class Program:
             apart = partial(_swap(self.apart), argument)
             return find_start(apart, prior_centre(self.model, self.layout, key, argument), self.layout)
 
-        return jax.tree.map(lambda values: values[:, 0], _over_chains(one, keys, data))
+        return _over_datasets(one, keys, data)
 
     def referred(self, keys: np.ndarray, argument: Argument) -> Argument:
         """With the reference, where numbers are too coarse to do without."""
@@ -167,7 +167,7 @@ class Program:
             vector, _ = argument.centring.apply(argument.metric.centre, self.layout)
             return self._seen(vector, argument.data)[1]
 
-        return jax.tree.map(lambda values: values[:, 0], _over_chains(one, keys, argument))
+        return _over_datasets(one, keys, argument)
 
     @partial(jax.jit, static_argnums=0, compiler_options=HASTY)
     def begin(self, keys: jax.Array, z: jax.Array, argument: Argument) -> Any:
@@ -262,6 +262,11 @@ def _over_chains(function: Callable[[Any, Any], Any], mapped: Any, argument: Any
     both, first = PartitionSpec("dataset", "chain"), PartitionSpec("dataset")
     sharded = jax.shard_map(on_device, mesh=mesh, in_specs=(both, first), out_specs=both, check_vma=False)
     return sharded(mapped, argument)
+
+
+def _over_datasets(function: Callable[[Any, Any], Any], keys: jax.Array, argument: Any) -> Any:
+    """Apply `function(key, its data set's argument)` to `keys` ``(dataset, 1)``."""
+    return jax.tree.map(lambda values: values[:, 0], _over_chains(function, keys, argument))
 
 
 def _in_step() -> bool:

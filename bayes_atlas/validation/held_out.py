@@ -14,7 +14,7 @@ from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
 from bayes_atlas.runs import SCRATCH, group_runs
 from bayes_atlas.validation.baselines import BASELINES, BaselineError, predict_baseline
-from bayes_atlas.validation.discrepancy import FORMS, distance, learned, widened
+from bayes_atlas.validation.discrepancy import FORMS, TYPICAL, distance, learned, widened
 from bayes_atlas.validation.predict import Prediction, predict
 from bayes_atlas.validation.scores import RowScores, stacking_weights
 from bayes_atlas.validation.splits import KEPT_RUNS, by_compute, few_runs, folds
@@ -81,7 +81,8 @@ def validate(
         by: labels whose values get parameters of their own, as in `fit`.
         sources: as in `fit`.
         discrepancy: how the error of a law grows beyond what was fitted: one of `bayes_atlas.validation.discrepancy.
-            FORMS`. Its size is learned by holding out the largest of the fitted runs, which takes another fit. None for
+            FORMS`. Its size is learned by holding out the largest of the fitted runs, which takes another fit; where
+            these are of one compute it is the prior's. None for
             intervals that hold if the law does. Baselines have none.
         chains, warmup, draws, seed, platform: of the sampler, as in `fit`; `seed` also draws random splits.
 
@@ -95,16 +96,22 @@ def validate(
     if discrepancy is not None and discrepancy not in FORMS:
         raise InputError(f"there is no discrepancy {discrepancy!r}; choose one of: {_listed(FORMS)}, or None")
     parts, left_out, notes = _folds(runs, holdout, test, by, seed)
-    settings = {"sources": sources, "chains": chains, "warmup": warmup, "draws": draws, "seed": seed}
+    settings = {
+        "sources": sources,
+        "chains": chains,
+        "warmup": warmup,
+        "draws": draws,
+        "seed": seed,
+        "platform": platform,
+    }
     scores, failed, sizes = {}, {}, {}
     for model in models:
         name = str(model)
         try:
-            predictions, failures = _predictions(model, parts, seed, settings | {"platform": platform})
+            predictions, failures = _predictions(model, parts, settings)
             if discrepancy is not None and model not in BASELINES:
-                predictions, sizes[name] = _with_discrepancy(
-                    model, parts, predictions, discrepancy, settings | {"platform": platform}
-                )
+                predictions, sizes[name], more = _widened(model, parts, predictions, discrepancy, settings)
+                failures = sorted({*failures, *more})
         except BaselineError as error:
             if len(models) == 1:
                 raise
@@ -205,9 +212,10 @@ def _listed(names: Any) -> str:
 
 
 def _predictions(
-    model: NameOrPath, parts: Sequence[Fold], seed: int, settings: dict[str, Any]
+    model: NameOrPath, parts: Sequence[Fold], settings: dict[str, Any]
 ) -> tuple[list[Prediction], list[str]]:
     """What a model or baseline predicts in each fold, and which checks of its sampling failed."""
+    seed = settings["seed"]
     if isinstance(model, str) and model in BASELINES:
         return [predict_baseline(model, fold.rows, fold.fitted, seed=seed) for fold in parts], []
     posteriors = _fit([fold.fitted for fold in parts], model, settings)
@@ -216,29 +224,37 @@ def _predictions(
     return predictions, sorted({check.name for posterior in posteriors for check in posterior.failed_checks})
 
 
-def _with_discrepancy(
+def _widened(
     model: NameOrPath, parts: Sequence[Fold], predictions: Sequence[Prediction], form: str, settings: dict[str, Any]
-) -> tuple[list[Prediction], list[float]]:
-    """Predictions with errors of the law in folds that go beyond what was fitted, and the sizes of these."""
-    widest, sizes = [], []
-    for fold, prediction in zip(parts, predictions, strict=True):
-        beyond = distance(fold.rows, fold.fitted)
-        if beyond.any():
-            size = _error_of_law(model, fold, form, settings)
-            prediction = widened(prediction, fold.rows, beyond, form, size, settings["seed"])
-            sizes.append(size)
-        widest.append(prediction)
-    return widest, sizes
+) -> tuple[list[Prediction], list[float], list[str]]:
+    """Predictions with errors of the law in folds that go beyond what was fitted; the sizes of these, by fold; and
+    which checks failed of the fits that they were learned by.
+    """
+    beyond = {number: away for number, fold in enumerate(parts) if (away := distance(fold.rows, fold.fitted)).any()}
+    inner = {number: fold for number in beyond if (fold := _largest_held_out(parts[number])) is not None}
+    made, failures = _predictions(model, list(inner.values()), settings) if inner else ([], [])
+    sizes = dict.fromkeys(beyond, TYPICAL)
+    for (number, fold), prediction in zip(inner.items(), made, strict=True):
+        away = distance(fold.rows, fold.fitted)
+        sizes[number] = learned(prediction, fold.rows["loss"].to_numpy(), away, form)
+    widest = list(predictions)
+    for number, away in beyond.items():
+        rows = parts[number].rows
+        widest[number] = widened(predictions[number], rows, away, form, sizes[number], settings["seed"])
+    return widest, list(sizes.values()), failures
 
 
-def _error_of_law(model: NameOrPath, fold: Fold, form: str, settings: dict[str, Any]) -> float:
-    """The size of a law's error, by predicting the fold's own runs of most compute from its others."""
-    largest = by_compute(fold.fitted)
-    fitted, rows = _part(fold.fitted, ~largest, "largest held out"), fold.fitted.isel(row=largest)
-    inner = _known(Fold(fold.name, fitted, rows), {})
-    (posterior,) = _fit([inner.fitted], model, settings)
-    prediction = predict(posterior, inner.rows, inner.fitted, seed=settings["seed"])
-    return learned(prediction, inner.rows["loss"].to_numpy(), distance(inner.rows, inner.fitted), form)
+def _largest_held_out(fold: Fold) -> Fold | None:
+    """Of what a fold fits: the runs of most compute held out, from whose prediction the law's error is learned.
+
+    None where they cannot be: all are of one compute, or no language has others.
+    """
+    try:
+        largest = by_compute(fold.fitted)
+        inner = Fold(fold.name, _part(fold.fitted, ~largest, "largest held out"), fold.fitted.isel(row=largest))
+        return _known(inner, {})
+    except InputError:
+        return None
 
 
 def _fit(tables: Sequence[xr.Dataset], model: NameOrPath, settings: dict[str, Any]) -> list[Posterior]:

@@ -17,8 +17,9 @@ from scipy.special import logsumexp
 from scipy.stats import t as student_t
 
 from bayes_atlas.errors import InputError
-from bayes_atlas.posterior import Posterior
+from bayes_atlas.posterior import Posterior, source_of
 from bayes_atlas.residuals import NU, SizeGroups
+from bayes_atlas.runs import tokens_by_source
 
 type Floats = NDArray[np.float64]
 type Integers = NDArray[np.int64]
@@ -109,33 +110,21 @@ def _covariates(posterior: Posterior, language: str, rows: xr.Dataset, drawn: di
 
 def _borrowed(posterior: Posterior, language: str, rows: xr.Dataset, drawn: dict[str, Floats]) -> dict[str, Any]:
     """Tokens of the language's named sources and of all others; `drawn` loses the tau of sources there are not."""
-    unit = posterior.info.references[language]["tokens"]
-    tokens, unique = (
-        rows[name].transpose("row", "source").to_numpy() / unit for name in ("source_tokens", "source_unique")
-    )
-    sources = rows["source"].to_numpy()
-    named = [name for name in posterior.info.sources.get(language, []) if "tau" in drawn and name in sources]
-    slots = [posterior.info.sources[language].index(name) for name in named]
-    chosen = [int(np.flatnonzero(sources == name)[0]) for name in named]
-    rest = (tokens > 0) & (sources != rows["own"].to_numpy()[:, None])
-    rest[:, chosen] = False
-    covariates: dict[str, Any] = {}
+    named = posterior.info.sources.get(language, []) if "tau" in drawn else []
+    columns = tokens_by_source(rows, {language: named}, posterior.info.references[language]["tokens"])
     if "tau" in drawn:
-        drawn["tau"] = drawn["tau"][:, slots]
-    if named:
-        covariates |= {"source_tokens": tokens[:, None, chosen], "source_unique": unique[:, None, chosen]}
+        drawn["tau"] = drawn["tau"][:, : len(named)]
+    given = ["source_tokens", "source_unique"] if named else []
     if "tau_other" in drawn:
-        limits = np.where(rest, unique, 0.0).sum(axis=1)
-        covariates |= {
-            "other_tokens": np.where(rest, tokens, 0.0).sum(axis=1)[:, None],
-            "other_unique": np.where(rest.any(axis=1), limits, np.inf)[:, None],
-        }
-    elif rest.any():
+        given += ["other_tokens", "other_unique"]
+    elif columns["other_tokens"].any():
+        trained = rows["source"].to_numpy()[(rows["source_tokens"] > 0).any("row").to_numpy()]
+        unknown = [name for name in trained.tolist() if name not in (*named, source_of(language))]
         raise InputError(
-            f"rows of {language} train on tokens of {', '.join(sources[rest.any(axis=0)])} too, of whose worth "
-            f"{posterior.name} knows nothing; fit it to runs that mix, or hold out other runs"
+            f"rows of {language} train on tokens of {', '.join(unknown)} too, of whose worth {posterior.name} knows "
+            f"nothing; fit it to runs that mix, or hold out other runs"
         )
-    return covariates
+    return {name: columns[name][:, None] for name in given}
 
 
 # What is not the law

@@ -71,6 +71,13 @@ def test_an_error_is_that_of_all_rows_of_a_language():
     assert not np.allclose(after.location[0], after.location[2])
 
 
+def test_where_the_fitted_runs_are_of_one_compute_the_prior_is_all_there_is():
+    rows = [(f"r{n}", "en", 1e8 * 2**n, 1e18 / (6e8 * 2**n), 3.0 + 0.1 * n) for n in range(8)]
+    rows += [("large", "en", 1e11, 1e9, 2.5)]
+    found = validate(table(*rows), ["chinchilla"], holdout="params", chains=1, warmup=150, draws=50)
+    assert found.discrepancy == {"chinchilla": [pytest.approx(0.01)]}
+
+
 def test_an_unknown_form_is_refused():
     with pytest.raises(
         InputError, match=r"no discrepancy 'cubic'; choose one of: constant, rising, root, linear, or None"
