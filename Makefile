@@ -17,8 +17,9 @@ demo: .venv/.installed-run
 	    --language en --language fr --language ru --language sw --warmup 600 --draws 600 -o build/demo/posterior
 	time $(BIN)/bayes-atlas optimum build/demo/posterior --language fr:multilingual --compute 1e21
 
+# A worker that crashes ends the tests: those that pytest-xdist would replace it with wait for ever.
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 check: .venv/.installed-dev
 	$(BIN)/ruff check

@@ -11,6 +11,7 @@ from jax.experimental import multihost_utils
 from bayes_atlas.sampler.centring import Centring
 from bayes_atlas.sampler.checkpoint import Checkpoint
 from bayes_atlas.sampler.layout import SCALE, Data, Layout, Model
+from bayes_atlas.sampler.memory import make_room
 from bayes_atlas.sampler.metric import Metric, refine
 from bayes_atlas.sampler.program import Argument, Tuning, program
 from bayes_atlas.sampler.results import BLOCK, PHASES, Draws, Progress, Settings
@@ -76,6 +77,7 @@ class _Run:
         report: Report = _silent,
         checkpoint: Checkpoint | None = None,
     ) -> None:
+        make_room()
         self.settings, self.report, self.checkpoint = settings, report, checkpoint
         self.key = jax.random.PRNGKey(settings.seed)
         stacked: Data = _stacked(data)

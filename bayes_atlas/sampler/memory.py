@@ -1,7 +1,8 @@
-"""Whether the device has the memory that the parts of a run need, asked before anything is sampled."""
+"""Whether the device has the memory that the parts of a run need, and the process room for what is compiled for it."""
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import jax
 from bayes_atlas.errors import InputError
 
 GIB = 2**30
+FULL = 0.6  # share of the memory maps a process may have, above which compiled programs are dropped
 
 
 def needed(compiled: Any) -> int:
@@ -50,3 +52,25 @@ def check_memory(parts: Mapping[str, int], datasets: int, chains: int) -> None:
         f"{device.device_kind} has {there_is / GIB:.2g} GiB; fit fewer tables, languages or chains at once, or fewer "
         f"draws, or use a platform with more memory"
     )
+
+
+def make_room() -> None:
+    """Drop all that this process has compiled, where its memory maps come near the number that Linux allows.
+
+    What XLA compiles for the CPU takes some 1,700 maps for each model and shape, and beyond the limit the process
+    crashes without a Python error. What is dropped and asked for again is compiled again, or read from the cache.
+    """
+    if memory_maps() > FULL * most_memory_maps():
+        jax.clear_caches()
+
+
+def memory_maps() -> int:
+    """Memory maps of this process; 0 where they are not counted."""
+    maps = Path("/proc/self/maps")
+    return maps.read_bytes().count(b"\n") if maps.exists() else 0
+
+
+def most_memory_maps() -> float:
+    """Memory maps that a process may have."""
+    limit = Path("/proc/sys/vm/max_map_count")
+    return float(limit.read_text()) if limit.exists() else float("inf")

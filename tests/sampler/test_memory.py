@@ -53,3 +53,48 @@ def test_a_shape_is_checked_once(regression, regression_data, monkeypatch):
     sample(regression, regression_data, settings)
     monkeypatch.setattr(memory, "capacity", lambda device: 0)
     sample(regression, regression_data, settings)
+
+
+def _compiled_again(step):
+    """Whether a call of `step` traces it anew."""
+    before = step.traced
+    step.function(np.ones(3))
+    return step.traced > before
+
+
+@pytest.fixture
+def step():
+    """A compiled function that counts how often it was traced."""
+
+    class Step:
+        traced = 0
+
+        def __init__(self):
+            self.function = jax.jit(self._trace)
+            self.function(np.ones(3))
+
+        def _trace(self, x):
+            self.traced += 1
+            return jax.numpy.sin(x) @ x
+
+    return Step()
+
+
+def test_far_from_the_limit_of_memory_maps_nothing_compiled_is_dropped(step):
+    assert memory.memory_maps() < memory.FULL * memory.most_memory_maps()
+    memory.make_room()
+    assert not _compiled_again(step)
+
+
+def test_near_the_limit_of_memory_maps_what_was_compiled_is_dropped(step, monkeypatch):
+    before = memory.memory_maps()
+    monkeypatch.setattr(memory, "most_memory_maps", lambda: before)
+    memory.make_room()
+    assert memory.memory_maps() < before
+    assert _compiled_again(step)
+
+
+def test_a_run_makes_room_before_it_compiles(step, regression, regression_data, monkeypatch):
+    monkeypatch.setattr(memory, "most_memory_maps", lambda: 1)
+    sample(regression, regression_data, Settings(1, 150, 50, seed=0, max_tree_depth=8))
+    assert _compiled_again(step)
