@@ -238,8 +238,10 @@ def check_target(folder: str | Path, *, force: bool) -> None:
         raise InputError(f"{target} already holds a posterior; name another folder, or replace it with --force")
 
 
-def load_posterior(posterior: NameOrPath) -> Posterior:
+def load_posterior(posterior: NameOrPath, *, parameters_only: bool = False) -> Posterior:
     """Load a posterior that ships, by name, or any other, by path. Its content is data: nothing in it is executed.
+
+    With `parameters_only` the group ``posterior`` alone is read, which is all that decisions use and loads faster.
 
     Raises:
         InputError: there is none (the message lists those there are), or it is damaged, foreign or of another schema.
@@ -252,7 +254,11 @@ def load_posterior(posterior: NameOrPath) -> Posterior:
             f"restore it, or fit again with --force"
         )
     try:
-        draws = xr.load_datatree(folder / DRAWS, engine="h5netcdf")
+        if parameters_only:
+            parameters = xr.load_dataset(folder / DRAWS, group="posterior", engine="h5netcdf")
+            draws = xr.DataTree.from_dict({"posterior": parameters})
+        else:
+            draws = xr.load_datatree(folder / DRAWS, engine="h5netcdf")
     except (OSError, ValueError, KeyError) as error:
         raise PosteriorError(
             f"{folder / DRAWS} cannot be read ({error}); restore it, or fit again with --force"

@@ -77,7 +77,7 @@ def optimum(
     from bayes_atlas.posterior import load_posterior
 
     request = _request(language, weight, unique, share, max_params, max_tokens, served)
-    decision = decide(load_posterior(posterior), compute=compute, **request)
+    decision = decide(load_posterior(posterior, parameters_only=True), compute=compute, **request)
     summary = decision.summary(probability)
     actions = {"least expected loss": bayes_action(decision), "cautious": cautious_action(decision)}
     if plot is not None:
@@ -123,7 +123,7 @@ def trajectory(
     from bayes_atlas.decisions.trajectory import trajectory as follow
     from bayes_atlas.posterior import load_posterior, source_of
 
-    loaded = load_posterior(posterior)
+    loaded = load_posterior(posterior, parameters_only=True)
     budgets = budgets_between(least, most, points)
     weights = _pairs("--weight", weight)
     alone = language or ([] if weights else loaded.info.languages)
@@ -185,7 +185,7 @@ def mixture(
     from bayes_atlas.posterior import load_posterior
 
     found = decide(
-        load_posterior(posterior),
+        load_posterior(posterior, parameters_only=True),
         compute=compute,
         weights=_pairs("--weight", weight) or None,
         unique=_pairs("--unique", unique),
@@ -232,7 +232,7 @@ def expand(
     from bayes_atlas.decisions.expand import frontier
     from bayes_atlas.posterior import load_posterior
 
-    loaded = load_posterior(posterior)
+    loaded = load_posterior(posterior, parameters_only=True)
     start: dict[str, Any] = {"language": language, "params": params, "tokens": tokens, "languages": languages}
     found = frontier(loaded, factor=factor, **start)
     if plot is not None:
@@ -285,7 +285,7 @@ def tax(
     from bayes_atlas.posterior import load_posterior
 
     taxes = efficiency_tax(
-        load_posterior(posterior), language=language, compute=compute, baseline=baseline, unique=unique
+        load_posterior(posterior, parameters_only=True), language=language, compute=compute, baseline=baseline, unique=unique
     )
     if plot is not None:
         from bayes_atlas.plots import tax as draw
@@ -322,7 +322,7 @@ def plan(
     from bayes_atlas.posterior import load_posterior
 
     asked = read_scenario(scenario)
-    answer = answer_scenario(asked, load_posterior(posterior))
+    answer = answer_scenario(asked, load_posterior(posterior, parameters_only=True))
     probability = asked.probability
     actions = {
         name: action

@@ -5,7 +5,9 @@ then rises: in the logarithm of tokens it is convex, and the best plan is where 
 where data repeat in a mixture whose languages interfere may it fall twice; there the whole line is looked at.
 """
 
+import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypedDict
@@ -129,9 +131,11 @@ class Training:
         twice = open_ & self._may_fall_twice[draws]
         for chosen, seek in ((open_ & ~twice, self._stationary), (twice, self._least)):
             left = np.flatnonzero(chosen)
-            for block in np.array_split(left, 1 + len(left) // BLOCK):
-                if len(block):
-                    tokens[block] = seek(tokens[block], draws[block], compute[block])
+            blocks = np.array_split(left, 1 + len(left) // BLOCK) if len(left) else []
+            with ThreadPoolExecutor(os.cpu_count()) as threads:  # NumPy works outside of Python's lock
+                found = threads.map(seek, *([part[block] for block in blocks] for part in (tokens, draws, compute)))
+                for block, best in zip(blocks, found, strict=True):
+                    tokens[block] = best
         return self.within_limits(tokens, compute)
 
     @property
@@ -157,16 +161,22 @@ class Training:
         def slope(log_tokens: Floats, draws: Floats, compute: Floats) -> Floats:
             return self.slope(np.exp(log_tokens), compute, draws.astype(np.int64))
 
+        def seek(left: Floats, right: Floats, sought: NDArray[Any]) -> Any:
+            arguments, tolerances = (draws[sought], compute[sought]), {"xatol": CLOSENESS, "xrtol": 0.0}
+            return elementwise.find_root(slope, (left, right), args=arguments, tolerances=tolerances)
+
         left, right = np.log(start) - 1, np.log(start) + 1
-        if self._is_alone and self.cost.is_plain:  # repetition only: fewer tokens than if all were new
-            left, right = (left + 1 + np.log(self.first_repeated)) / 2, right - 1
-        bracket = elementwise.bracket_root(slope, left, right, args=(draws, compute))
-        found = elementwise.find_root(
-            slope, bracket.bracket, args=(draws, compute), tolerances={"xatol": CLOSENESS, "xrtol": 0.0}
-        )
+        if self._is_alone and self.cost.is_plain:  # repetition only: fewer tokens than if all were new, or a few more
+            left, right = (left + 1 + np.log(self.first_repeated)) / 2, right - 0.7
+        found = seek(left, right, np.arange(left.size))
+        log_tokens = found.x
+        if len(missed := np.flatnonzero(~found.success)):
+            further = elementwise.bracket_root(slope, left[missed], right[missed], args=(draws[missed], compute[missed]))
+            found = seek(*further.bracket, missed)
+            log_tokens[missed] = found.x
         if not np.all(found.success):
-            raise RuntimeError(f"{int((~found.success).sum())} of {found.x.size} draws have no optimum in reach")
-        return np.exp(found.x)
+            raise RuntimeError(f"{int((~found.success).sum())} of {log_tokens.size} draws have no optimum in reach")
+        return np.exp(log_tokens)
 
     @cached_property
     def _may_fall_twice(self) -> NDArray[np.bool_]:

@@ -83,7 +83,7 @@ def slopes(
 ) -> chinchilla.Slopes:
     """Slopes of the loss, at the same arguments (`E` does not matter)."""
     xp = namespace(tokens, unique, lam, tau, tau_other, source_tokens, other_tokens)
-    own = repetition.effective_tokens(tokens, unique, lam)
+    own, own_slope = repetition.value_and_slope(tokens, unique, lam)
     effective = effective_tokens(
         tokens,
         unique,
@@ -106,7 +106,7 @@ def slopes(
         sources = (per_token * bend)[..., None] * tau * worth
     if other_tokens is not None:
         others = per_token * bend * tau_other * repetition.slope(other_tokens, other_unique, lam)
-    own_tokens = per_token * repetition.slope(tokens, unique, lam) * (ratio - bend * (before - 1))
+    own_tokens = per_token * own_slope * (ratio - bend * (before - 1))
     return chinchilla.Slopes(term.params, own_tokens, sources, others)
 
 

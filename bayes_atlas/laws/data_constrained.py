@@ -6,7 +6,7 @@ use, both with exponentially decaying value: D' = U_D + U_D R_D* (1 - exp(-R_D /
 
 from bayes_atlas.laws import chinchilla
 from bayes_atlas.laws._arrays import Array, namespace
-from bayes_atlas.laws.repetition import effective_tokens, slope
+from bayes_atlas.laws.repetition import effective_tokens, value_and_slope
 
 PARAMETERS = chinchilla.PARAMETERS | {
     "R_D": "R_D*: epochs after which repeated tokens have lost most of their value",
@@ -64,14 +64,14 @@ def slopes(
     xp = namespace(params, tokens, unique, A, alpha)
     distinct = tokens if unique is None else xp.minimum(unique, tokens)
     usable = xp.minimum(usable_params(distinct, A=A, B=B, alpha=alpha, beta=beta), params)
-    size, data = effective_tokens(params, usable, 1 / R_N), effective_tokens(tokens, unique, 1 / R_D)
+    size, with_params = value_and_slope(params, usable, 1 / R_N)
+    data, with_tokens = value_and_slope(tokens, unique, 1 / R_D)
     term = chinchilla.slopes(size, data, A=A, B=B, alpha=alpha, beta=beta)
-    with_params = slope(params, usable, 1 / R_N)
     # More distinct tokens make more parameters usable.
     with_usable = xp.where(distinct == tokens, (size - with_params) * beta / alpha, 0.0)
     return chinchilla.Slopes(
         term.params * with_params / size,
-        term.tokens * slope(tokens, unique, 1 / R_D) / data + term.params * with_usable / size,
+        term.tokens * with_tokens / data + term.params * with_usable / size,
     )
 
 
@@ -80,4 +80,5 @@ optimum = chinchilla.optimum  # valid where it repeats nothing: there N is what 
 
 def usable_params(unique: Array, *, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
     """Size for which `unique` tokens, seen once, are compute-optimal: U_N of the paper before the cap at N."""
-    return (alpha * A / (beta * B)) ** (1 / alpha) * unique ** (beta / alpha)
+    xp = namespace(unique, A, alpha)
+    return xp.exp((xp.log(alpha * A / (beta * B)) + beta * xp.log(unique)) / alpha)

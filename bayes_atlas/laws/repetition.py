@@ -17,25 +17,24 @@ def effective_tokens(tokens: Array, unique: Array | None, lam: Array) -> Array:
     to `tokens` everywhere as `lam` tends to 0. `unique` may be infinite, or None throughout (never repeated); `lam` is
     at least 0.
     """
+    value, _ = value_and_slope(tokens, unique, lam)
+    return value
+
+
+def value_and_slope(tokens: Array, unique: Array | None, lam: Array) -> tuple[Array, Array]:
+    """The effective tokens, and how they grow with the logarithm of `tokens`, at the same arguments."""
     if unique is None:
-        return tokens
+        return tokens, tokens
     xp = namespace(tokens, unique, lam)
-    fresh = xp.minimum(tokens, unique)
     repeated = xp.maximum(tokens - unique, 0.0)
-    return fresh + repeated * _mean_value(lam * (repeated / unique))
+    decay = lam * (repeated / unique)
+    small = decay < 1e-4  # where gradients of the mean would not be finite
+    lost = -xp.expm1(-decay)  # what the last token has lost of its value
+    mean = xp.where(small, 1 - decay / 2, lost / xp.where(small, 1.0, decay))
+    return xp.minimum(tokens, unique) + repeated * mean, tokens * (1 - lost)
 
 
 def slope(tokens: Array, unique: Array | None, lam: Array) -> Array:
-    """How the effective tokens grow with the logarithm of `tokens`, at the same arguments."""
-    if unique is None:
-        return tokens
-    xp = namespace(tokens, unique, lam)
-    return tokens * xp.exp(-lam * (xp.maximum(tokens - unique, 0.0) / unique))
-
-
-def _mean_value(decay: Array) -> Array:
-    """(1 - exp(-x)) / x with its limit 1 at x = 0, and gradients that stay finite there."""
-    xp = namespace(decay)
-    small = decay < 1e-4
-    safe = xp.where(small, 1.0, decay)
-    return xp.where(small, 1 - decay / 2, -xp.expm1(-safe) / safe)
+    """The slope alone."""
+    _, growth = value_and_slope(tokens, unique, lam)
+    return growth
