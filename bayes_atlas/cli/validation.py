@@ -153,9 +153,12 @@ def _print_about(found: "Validation") -> None:
     say(f"Held out ({found.holdout}): {rows:,} rows; fitted: {fitted}")
     for reason, count in found.left_out.items():
         say(f"Left out: {count:,} rows, which {reason}")
-    for name, sizes in found.discrepancy.items():
-        if sizes:
-            say(f"{name}: taken to be wrong by {max(sizes):.1%} at one e-fold beyond what was fitted")
+    for name, by_fold in found.discrepancy.items():
+        every = [(size, error) for errors in by_fold for size, error in errors.items()]
+        if every:
+            largest = {size: max(error for other, error in every if other == size) for size, _ in every}
+            wrong = ", ".join(f"{error:.1%} for {size}" for size, error in largest.items())
+            say(f"{name}: taken to be wrong, at one e-fold beyond what was fitted, by typically {wrong}")
     print_notes([note.rstrip(".") for note in found.notes])
 
 

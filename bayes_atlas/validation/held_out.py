@@ -14,12 +14,13 @@ from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
 from bayes_atlas.runs import SCRATCH, group_runs
 from bayes_atlas.validation.baselines import BASELINES, BaselineError, predict_baseline
-from bayes_atlas.validation.discrepancy import FORMS, TYPICAL, distance, learned, widened
+from bayes_atlas.validation.discrepancy import FORMS, SIZES, distance, learned, typical, unlearned, widened
 from bayes_atlas.validation.predict import Prediction, predict
 from bayes_atlas.validation.scores import RowScores, stacking_weights
-from bayes_atlas.validation.splits import KEPT_RUNS, by_compute, few_runs, folds
+from bayes_atlas.validation.splits import KEPT_RUNS, SPLITS, few_runs, folds
 
 type Flags = NDArray[np.bool_]
+type Floats = NDArray[np.float64]
 
 
 class Fold(NamedTuple):
@@ -39,7 +40,7 @@ class Validation:
     n_train: list[int]  # rows fitted, by fold
     left_out: dict[str, int]  # reason -> rows that were neither fitted nor scored
     failed_checks: dict[str, list[str]]  # model -> checks of its sampling that failed in some fold
-    discrepancy: dict[str, list[float]]  # model -> by fold that goes beyond what was fitted, size of the law's error
+    discrepancy: dict[str, list[dict[str, float]]]  # model -> by fold and size that it goes beyond, the law's error
     notes: list[str]
 
     def summary(self, model: str) -> dict[str, Any]:
@@ -81,9 +82,9 @@ def validate(
         by: labels whose values get parameters of their own, as in `fit`.
         sources: as in `fit`.
         discrepancy: how the error of a law grows beyond what was fitted: one of `bayes_atlas.validation.discrepancy.
-            FORMS`. Its size is learned by holding out the largest of the fitted runs, which takes another fit; where
-            these are of one compute it is the prior's. None for
-            intervals that hold if the law does. Baselines have none.
+            FORMS`. How large it is, is learned by holding out the largest of the fitted runs by parameters, tokens and
+            compute, which takes a fit of each that is gone beyond; where these are of one size, the prior's are taken.
+            None for intervals that hold if the law does. Baselines have none.
         chains, warmup, draws, seed, platform: of the sampler, as in `fit`; `seed` also draws random splits.
 
     Raises:
@@ -226,32 +227,46 @@ def _predictions(
 
 def _widened(
     model: NameOrPath, parts: Sequence[Fold], predictions: Sequence[Prediction], form: str, settings: dict[str, Any]
-) -> tuple[list[Prediction], list[float], list[str]]:
-    """Predictions with errors of the law in folds that go beyond what was fitted; the sizes of these, by fold; and
-    which checks failed of the fits that they were learned by.
+) -> tuple[list[Prediction], list[dict[str, float]], list[str]]:
+    """Predictions with errors of the law in folds that go beyond what was fitted; what these are typically, by fold
+    and size; and which checks failed of the fits that they were learned by.
     """
-    beyond = {number: away for number, fold in enumerate(parts) if (away := distance(fold.rows, fold.fitted)).any()}
-    inner = {number: fold for number in beyond if (fold := _largest_held_out(parts[number])) is not None}
-    made, failures = _predictions(model, list(inner.values()), settings) if inner else ([], [])
-    sizes = dict.fromkeys(beyond, TYPICAL)
-    for (number, fold), prediction in zip(inner.items(), made, strict=True):
-        away = distance(fold.rows, fold.fitted)
-        sizes[number] = learned(prediction, fold.rows["loss"].to_numpy(), away, form)
-    widest = list(predictions)
-    for number, away in beyond.items():
-        rows = parts[number].rows
-        widest[number] = widened(predictions[number], rows, away, form, sizes[number], settings["seed"])
-    return widest, list(sizes.values()), failures
+    beyond = [_beyond(fold) for fold in parts]
+    inner = {
+        (number, size): found
+        for number, sizes in enumerate(beyond)
+        for size in sizes
+        if (found := _largest_held_out(parts[number], size)) is not None
+    }
+    asked = {fold.fitted.attrs["sha256"]: fold for fold in inner.values()}  # the same runs may be largest by two sizes
+    made, failures = _predictions(model, list(asked.values()), settings) if asked else ([], [])
+    of_inner = dict(zip(asked, made, strict=True))
+    widest, errors = [], []
+    for number, (fold, sizes, prediction) in enumerate(zip(parts, beyond, predictions, strict=True)):
+        probability = dict.fromkeys(sizes, unlearned())
+        for size in sizes:
+            if (part := inner.get((number, size))) is not None:
+                away = distance(part.rows, part.fitted, size)
+                probability[size] = learned(of_inner[part.fitted.attrs["sha256"]], part.rows, away, form)
+        widest.append(widened(prediction, fold.rows, sizes, form, probability, settings["seed"]))
+        errors.append({size: typical(each) for size, each in probability.items()})
+    return widest, errors, failures
 
 
-def _largest_held_out(fold: Fold) -> Fold | None:
-    """Of what a fold fits: the runs of most compute held out, from whose prediction the law's error is learned.
+def _beyond(fold: Fold) -> dict[str, Floats]:
+    """How far the rows of a fold are beyond what it fits, by size; sizes that none of them is beyond left out."""
+    away = {size: distance(fold.rows, fold.fitted, size) for size in SIZES}
+    return {size: far for size, far in away.items() if far.any()}
 
-    None where they cannot be: all are of one compute, or no language has others.
+
+def _largest_held_out(fold: Fold, size: str) -> Fold | None:
+    """Of what a fold fits: the runs that are largest by `size` held out, from which the law's error is learned.
+
+    None where they cannot be: all are of one size, or no language has others.
     """
     try:
-        largest = by_compute(fold.fitted)
-        inner = Fold(fold.name, _part(fold.fitted, ~largest, "largest held out"), fold.fitted.isel(row=largest))
+        largest = SPLITS[size](fold.fitted, 0)
+        inner = Fold(fold.name, _part(fold.fitted, ~largest, f"largest {size} held out"), fold.fitted.isel(row=largest))
         return _known(inner, {})
     except InputError:
         return None
