@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayes_atlas.cli.arguments import AsJson, By, Chains, Draws, Platform, PosteriorName, RunsFile, Sources, Warmup
+from bayes_atlas.cli.arguments import (
+    AllTokens,
+    AsJson,
+    By,
+    Chains,
+    Draws,
+    Others,
+    Platform,
+    PosteriorName,
+    RunsFile,
+    Sources,
+    Warmup,
+)
 from bayes_atlas.cli.console import err, new_table, out, print_json, say, writing
 from bayes_atlas.errors import InputError
 
@@ -36,10 +48,8 @@ def fit(
     ] = None,
     by: By = None,
     sources: Sources = 3,
-    others: Annotated[bool, typer.Option(help="Count all other sources together too (models with transfer).")] = True,
-    all_tokens: Annotated[
-        bool, typer.Option("--all-tokens", help="Count every training token as the language's own.")
-    ] = False,
+    others: Others = True,
+    all_tokens: AllTokens = False,
     tau_from: Annotated[
         str | None,
         typer.Option(

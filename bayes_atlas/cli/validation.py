@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayes_atlas.cli.arguments import AsJson, By, Chains, Draws, Platform, RunsFile, Sources, Warmup
+from bayes_atlas.cli.arguments import AllTokens, AsJson, By, Chains, Draws, Others, Platform, RunsFile, Sources, Warmup
 from bayes_atlas.cli.console import new_table, number, out, print_json, print_notes, say
 from bayes_atlas.errors import InputError
 
@@ -41,6 +41,8 @@ def validate(
     test: Test = None,
     by: By = None,
     sources: Sources = 3,
+    others: Others = True,
+    all_tokens: AllTokens = False,
     discrepancy: Discrepancy = "rising",
     chains: Chains = 4,
     warmup: Warmup = 1000,
@@ -61,7 +63,8 @@ def validate(
     - `bayes-atlas validate runs.csv --model chinchilla --test later.csv`
     """
     sampler = {"chains": chains, "warmup": warmup, "draws": draws, "seed": seed, "platform": platform}
-    found = _validated(runs, [model], holdout, test, by=by or (), sources=sources, discrepancy=discrepancy, **sampler)
+    ablation = {"sources": sources, "others": others, "all_tokens": all_tokens}
+    found = _validated(runs, [model], holdout, test, by=by or (), discrepancy=discrepancy, **ablation, **sampler)
     failed = found.failed_checks[model]
     summary = found.summary(model)
     if as_json:

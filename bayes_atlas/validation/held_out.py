@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bayes_atlas.catalogue import NameOrPath, find_model, layout_of
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
-from bayes_atlas.runs import SCRATCH, group_runs
+from bayes_atlas.runs import SCRATCH, count_all_tokens, group_runs
 from bayes_atlas.validation.baselines import BASELINES, BaselineError, predict_baseline
 from bayes_atlas.validation.discrepancy import FORMS, SIZES, distance, learned, typical, unlearned, widened
 from bayes_atlas.validation.predict import Prediction, predict
@@ -64,6 +64,8 @@ def validate(
     test: xr.Dataset | None = None,
     by: Sequence[str] = (),
     sources: int = 3,
+    others: bool = True,
+    all_tokens: bool = False,
     discrepancy: str | None = "rising",
     chains: int = 4,
     warmup: int = 1000,
@@ -80,7 +82,7 @@ def validate(
             runs is held out in turn, and scores are of all these rows together.
         test: the rows to score, instead of a part of `runs`.
         by: labels whose values get parameters of their own, as in `fit`.
-        sources: as in `fit`.
+        sources, others, all_tokens: as in `fit`, for the paper's ablations too.
         discrepancy: how the error of a law grows beyond what was fitted: one of `bayes_atlas.validation.discrepancy.
             FORMS`. How large it is, is learned by holding out the largest of the fitted runs by parameters, tokens and
             compute, which takes a fit of each that is gone beyond; where these are of one size, the prior's are taken.
@@ -97,8 +99,11 @@ def validate(
     if discrepancy is not None and discrepancy not in FORMS:
         raise InputError(f"there is no discrepancy {discrepancy!r}; choose one of: {_listed(FORMS)}, or None")
     parts, left_out, notes = _folds(runs, holdout, test, by, seed)
+    if all_tokens:
+        parts = [Fold(name, count_all_tokens(fitted), count_all_tokens(rows)) for name, fitted, rows in parts]
     settings = {
         "sources": sources,
+        "others": others,
         "chains": chains,
         "warmup": warmup,
         "draws": draws,
