@@ -413,7 +413,9 @@ def _posterior(
 def _without(task: _Task, data: ModelData, sampled: Draws) -> Without:
     tree = _tree(sampled, data, None)
     checks = named_checks(tree, task.settings.max_tree_depth)
-    return Without(tree["log_likelihood"].to_dataset()["log_loss"], [check.name for check in checks if not check.passed])
+    return Without(
+        tree["log_likelihood"].to_dataset()["log_loss"], [check.name for check in checks if not check.passed]
+    )
 
 
 def _identity(task: _Task, data: Any) -> dict[str, str]:
