@@ -175,7 +175,7 @@ def fit_many(
 
 
 class Without(NamedTuple):
-    """What is left of a table without some of its curves says of all of them."""
+    """What a fit that left some curves out says of all of them."""
 
     log_likelihood: xr.DataArray  # (chain, draw, run), of the curves left out too
     failed_checks: list[str]  # of the sampling
@@ -197,7 +197,7 @@ def fit_without(
 ) -> list[Without]:
     """Sample `model` given `runs` without some curves, for each of several sets of them, in one compiled program.
 
-    It is the same model, in units and with a size effect, a language, a source for each that the whole table has: only
+    It is the model of the whole table, with all its languages, sources and model sizes and in its units: only
     the likelihood of those curves is left out. Each set is sampled once: look at its `failed_checks`.
 
     Args:

@@ -171,7 +171,7 @@ def _compare_loo(runs: Path, asked: Sequence[str], as_json: bool, **settings: An
         say(f"Left out in turn: each of {found.n_runs:,} runs, with all its rows ({found.n_rows:,} together)")
         _print_left_out(found)
         print_notes(notes)
-        table = new_table("model", "ELPD", "SE", "difference", "its SE", "p_loo", "high k-hat", "refits", "weight")
+        table = new_table("model", "ELPD", "SE", "difference", "SE", "p_loo", "high k", "refits", "weight")
         for name, each in scores.items():
             figures = [f"{each[key]:,.1f}" for key in ("elpd", "se", "elpd_diff", "dse", "p_loo")]
             table.add_row(name, *figures, f"{each['high_k']:,}", f"{each['refits']:,}", f"{each['weight']:.2f}")

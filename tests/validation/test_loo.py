@@ -157,7 +157,6 @@ def test_scores_are_those_of_exact_refits(runs, found):
     for name, each in zip(names, again, strict=True):
         densities = per_loss(each.log_likelihood, runs).sel(run=name).to_numpy()
         exact = log_mean(densities)
-        print(name, float(score.elpd_i.sel(run=name)) - exact, error(densities))  # XXX
         assert float(score.elpd_i.sel(run=name)) == pytest.approx(exact, abs=5 * np.sqrt(2) * error(densities)), name
 
 
