@@ -16,8 +16,9 @@ from bayes_atlas.runs import SCRATCH, count_all_tokens, group_runs
 from bayes_atlas.validation.baselines import BASELINES, BaselineError, predict_baseline
 from bayes_atlas.validation.discrepancy import FORMS, SIZES, distance, learned, typical, unlearned, widened
 from bayes_atlas.validation.predict import Prediction, predict
-from bayes_atlas.validation.scores import RowScores, stacking_weights
+from bayes_atlas.validation.scores import Predictive, RowScores, stacking_weights
 from bayes_atlas.validation.splits import KEPT_RUNS, SPLITS, few_runs, folds
+from bayes_atlas.validation.stack import Stack, crossed_weights
 
 type Flags = NDArray[np.bool_]
 type Floats = NDArray[np.float64]
@@ -42,6 +43,7 @@ class Validation:
     failed_checks: dict[str, list[str]]  # model -> checks of its sampling that failed in some fold
     discrepancy: dict[str, list[dict[str, float]]]  # model -> by fold and size that it goes beyond, the law's error
     notes: list[str]
+    stack: RowScores | None  # of the models' mixture, each run by weights from the others; None for one model, or run
 
     def summary(self, model: str) -> dict[str, Any]:
         """``rmse``, ``r2``, ``crps``, ``elpd``, ``coverage``, ``width``, ``pit``, ``n_test`` and ``by_language``.
@@ -95,7 +97,7 @@ def validate(
     if not models:
         raise InputError(f"there is no model to validate; name one, such as atlas, or a baseline: {_listed(BASELINES)}")
     for model in models:
-        _check_model(model)
+        check_model(model)
     if discrepancy is not None and discrepancy not in FORMS:
         raise InputError(f"there is no discrepancy {discrepancy!r}; choose one of: {_listed(FORMS)}, or None")
     parts, left_out, notes = _folds(runs, holdout, test, by, seed)
@@ -110,7 +112,7 @@ def validate(
         "seed": seed,
         "platform": platform,
     }
-    scores, failed, sizes = {}, {}, {}
+    made, scores, failed, sizes = {}, {}, {}, {}
     for model in models:
         name = str(model)
         try:
@@ -123,16 +125,16 @@ def validate(
                 raise
             notes.append(str(error))
             continue
-        each = zip(predictions, parts, strict=True)
-        scores[name] = RowScores.joined([RowScores.of(made, fold.rows, seed) for made, fold in each])
+        made[name], scores[name] = predictions, _scores(predictions, parts, seed)
         failed[name] = failures
     if not scores:
         raise InputError(f"none of the baselines can be fitted: {'; '.join(notes)}")
     n_train = [fold.fitted.sizes["row"] for fold in parts]
-    return Validation(holdout if test is None else _name(test), scores, n_train, left_out, failed, sizes, notes)
+    stack = _stack_scores(made, scores, parts, seed)
+    return Validation(holdout if test is None else _name(test), scores, n_train, left_out, failed, sizes, notes, stack)
 
 
-def _check_model(model: NameOrPath) -> None:
+def check_model(model: NameOrPath) -> None:
     """That a model is there and is one of run tables: before anything is sampled."""
     if model not in BASELINES and (layout := layout_of(find_model(model))) != "curves":
         raise InputError(
@@ -149,10 +151,10 @@ def _folds(
 ) -> tuple[list[Fold], dict[str, int], list[str]]:
     """The folds, how many rows were left out of all of them, and what should be known of them."""
     left_out: dict[str, int] = {}
-    runs = _from_scratch(group_runs(runs, by) if by else runs, left_out)
+    runs = from_scratch(group_runs(runs, by) if by else runs, left_out)
     notes = []
     if test is not None:
-        test = _from_scratch(group_runs(test, by) if by else test, left_out)
+        test = from_scratch(group_runs(test, by) if by else test, left_out)
         parts = [Fold(_name(test), runs, test)]
         if shared := len({*_labels(runs, "run")} & {*_labels(test, "run")}):
             notes.append(
@@ -171,7 +173,7 @@ def _folds(
     return [_known(fold, left_out) for fold in parts], left_out, notes
 
 
-def _from_scratch(runs: xr.Dataset, left_out: dict[str, int]) -> xr.Dataset:
+def from_scratch(runs: xr.Dataset, left_out: dict[str, int]) -> xr.Dataset:
     scratch = _labels(runs, "init") == SCRATCH
     if not scratch.any():
         raise InputError(f"no run of {_name(runs)} started from scratch (column init); add runs with init = {SCRATCH}")
@@ -215,6 +217,28 @@ def _listed(names: Any) -> str:
 
 
 # Predictions
+
+
+def _scores(predictions: Sequence[Predictive], parts: Sequence[Fold], seed: int) -> RowScores:
+    """Of what is predicted in each fold, all rows together."""
+    each = zip(predictions, parts, strict=True)
+    return RowScores.joined([RowScores.of(made, fold.rows, seed) for made, fold in each])
+
+
+def _stack_scores(
+    made: dict[str, list[Prediction]], scores: dict[str, RowScores], parts: Sequence[Fold], seed: int
+) -> RowScores | None:
+    """Of the mixture of all models, whose weights for a run are chosen on other runs."""
+    run = np.concatenate([_labels(fold.rows, "run") for fold in parts])
+    if len(scores) < 2 or len(np.unique(run)) < 2:
+        return None
+    weights = crossed_weights({name: rows.log_density for name, rows in scores.items()}, run, seed)
+    ends = np.cumsum([fold.rows.sizes["row"] for fold in parts])[:-1]
+    stacks = [
+        Stack(predictions, of_fold)
+        for *predictions, of_fold in zip(*made.values(), np.split(weights, ends), strict=True)
+    ]
+    return _scores(stacks, parts, seed)
 
 
 def _predictions(
