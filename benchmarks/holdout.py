@@ -85,7 +85,7 @@ def remarks(found: Validation, seconds: float) -> str:
 
 def show(name: str, split: str, runs: xr.Dataset, case: Case, by_language: bool, settings: dict[str, Any]) -> None:
     """Print the lines of one data set and split."""
-    for asked in (*case.models, *BASELINES):
+    for asked in case.models:
         model, ablation = ABLATIONS.get(asked, (asked, {}))
         given: dict[str, Any] = {"by": case.by, "sources": case.sources} | ablation | settings
         began = time.monotonic()
@@ -126,7 +126,7 @@ def main() -> None:
         if runs is None:
             print(f"# {name} is not in the folder that BAYES_ATLAS_DATA names")
             continue
-        chosen = case._replace(models=tuple(arguments.models or case.models))
+        chosen = case._replace(models=tuple(arguments.models or (*case.models, *BASELINES)))
         for split in arguments.splits or case.splits:
             show(name, split, runs, chosen, arguments.by_language, settings)
 
