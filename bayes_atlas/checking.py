@@ -189,10 +189,13 @@ class FullCheck:
     def _of_posterior(self) -> list[str]:
         if self.posterior is None or self.posterior.within_band:
             return []
-        inside = self.posterior.inside(0.9)
+        found = (
+            "wider than the runs scatter, which were fitted"
+            if self.posterior.inside(0.5) > 0.5
+            else "narrower than the runs scatter or off them: the law or its noise misfits; see the worst rows"
+        )
         return [
-            f"PIT values of the last rows of runs leave the {BAND:.0%} band of uniform ones, and 90 % intervals hold "
-            f"{inside:.0%} of all rows: the noise is not what the model says, or the law misfits; see the worst rows"
+            f"PIT values of the last rows of runs leave the {BAND:.0%} band of uniform ones: predictions are {found}"
         ]
 
     def _of_sensitivity(self) -> list[str]:
@@ -361,7 +364,7 @@ def _outdone(posterior: Posterior) -> dict[str, str]:
         return {}
     stored = posterior.draws["observed_data"].to_dataset()["loss"]
     last = stored.notnull().sum("step") - 1
-    loss, names = stored.isel(step=last).to_numpy(), stored["run"].to_numpy().astype(str)
+    loss, names = stored.isel(step=last).to_numpy(), stored["run"].to_numpy().astype(str).tolist()
     final = {str(name): (v.isel(step=last) if "step" in v.dims else v).to_numpy() for name, v in constant.items()}
     found = {}
     for run in range(len(loss)):
@@ -373,7 +376,7 @@ def _outdone(posterior: Posterior) -> dict[str, str]:
             if name not in SIZES and not name.startswith(TAU_PRIOR):
                 others &= np.isclose(values, values[run]).reshape(len(loss), -1).all(axis=1)
         if others.any():
-            found[names[run]] = names[np.where(others, loss, np.inf).argmin()]
+            found[names[run]] = names[int(np.where(others, loss, np.inf).argmin())]
     return found
 
 
