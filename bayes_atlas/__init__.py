@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from bayes_atlas.runs import read_runs, runs_from_frame
     from bayes_atlas.scores import read_scores, scores_from_frame
     from bayes_atlas.validation.held_out import Validation, validate
+    from bayes_atlas.validation.loo import LeaveOneOut, leave_one_out
+    from bayes_atlas.validation.predict import predict
+    from bayes_atlas.validation.stack import predict_stack
 
 __all__ = [
     "Action",
@@ -37,6 +40,7 @@ __all__ = [
     "Expansion",
     "Frontier",
     "InputError",
+    "LeaveOneOut",
     "Mixture",
     "Optimum",
     "Posterior",
@@ -53,10 +57,13 @@ __all__ = [
     "fit",
     "fit_many",
     "frontier",
+    "leave_one_out",
     "load_posterior",
     "mixture",
     "optimum",
     "plan",
+    "predict",
+    "predict_stack",
     "read_crossings",
     "read_runs",
     "read_scenario",
@@ -92,10 +99,14 @@ _HOMES = {
     "fit": "fitting",
     "fit_many": "fitting",
     "frontier": "decisions.expand",
+    "LeaveOneOut": "validation.loo",
+    "leave_one_out": "validation.loo",
     "load_posterior": "posterior",
     "mixture": "decisions.mixture",
     "optimum": "decisions.optimum",
     "plan": "decisions.scenario",
+    "predict": "validation.predict",
+    "predict_stack": "validation.stack",
     "read_runs": "runs",
     "read_scenario": "decisions.scenario",
     "read_scores": "scores",

@@ -3,13 +3,13 @@
 import hashlib
 import importlib.metadata
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache, reduce
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import arviz as az
 import jax
@@ -29,7 +29,7 @@ from bayes_atlas.posterior import Info, Posterior, Runs, Sampling, load_posterio
 from bayes_atlas.priors import tau_prior
 from bayes_atlas.replay import log_prior
 from bayes_atlas.runs import SCRATCH, count_all_tokens, group_runs
-from bayes_atlas.sampler import Checkpoint, Draws, Progress, Settings, digest, sample, sample_many
+from bayes_atlas.sampler import Checkpoint, Counted, Draws, Progress, Settings, digest, sample, sample_many
 from bayes_atlas.staleness import probe
 
 NAMED_SOURCES = 3  # as in the paper
@@ -175,6 +175,59 @@ def fit_many(
         data = [table.runs.padded(shape) for table in prepared]
         sampled = sample_many(_keyworded(task.module.model), data, settings, report)
         return [_posterior(task, table, draws) for table, draws in zip(prepared, sampled, strict=True)]
+
+
+class Without(NamedTuple):
+    """What a fit that left some curves out says of all of them."""
+
+    log_likelihood: xr.DataArray  # (chain, draw, run), of the curves left out too
+    failed_checks: list[str]  # of the sampling
+
+
+def fit_without(
+    runs: xr.Dataset,
+    model: NameOrPath = "atlas",
+    *,
+    curves: Sequence[Collection[str]],
+    sources: int = NAMED_SOURCES,
+    chains: int = 4,
+    warmup: int = 600,
+    draws: int = 500,
+    seed: int = 0,
+    platform: str = "cpu",
+    report: Report = _silent,
+    compile_cache: bool = True,
+) -> list[Without]:
+    """Sample `model` given `runs` without some curves, for each of several sets of them, in one compiled program.
+
+    It is the model of the whole table, with all its languages, sources and model sizes and in its units: only
+    the likelihood of those curves is left out. Each set is sampled once: look at its `failed_checks`.
+
+    Args:
+        runs, model, sources, platform, report, compile_cache: as of `fit`.
+        curves: the labels of the curves left out each time, as in the coordinate ``run`` of what `fit` returns.
+        chains, warmup, draws, seed: of the sampler, as of `fit_many`.
+
+    Raises:
+        InputError: as `fit`; a curve that there is not.
+    """
+    settings = Settings(chains, warmup, draws, seed)
+    task = _Task.of(model, None, True, settings, platform)
+    data = _Table.of(runs, task, _Selection((), (), sources, True, False)).runs
+    labels = data.coords["run"]
+    if unknown := sorted({label for each in curves for label in each} - set(labels)):
+        raise InputError(
+            f"{runs.attrs['name']} has no curve {unknown[0]!r}; name some of: {', '.join(labels[:10])}, .."
+        )
+    use_platform(platform)
+    if compile_cache:
+        keep_compiled()
+    with precision(platform):
+        packed = data.packed()
+        counts = np.zeros((len(curves), len(packed[1])))
+        counts[:, : len(labels)] = [~np.isin(labels, list(each)) for each in curves]
+        sampled = sample_many(_counted(task.module.model), [(*packed, each) for each in counts], settings, report)
+        return [_without(task, data, draws) for draws in sampled]
 
 
 @dataclass(frozen=True)
@@ -360,6 +413,14 @@ def _posterior(
     )
 
 
+def _without(task: _Task, data: ModelData, sampled: Draws) -> Without:
+    tree = _tree(sampled, data, None)
+    checks = named_checks(tree, task.settings.max_tree_depth)
+    return Without(
+        tree["log_likelihood"].to_dataset()["log_loss"], [check.name for check in checks if not check.passed]
+    )
+
+
 def _identity(task: _Task, data: Any) -> dict[str, str]:
     """What a run that is resumed must have in common with the one that was begun."""
     return {
@@ -377,6 +438,16 @@ def _keyworded(model: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(covariates: dict[str, Any], observed: Any) -> Any:
         return model(**covariates, **{observed_by(model): observed})
+
+    return call
+
+
+@lru_cache(maxsize=64)
+def _counted(model: Callable[..., Any]) -> Callable[..., Any]:
+    """A model as the sampler calls it, that is told which curves count."""
+
+    def call(covariates: dict[str, Any], observed: Any, counts: jax.Array) -> Any:
+        return Counted(_keyworded(model), counts)(covariates, observed)
 
     return call
 

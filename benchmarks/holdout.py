@@ -1,17 +1,17 @@
 """How well the laws predict runs that were held out: a line for each law, split and data set, beside point fits.
 
 Data sets are those of the folder `BAYES_ATLAS_DATA`, as far as they are there, and the paper's design simulated. All
-models of a line's data set and split are scored on the same rows. Run from the root of the checkout:
+models of a data set and split are scored on the same rows. Run from the root of the checkout:
 
     python benchmarks/holdout.py
     python benchmarks/holdout.py --data chinchilla marin_isoflop --splits params tokens compute
-    python benchmarks/holdout.py --reduced
+    python benchmarks/holdout.py --data slimpajama_mixtures --splits params --models total own own+others atlas \\
+        --by-language --discrepancy none --chains 2 --warmup 400 --draws 400
 """
 
 import argparse
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,18 +34,25 @@ class Case(NamedTuple):
     models: tuple[str, ...]
     splits: tuple[str, ...]
     by: tuple[str, ...] = ()
+    sources: int = 3
 
+
+# Those of the paper's Table 1, and the total-token Chinchilla, as a model and settings of `validate`.
+ABLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "total": ("chinchilla", {"all_tokens": True}),
+    "own": ("atlas", {"sources": 0, "others": False}),
+    "own+others": ("atlas", {"sources": 0}),
+}
 
 CASES = {
-    SIMULATED: Case(("chinchilla", "atlas"), ("params", "tokens", "compute", "mixture", "random"), ("vocabulary",)),
+    SIMULATED: Case((*ABLATIONS, "atlas"), ("params", "tokens", "compute", "mixture", "random"), ("vocabulary",)),
     "chinchilla": Case(("chinchilla",), ("params", "tokens", "compute", "random")),
     "marin_isoflop": Case(("chinchilla",), ("params", "tokens", "compute", "random", "language")),
     "datablations": Case(("chinchilla", "data_constrained", "atlas"), ("params", "tokens", "compute", "random")),
     "goldfish": Case(("chinchilla",), ("params", "tokens", "random")),
     "pretrain_vs_finetune_bytes": Case(("chinchilla",), ("tokens", "random", "language")),
-    "slimpajama_mixtures": Case(("chinchilla", "atlas"), ("params", "tokens", "compute", "mixture", "random")),
+    "slimpajama_mixtures": Case((*ABLATIONS, "atlas"), ("params", "tokens", "compute", "mixture", "random"), sources=6),
 }
-REDUCED: dict[str, Any] = {"chains": 2, "warmup": 200, "draws": 200}
 
 
 def load(name: str) -> xr.Dataset | None:
@@ -57,30 +64,42 @@ def load(name: str) -> xr.Dataset | None:
     return read_runs(path) if path.is_file() else None
 
 
-def lines(name: str, split: str, found: Validation) -> Iterator[list[str]]:
-    """A line of the table for each model."""
-    for model in found.scores:
+def line(name: str, split: str, model: str, scores: dict[str, Any]) -> str:
+    """A line of the table."""
+    r2 = "-" if scores["r2"] is None else f"{scores['r2']:.3f}"
+    accuracy = [f"{scores['rmse']:.4g}", r2, f"{scores['crps']:.4g}", f"{scores['elpd'] / scores['n_test']:.3f}"]
+    inside = [f"{share:.0%}" for share in scores["coverage"].values()]
+    cells = [name, split, model, str(scores["n_test"]), *accuracy, *inside, f"{scores['width']['0.9']:.3g}"]
+    return "\t".join(cells)
+
+
+def remarks(found: Validation, seconds: float) -> str:
+    """What a reader should know of a line."""
+    said = [*found.notes, *(f"{rows} rows {reason}" for reason, rows in found.left_out.items())]
+    for model, failed in found.failed_checks.items():
+        said += [f"failed {', '.join(failed)}"] if failed else []
+        for errors in found.discrepancy.get(model, []):
+            said.append("wrong by " + ", ".join(f"{error:.2%} ({size})" for size, error in errors.items()))
+    return "# " + "; ".join([*said, f"{seconds:.0f} s"])
+
+
+def show(name: str, split: str, runs: xr.Dataset, case: Case, by_language: bool, settings: dict[str, Any]) -> None:
+    """Print the lines of one data set and split."""
+    for asked in (*case.models, *BASELINES):
+        model, ablation = ABLATIONS.get(asked, (asked, {}))
+        given: dict[str, Any] = {"by": case.by, "sources": case.sources} | ablation | settings
+        began = time.monotonic()
+        try:
+            found = validate(runs, [model], holdout=split, **given)
+        except InputError as error:
+            print(f"# {name}, {split}, {asked}: {error}", flush=True)
+            continue
         scores = found.summary(model)
-        r2 = "-" if scores["r2"] is None else f"{scores['r2']:.3f}"
-        accuracy = [f"{scores['rmse']:.4g}", r2, f"{scores['crps']:.4g}", f"{scores['elpd'] / scores['n_test']:.3f}"]
-        inside = [f"{share:.0%}" for share in scores["coverage"].values()]
-        yield [name, split, model, str(scores["n_test"]), *accuracy, *inside, f"{scores['width']['0.9']:.3g}"]
-
-
-def show(name: str, split: str, runs: xr.Dataset, case: Case, settings: dict[str, Any]) -> None:
-    """Print the lines of one data set and split, and what a reader should know of them."""
-    began = time.monotonic()
-    try:
-        found = validate(runs, [*case.models, *BASELINES], holdout=split, by=case.by, **settings)
-    except InputError as error:
-        print(f"# {name}, {split}: {error}", flush=True)
-        return
-    for line in lines(name, split, found):
-        print("\t".join(line), flush=True)
-    notes = [*found.notes, *(f"{rows} rows {reason}" for reason, rows in found.left_out.items())]
-    notes += [f"{model} failed {', '.join(failed)}" for model, failed in found.failed_checks.items() if failed]
-    weights = ", ".join(f"{model} {weight:.2f}" for model, weight in found.weights().items())
-    print(f"# {'; '.join([*notes, f'stacking weights: {weights}'])}; {time.monotonic() - began:.0f} s", flush=True)
+        print(line(name, split, asked, scores))
+        if by_language:
+            for language, each in scores["by_language"].items():
+                print(line(name, split, f"{asked}, {language}", each))
+        print(remarks(found, time.monotonic() - began), flush=True)
 
 
 def main() -> None:
@@ -94,22 +113,22 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--platform", default="cpu")
-    parser.add_argument("--reduced", action="store_true", help="short chains, one law and split of a small table")
+    parser.add_argument(
+        "--discrepancy", default="rising", help="a form of the law's error beyond what was fitted, or none"
+    )
+    parser.add_argument("--by-language", action="store_true", help="the scores of each language too")
     arguments = parser.parse_args()
     settings = {name: getattr(arguments, name) for name in ("chains", "warmup", "draws", "seed", "platform")}
-    cases = {name: CASES[name] for name in arguments.data}
-    if arguments.reduced:
-        settings |= REDUCED
-        cases = {SIMULATED: Case(("chinchilla",), ("params",), ("vocabulary",))}
+    settings["discrepancy"] = None if arguments.discrepancy == "none" else arguments.discrepancy
     print("\t".join(COLUMNS))
-    for name, case in cases.items():
-        runs = load(name)
+    for name in arguments.data:
+        case, runs = CASES[name], load(name)
         if runs is None:
             print(f"# {name} is not in the folder that BAYES_ATLAS_DATA names")
             continue
         chosen = case._replace(models=tuple(arguments.models or case.models))
         for split in arguments.splits or case.splits:
-            show(name, split, runs, chosen, settings)
+            show(name, split, runs, chosen, arguments.by_language, settings)
 
 
 if __name__ == "__main__":

@@ -806,9 +806,54 @@ def test_compare_shows_models_and_baselines_on_the_same_rows(command, design):
         set(scores) == SCORES | {"by_language", "weight", "failed_checks"} for scores in found["models"].values()
     )
     assert sum(scores["weight"] for scores in found["models"].values()) == pytest.approx(1)
+    assert set(found["stack"]) == SCORES | {"by_language"}
+    assert found["stack"]["n_test"] == 10
     shown = command("compare", design, "--models", "varpro", "--holdout", "tokens").out
+    assert re.search(r"^ *stack +10 .* - *$", shown, re.MULTILINE)
     assert re.search(r"^ *varpro +10 ", shown, re.MULTILINE)
     assert re.search(r"^ *huber +10 ", shown, re.MULTILINE)
+
+
+LOO = {"elpd", "se", "elpd_diff", "dse", "p_loo", "high_k", "refits", "weight", "failed_checks"}
+
+
+def test_compare_leaves_out_one_run_at_a_time(command, design, monkeypatch):
+    """Made-up scores of two models: the better one comes first, and point fits are left out aloud."""
+    elpd = {"chinchilla": np.arange(50) % 2, "atlas": np.arange(50) % 2 + 0.5}
+
+    def scored(table, model, refits, settings):
+        assert (refits, settings["warmup"]) == (10, 100)
+        values = xr.DataArray(elpd[model].astype(float), dims="run")
+        score = SimpleNamespace(elpd_i=values, elpd=values.sum(), se=3.5, p=4.0)
+        return SimpleNamespace(elpd=score, high_k=["r1"], refits=1, failed_checks=[])
+
+    monkeypatch.setattr("bayes_atlas.validation.loo._score", scored)
+    asked = ("compare", design, "--models", "chinchilla,atlas,huber", "--loo", "--warmup", 100)
+    found = document(command(*asked, "--json"))
+    assert list(found["models"]) == ["atlas", "chinchilla"]
+    assert (found["n_runs"], found["n_rows"], found["left_out"]) == (50, 50, {})
+    assert found["notes"] == ["huber is a point fit, with no posterior to take runs out of"]
+    assert all(set(scores) == LOO for scores in found["models"].values())
+    assert (found["models"]["chinchilla"]["elpd_diff"], found["models"]["chinchilla"]["dse"]) == (-25, 0)
+    assert found["models"]["atlas"]["weight"] == pytest.approx(1)
+    shown = command(*asked).out
+    assert "Left out in turn: each of 50 runs, with all its rows (50 together)" in shown
+    assert re.search(r"^ *chinchilla +25\.0 +3\.5 +-25\.0 +0\.0 +4\.0 +1 +1 +0\.00", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--holdout", "params"), "both --loo and --holdout params say what to score; leave one out"),
+        (("--test", "later.csv"), "both --loo and --test later.csv say what to score"),
+        (("--discrepancy", "linear"), "leave out --discrepancy linear"),
+        (("--models", "varpro"), "there is no model to compare; name one, such as atlas"),
+    ],
+)
+def test_leaving_out_single_runs_takes_nothing_else(command, design, arguments, text):
+    result = command("compare", design, "--loo", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert text in " ".join(result.err.split())
 
 
 @pytest.mark.parametrize(

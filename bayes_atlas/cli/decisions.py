@@ -285,7 +285,11 @@ def tax(
     from bayes_atlas.posterior import load_posterior
 
     taxes = efficiency_tax(
-        load_posterior(posterior, parameters_only=True), language=language, compute=compute, baseline=baseline, unique=unique
+        load_posterior(posterior, parameters_only=True),
+        language=language,
+        compute=compute,
+        baseline=baseline,
+        unique=unique,
     )
     if plot is not None:
         from bayes_atlas.plots import tax as draw

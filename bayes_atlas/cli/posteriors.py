@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayes_atlas.cli.arguments import (
+    AllTokens,
     AsJson,
     By,
     Chains,
     Draws,
+    Others,
     Platform,
     Plot,
     PosteriorName,
@@ -48,10 +50,8 @@ def fit(
     ] = None,
     by: By = None,
     sources: Sources = 3,
-    others: Annotated[bool, typer.Option(help="Count all other sources together too (models with transfer).")] = True,
-    all_tokens: Annotated[
-        bool, typer.Option("--all-tokens", help="Count every training token as the language's own.")
-    ] = False,
+    others: Others = True,
+    all_tokens: AllTokens = False,
     tau_from: Annotated[
         str | None,
         typer.Option(

@@ -162,8 +162,10 @@ class Training:
             return self.slope(np.exp(log_tokens), compute, draws.astype(np.int64))
 
         def seek(left: Floats, right: Floats, sought: NDArray[Any]) -> Any:
-            arguments, tolerances = (draws[sought], compute[sought]), {"xatol": CLOSENESS, "xrtol": 0.0}
-            return elementwise.find_root(slope, (left, right), args=arguments, tolerances=tolerances)
+            arguments = draws[sought], compute[sought]
+            return elementwise.find_root(
+                slope, (left, right), args=arguments, tolerances={"xatol": CLOSENESS, "xrtol": 0.0}
+            )
 
         left, right = np.log(start) - 1, np.log(start) + 1
         if self._is_alone and self.cost.is_plain:  # repetition only: fewer tokens than if all were new, or a few more
@@ -171,8 +173,11 @@ class Training:
         found = seek(left, right, np.arange(left.size))
         log_tokens = found.x
         if len(missed := np.flatnonzero(~found.success)):
-            further = elementwise.bracket_root(slope, left[missed], right[missed], args=(draws[missed], compute[missed]))
-            found = seek(*further.bracket, missed)
+            further = elementwise.bracket_root(
+                slope, left[missed], right[missed], args=(draws[missed], compute[missed])
+            )
+            lower, upper = (np.asarray(end) for end in further.bracket)
+            found = seek(lower, upper, missed)
             log_tokens[missed] = found.x
         if not np.all(found.success):
             raise RuntimeError(f"{int((~found.success).sum())} of {log_tokens.size} draws have no optimum in reach")

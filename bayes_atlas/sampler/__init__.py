@@ -14,7 +14,19 @@ directions.
 """
 
 from bayes_atlas.sampler.checkpoint import Checkpoint, digest
+from bayes_atlas.sampler.counted import Counted
 from bayes_atlas.sampler.driver import sample, sample_many
 from bayes_atlas.sampler.results import BLOCK, PHASES, Draws, Progress, Settings
 
-__all__ = ["BLOCK", "PHASES", "Checkpoint", "Draws", "Progress", "Settings", "digest", "sample", "sample_many"]
+__all__ = [
+    "BLOCK",
+    "PHASES",
+    "Checkpoint",
+    "Counted",
+    "Draws",
+    "Progress",
+    "Settings",
+    "digest",
+    "sample",
+    "sample_many",
+]

@@ -15,7 +15,7 @@ from numpyro.infer.util import unconstrain_fn
 
 type Array = Any  # NumPy's on the host, JAX's where it is computed with
 type Model = Callable[..., Any]
-type Data = tuple[dict[str, Any], Any]  # covariates by name, loss
+type Data = tuple[Any, ...]  # the model's arguments: covariates by name, loss
 
 LOCAL = "language"  # the plate whose members are independent given everything else
 SCALE, LOCATION = "_scale", "_location"

@@ -1,19 +1,23 @@
 """How wrong a law may be beyond what was fitted.
 
 Posterior intervals hold if the law does, and beyond the largest runs that is not known. What can be known is how wrong
-the same model was when it had to predict the largest of the *fitted* runs from the others: `learned` takes from that
-the relative error of loss at one e-fold beyond, and `widened` adds errors of that size to a prediction, which grow with
-the distance as one of `FORMS` does. The error is one for all rows of a language, and as heavy-tailed as the noise: its
-size is learned from one extrapolation, which is little. Which form is the default was chosen by held-out log densities
-(`benchmarks/README.md`).
+the same model was when it had to predict the largest of the *fitted* runs from the others. Beyond the largest
+parameters, tokens and compute a law may be wrong by different amounts, so each of `SIZES` is held out and learned of by
+itself.
+
+An error of the law is one for all rows of a language, as heavy-tailed as the noise, and grows with the distance beyond
+what was fitted as one of `FORMS` does. One extrapolation therefore says little of how large such errors are: `learned`
+gives the probabilities of sizes, by Bayes' rule, and `widened` adds to a prediction errors of sizes drawn from these.
+Which form is the default was chosen by held-out scores (`benchmarks/README.md`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+from scipy.stats import norm
 from scipy.stats import t as student_t
 
 from bayes_atlas.residuals import NU
@@ -28,43 +32,77 @@ FORMS: dict[str, Callable[[Floats], Floats]] = {
     "linear": lambda beyond: beyond,
 }
 SIZES = ("params", "tokens", "compute")
-TYPICAL, SPREAD = 0.01, 1.0  # prior of the size: log-normal around a hundredth, one e-fold
-RANGE = (np.log(1e-4), np.log(1.0))
+TYPICAL, SPREAD = 0.01, 1.0  # prior of the error at one e-fold beyond: log-normal around a hundredth, one e-fold
+LOG_ERRORS = np.linspace(np.log(1e-4), np.log(1.0), 61)  # those that are told apart
+PRIOR = norm.logpdf(LOG_ERRORS, np.log(TYPICAL), SPREAD)
+STEPS = np.sinh(np.linspace(-16, 16, 321))  # dense around 0 and wide, to integrate over an error
 
 
-def distance(rows: xr.Dataset, fitted: xr.Dataset) -> Floats:
-    """How far each of `rows` is beyond the fitted runs of its language, ``(row,)``.
+def distance(rows: xr.Dataset, fitted: xr.Dataset, size: str) -> Floats:
+    """How far each of `rows` is beyond the fitted runs of its language in one of `SIZES`, in e-folds, ``(row,)``.
 
-    In e-folds of parameters, tokens or compute, whichever is farthest; 0 for rows that are no larger than those fitted.
+    0 for rows that are no larger than those fitted.
     """
     names, of_fitted = rows["language"].to_numpy(), fitted["language"].to_numpy()
     beyond = np.zeros(len(names))
     for name in np.unique(names):
         at, own = names == name, of_fitted == name
-        for size in SIZES:
-            largest = fitted[size].to_numpy()[own].max()
-            beyond[at] = np.maximum(beyond[at], np.log(rows[size].to_numpy()[at] / largest))
-    return beyond
+        beyond[at] = np.log(rows[size].to_numpy()[at] / fitted[size].to_numpy()[own].max())
+    return np.maximum(beyond, 0.0)
 
 
-def learned(prediction: Prediction, loss: Floats, beyond: Floats, form: str) -> float:
-    """The relative error of loss at one e-fold beyond that a prediction of `loss` ``(row,)`` suggests."""
+def learned(prediction: Prediction, rows: xr.Dataset, beyond: Floats, form: str) -> Floats:
+    """Probabilities of `LOG_ERRORS` given how well `rows` were predicted that were held out, ``(error,)``."""
     scale = np.broadcast_to(prediction.scale, prediction.location.shape)
-    residual = np.log(loss) - np.median(prediction.location, axis=1)
-    known = prediction.location.var(axis=1) + (scale**2).mean(axis=1)
-    growth = FORMS[form](beyond)
-
-    def surprise(log_size: float) -> float:
-        spread = np.sqrt(known + (np.exp(log_size) * growth) ** 2)
-        prior = 0.5 * ((log_size - np.log(TYPICAL)) / SPREAD) ** 2
-        return float(prior - student_t.logpdf(residual / spread, NU).sum() + np.log(spread).sum())
-
-    return float(np.exp(minimize_scalar(surprise, bounds=RANGE, method="bounded").x))
+    known = np.sqrt(prediction.location.var(axis=1) + (scale**2).mean(axis=1))
+    residual = np.log(rows["loss"].to_numpy()) - np.median(prediction.location, axis=1)
+    growth, language = FORMS[form](beyond), rows["language"].to_numpy()
+    log_probability = PRIOR.copy()
+    for name in np.unique(language[growth > 0]):
+        at = (language == name) & (growth > 0)
+        log_probability += _log_marginal(residual[at] / growth[at], known[at] / growth[at])
+    return np.asarray(np.exp(log_probability - logsumexp(log_probability)))
 
 
-def widened(prediction: Prediction, rows: xr.Dataset, beyond: Floats, form: str, size: float, seed: int) -> Prediction:
-    """`prediction` of `rows` with errors of the law, `size` at one e-fold beyond what was fitted."""
+def _log_marginal(error: Floats, known: Floats) -> Floats:
+    """Log density of what rows say of their one error, each `known` so well, for each of `LOG_ERRORS`."""
+
+    def log_density(at: Floats) -> Floats:
+        return np.asarray((student_t.logpdf((error - at[:, None]) / known, NU) - np.log(known)).sum(axis=1))
+
+    likely = np.quantile(error, np.linspace(0, 1, 51))
+    best = likely[log_density(likely).argmax()]
+    finest = known.min() / np.sqrt(len(known))
+    grid = np.unique(np.concatenate([best + finest * STEPS, np.exp(LOG_ERRORS[0]) * STEPS]))
+    grid = grid[np.abs(grid) < 10]
+    sizes = np.exp(LOG_ERRORS)[:, None]
+    log_integrand = log_density(grid) + student_t.logpdf(grid / sizes, NU) - LOG_ERRORS[:, None]
+    return np.asarray(logsumexp(log_integrand + np.log(np.gradient(grid)), axis=1))
+
+
+def unlearned() -> Floats:
+    """Probabilities of `LOG_ERRORS` where nothing can be held out: the prior's, ``(error,)``."""
+    return np.asarray(np.exp(PRIOR - logsumexp(PRIOR)))
+
+
+def typical(probability: Floats) -> float:
+    """The median error at one e-fold beyond."""
+    return float(np.exp(np.interp(0.5, np.cumsum(probability), LOG_ERRORS)))
+
+
+def widened(
+    prediction: Prediction,
+    rows: xr.Dataset,
+    beyond: Mapping[str, Floats],
+    form: str,
+    probability: Mapping[str, Floats],
+    seed: int,
+) -> Prediction:
+    """`prediction` of `rows` with errors of the law beyond each of the sizes that `beyond` and `probability` name."""
+    rng = np.random.default_rng(seed)
     names, language = np.unique(rows["language"].to_numpy(), return_inverse=True)
-    errors = np.random.default_rng(seed).standard_t(NU, (len(names), prediction.location.shape[1]))
-    growth = size * FORMS[form](beyond)
-    return Prediction(prediction.location + growth[:, None] * errors[language], prediction.scale)
+    location, draws = prediction.location, prediction.location.shape[1]
+    for size, away in beyond.items():
+        errors = np.exp(rng.choice(LOG_ERRORS, draws, p=probability[size])) * rng.standard_t(NU, (len(names), draws))
+        location = location + FORMS[form](away)[:, None] * errors[language]
+    return Prediction(location, prediction.scale)

@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from bayes_atlas.catalogue import NameOrPath, find_model, layout_of
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
-from bayes_atlas.runs import SCRATCH, group_runs
+from bayes_atlas.runs import SCRATCH, count_all_tokens, group_runs
 from bayes_atlas.validation.baselines import BASELINES, BaselineError, predict_baseline
-from bayes_atlas.validation.discrepancy import FORMS, TYPICAL, distance, learned, widened
+from bayes_atlas.validation.discrepancy import FORMS, SIZES, distance, learned, typical, unlearned, widened
 from bayes_atlas.validation.predict import Prediction, predict
-from bayes_atlas.validation.scores import RowScores, stacking_weights
-from bayes_atlas.validation.splits import KEPT_RUNS, by_compute, few_runs, folds
+from bayes_atlas.validation.scores import Predictive, RowScores, stacking_weights
+from bayes_atlas.validation.splits import KEPT_RUNS, SPLITS, few_runs, folds
+from bayes_atlas.validation.stack import Stack, crossed_weights
 
 type Flags = NDArray[np.bool_]
+type Floats = NDArray[np.float64]
 
 
 class Fold(NamedTuple):
@@ -39,8 +41,9 @@ class Validation:
     n_train: list[int]  # rows fitted, by fold
     left_out: dict[str, int]  # reason -> rows that were neither fitted nor scored
     failed_checks: dict[str, list[str]]  # model -> checks of its sampling that failed in some fold
-    discrepancy: dict[str, list[float]]  # model -> by fold that goes beyond what was fitted, size of the law's error
+    discrepancy: dict[str, list[dict[str, float]]]  # model -> by fold and size that it goes beyond, the law's error
     notes: list[str]
+    stack: RowScores | None  # of the models' mixture, each run by weights from the others; None for one model, or run
 
     def summary(self, model: str) -> dict[str, Any]:
         """``rmse``, ``r2``, ``crps``, ``elpd``, ``coverage``, ``width``, ``pit``, ``n_test`` and ``by_language``.
@@ -63,6 +66,8 @@ def validate(
     test: xr.Dataset | None = None,
     by: Sequence[str] = (),
     sources: int = 3,
+    others: bool = True,
+    all_tokens: bool = False,
     discrepancy: str | None = "rising",
     chains: int = 4,
     warmup: int = 1000,
@@ -79,11 +84,11 @@ def validate(
             runs is held out in turn, and scores are of all these rows together.
         test: the rows to score, instead of a part of `runs`.
         by: labels whose values get parameters of their own, as in `fit`.
-        sources: as in `fit`.
+        sources, others, all_tokens: as in `fit`, for the paper's ablations too.
         discrepancy: how the error of a law grows beyond what was fitted: one of `bayes_atlas.validation.discrepancy.
-            FORMS`. Its size is learned by holding out the largest of the fitted runs, which takes another fit; where
-            these are of one compute it is the prior's. None for
-            intervals that hold if the law does. Baselines have none.
+            FORMS`. How large it is, is learned by holding out the largest of the fitted runs by parameters, tokens and
+            compute, which takes a fit of each that is gone beyond; where these are of one size, the prior's are taken.
+            None for intervals that hold if the law does. Baselines have none.
         chains, warmup, draws, seed, platform: of the sampler, as in `fit`; `seed` also draws random splits.
 
     Raises:
@@ -92,19 +97,22 @@ def validate(
     if not models:
         raise InputError(f"there is no model to validate; name one, such as atlas, or a baseline: {_listed(BASELINES)}")
     for model in models:
-        _check_model(model)
+        check_model(model)
     if discrepancy is not None and discrepancy not in FORMS:
         raise InputError(f"there is no discrepancy {discrepancy!r}; choose one of: {_listed(FORMS)}, or None")
     parts, left_out, notes = _folds(runs, holdout, test, by, seed)
+    if all_tokens:
+        parts = [Fold(name, count_all_tokens(fitted), count_all_tokens(rows)) for name, fitted, rows in parts]
     settings = {
         "sources": sources,
+        "others": others,
         "chains": chains,
         "warmup": warmup,
         "draws": draws,
         "seed": seed,
         "platform": platform,
     }
-    scores, failed, sizes = {}, {}, {}
+    made, scores, failed, sizes = {}, {}, {}, {}
     for model in models:
         name = str(model)
         try:
@@ -117,16 +125,16 @@ def validate(
                 raise
             notes.append(str(error))
             continue
-        each = zip(predictions, parts, strict=True)
-        scores[name] = RowScores.joined([RowScores.of(made, fold.rows, seed) for made, fold in each])
+        made[name], scores[name] = predictions, _scores(predictions, parts, seed)
         failed[name] = failures
     if not scores:
         raise InputError(f"none of the baselines can be fitted: {'; '.join(notes)}")
     n_train = [fold.fitted.sizes["row"] for fold in parts]
-    return Validation(holdout if test is None else _name(test), scores, n_train, left_out, failed, sizes, notes)
+    stack = _stack_scores(made, scores, parts, seed)
+    return Validation(holdout if test is None else _name(test), scores, n_train, left_out, failed, sizes, notes, stack)
 
 
-def _check_model(model: NameOrPath) -> None:
+def check_model(model: NameOrPath) -> None:
     """That a model is there and is one of run tables: before anything is sampled."""
     if model not in BASELINES and (layout := layout_of(find_model(model))) != "curves":
         raise InputError(
@@ -143,10 +151,10 @@ def _folds(
 ) -> tuple[list[Fold], dict[str, int], list[str]]:
     """The folds, how many rows were left out of all of them, and what should be known of them."""
     left_out: dict[str, int] = {}
-    runs = _from_scratch(group_runs(runs, by) if by else runs, left_out)
+    runs = from_scratch(group_runs(runs, by) if by else runs, left_out)
     notes = []
     if test is not None:
-        test = _from_scratch(group_runs(test, by) if by else test, left_out)
+        test = from_scratch(group_runs(test, by) if by else test, left_out)
         parts = [Fold(_name(test), runs, test)]
         if shared := len({*_labels(runs, "run")} & {*_labels(test, "run")}):
             notes.append(
@@ -165,7 +173,7 @@ def _folds(
     return [_known(fold, left_out) for fold in parts], left_out, notes
 
 
-def _from_scratch(runs: xr.Dataset, left_out: dict[str, int]) -> xr.Dataset:
+def from_scratch(runs: xr.Dataset, left_out: dict[str, int]) -> xr.Dataset:
     scratch = _labels(runs, "init") == SCRATCH
     if not scratch.any():
         raise InputError(f"no run of {_name(runs)} started from scratch (column init); add runs with init = {SCRATCH}")
@@ -211,6 +219,28 @@ def _listed(names: Any) -> str:
 # Predictions
 
 
+def _scores(predictions: Sequence[Predictive], parts: Sequence[Fold], seed: int) -> RowScores:
+    """Of what is predicted in each fold, all rows together."""
+    each = zip(predictions, parts, strict=True)
+    return RowScores.joined([RowScores.of(made, fold.rows, seed) for made, fold in each])
+
+
+def _stack_scores(
+    made: dict[str, list[Prediction]], scores: dict[str, RowScores], parts: Sequence[Fold], seed: int
+) -> RowScores | None:
+    """Of the mixture of all models, whose weights for a run are chosen on other runs."""
+    run = np.concatenate([_labels(fold.rows, "run") for fold in parts])
+    if len(scores) < 2 or len(np.unique(run)) < 2:
+        return None
+    weights = crossed_weights({name: rows.log_density for name, rows in scores.items()}, run, seed)
+    ends = np.cumsum([fold.rows.sizes["row"] for fold in parts])[:-1]
+    stacks = [
+        Stack(predictions, of_fold)
+        for *predictions, of_fold in zip(*made.values(), np.split(weights, ends), strict=True)
+    ]
+    return _scores(stacks, parts, seed)
+
+
 def _predictions(
     model: NameOrPath, parts: Sequence[Fold], settings: dict[str, Any]
 ) -> tuple[list[Prediction], list[str]]:
@@ -226,32 +256,46 @@ def _predictions(
 
 def _widened(
     model: NameOrPath, parts: Sequence[Fold], predictions: Sequence[Prediction], form: str, settings: dict[str, Any]
-) -> tuple[list[Prediction], list[float], list[str]]:
-    """Predictions with errors of the law in folds that go beyond what was fitted; the sizes of these, by fold; and
-    which checks failed of the fits that they were learned by.
+) -> tuple[list[Prediction], list[dict[str, float]], list[str]]:
+    """Predictions with errors of the law in folds that go beyond what was fitted; what these are typically, by fold
+    and size; and which checks failed of the fits that they were learned by.
     """
-    beyond = {number: away for number, fold in enumerate(parts) if (away := distance(fold.rows, fold.fitted)).any()}
-    inner = {number: fold for number in beyond if (fold := _largest_held_out(parts[number])) is not None}
-    made, failures = _predictions(model, list(inner.values()), settings) if inner else ([], [])
-    sizes = dict.fromkeys(beyond, TYPICAL)
-    for (number, fold), prediction in zip(inner.items(), made, strict=True):
-        away = distance(fold.rows, fold.fitted)
-        sizes[number] = learned(prediction, fold.rows["loss"].to_numpy(), away, form)
-    widest = list(predictions)
-    for number, away in beyond.items():
-        rows = parts[number].rows
-        widest[number] = widened(predictions[number], rows, away, form, sizes[number], settings["seed"])
-    return widest, list(sizes.values()), failures
+    beyond = [_beyond(fold) for fold in parts]
+    inner = {
+        (number, size): found
+        for number, sizes in enumerate(beyond)
+        for size in sizes
+        if (found := _largest_held_out(parts[number], size)) is not None
+    }
+    asked = {fold.fitted.attrs["sha256"]: fold for fold in inner.values()}  # the same runs may be largest by two sizes
+    made, failures = _predictions(model, list(asked.values()), settings) if asked else ([], [])
+    of_inner = dict(zip(asked, made, strict=True))
+    widest, errors = [], []
+    for number, (fold, sizes, prediction) in enumerate(zip(parts, beyond, predictions, strict=True)):
+        probability = dict.fromkeys(sizes, unlearned())
+        for size in sizes:
+            if (part := inner.get((number, size))) is not None:
+                away = distance(part.rows, part.fitted, size)
+                probability[size] = learned(of_inner[part.fitted.attrs["sha256"]], part.rows, away, form)
+        widest.append(widened(prediction, fold.rows, sizes, form, probability, settings["seed"]))
+        errors.append({size: typical(each) for size, each in probability.items()})
+    return widest, errors, failures
 
 
-def _largest_held_out(fold: Fold) -> Fold | None:
-    """Of what a fold fits: the runs of most compute held out, from whose prediction the law's error is learned.
+def _beyond(fold: Fold) -> dict[str, Floats]:
+    """How far the rows of a fold are beyond what it fits, by size; sizes that none of them is beyond left out."""
+    away = {size: distance(fold.rows, fold.fitted, size) for size in SIZES}
+    return {size: far for size, far in away.items() if far.any()}
 
-    None where they cannot be: all are of one compute, or no language has others.
+
+def _largest_held_out(fold: Fold, size: str) -> Fold | None:
+    """Of what a fold fits: the runs that are largest by `size` held out, from which the law's error is learned.
+
+    None where they cannot be: all are of one size, or no language has others.
     """
     try:
-        largest = by_compute(fold.fitted)
-        inner = Fold(fold.name, _part(fold.fitted, ~largest, "largest held out"), fold.fitted.isel(row=largest))
+        largest = SPLITS[size](fold.fitted, 0)
+        inner = Fold(fold.name, _part(fold.fitted, ~largest, f"largest {size} held out"), fold.fitted.isel(row=largest))
         return _known(inner, {})
     except InputError:
         return None

@@ -70,17 +70,17 @@ def predict(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, *, seed:
     location, scale = np.empty_like(noise.log_scale), np.exp(noise.log_scale)
     for name in np.unique(languages):
         at = languages == name
-        location[at] = np.log(_expected(posterior, str(name), rows.isel(row=at)))
+        location[at] = np.log(_expected(posterior, str(name), rows.isel(row=at), fitted))
     return Prediction(location + noise.size_effect, scale)
 
 
 # The law
 
 
-def _expected(posterior: Posterior, language: str, rows: xr.Dataset) -> Floats:
+def _expected(posterior: Posterior, language: str, rows: xr.Dataset, fitted: xr.Dataset) -> Floats:
     """The law at every draw, ``(row, draw)``."""
     drawn = posterior.parameters(language)
-    covariates = _covariates(posterior, language, rows, drawn)
+    covariates = _covariates(posterior, language, rows, fitted, drawn)
     signature = inspect.signature(posterior.law.loss).parameters
     needed = {name for name, each in signature.items() if each.default is each.empty} - {*covariates, *drawn}
     if needed:
@@ -92,7 +92,9 @@ def _expected(posterior: Posterior, language: str, rows: xr.Dataset) -> Floats:
     return np.asarray(posterior.law.loss(**given, **drawn), dtype=float)
 
 
-def _covariates(posterior: Posterior, language: str, rows: xr.Dataset, drawn: dict[str, Floats]) -> dict[str, Any]:
+def _covariates(
+    posterior: Posterior, language: str, rows: xr.Dataset, fitted: xr.Dataset, drawn: dict[str, Floats]
+) -> dict[str, Any]:
     """What laws may ask for of each row, in units of the posterior, ready to meet draws: ``(row, 1[, source])``."""
     reference = posterior.info.references[language]
     unit = reference["tokens"]
@@ -104,27 +106,40 @@ def _covariates(posterior: Posterior, language: str, rows: xr.Dataset, drawn: di
         "languages": columns["languages"],
     }
     if "tau" in posterior.law.PARAMETERS:
-        covariates |= _borrowed(posterior, language, rows, drawn)
+        covariates |= _borrowed(posterior, language, rows, fitted, drawn)
     return covariates
 
 
-def _borrowed(posterior: Posterior, language: str, rows: xr.Dataset, drawn: dict[str, Floats]) -> dict[str, Any]:
-    """Tokens of the language's named sources and of all others; `drawn` loses the tau of sources there are not."""
+def _borrowed(
+    posterior: Posterior, language: str, rows: xr.Dataset, fitted: xr.Dataset, drawn: dict[str, Floats]
+) -> dict[str, Any]:
+    """Tokens of the language's named sources and of all others; `drawn` loses the tau of sources there are not.
+
+    Where the posterior leaves others out although runs that it was fitted to have them, it was told to, and they are
+    left out here too.
+    """
     named = posterior.info.sources.get(language, []) if "tau" in drawn else []
-    columns = tokens_by_source(rows, {language: named}, posterior.info.references[language]["tokens"])
+    unit = posterior.info.references[language]["tokens"]
+    columns = tokens_by_source(rows, {language: named}, unit)
     if "tau" in drawn:
         drawn["tau"] = drawn["tau"][:, : len(named)]
     given = ["source_tokens", "source_unique"] if named else []
     if "tau_other" in drawn:
         given += ["other_tokens", "other_unique"]
     elif columns["other_tokens"].any():
-        trained = rows["source"].to_numpy()[(rows["source_tokens"] > 0).any("row").to_numpy()]
-        unknown = [name for name in trained.tolist() if name not in (*named, source_of(language))]
-        raise InputError(
-            f"rows of {language} train on tokens of {', '.join(unknown)} too, of whose worth {posterior.name} knows "
-            f"nothing; fit it to runs that mix, or hold out other runs"
-        )
+        own = fitted.isel(row=fitted["language"].to_numpy() == language)
+        if not tokens_by_source(own, {language: named}, unit)["other_tokens"].any():
+            _refuse_unknown(posterior, language, rows, named)
     return {name: columns[name][:, None] for name in given}
+
+
+def _refuse_unknown(posterior: Posterior, language: str, rows: xr.Dataset, named: list[str]) -> None:
+    trained = rows["source"].to_numpy()[(rows["source_tokens"] > 0).any("row").to_numpy()]
+    unknown = [name for name in trained.tolist() if name not in (*named, source_of(language))]
+    raise InputError(
+        f"rows of {language} train on tokens of {', '.join(unknown)} too, of whose worth {posterior.name} knows "
+        f"nothing; fit it to runs that mix, or hold out other runs"
+    )
 
 
 # What is not the law

@@ -6,14 +6,12 @@ so that the mean of loss is infinite. CRPS is that of the draws at hand, for the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, minimize
-
-from bayes_atlas.validation.predict import Prediction
 
 type Flags = NDArray[np.bool_]
 type Floats = NDArray[np.float64]
@@ -21,6 +19,18 @@ type Floats = NDArray[np.float64]
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 PIT_BINS = 10
 CLOSENESS: Any = {"ftol": 1e-10, "maxiter": 500}
+
+
+class Predictive(Protocol):
+    """What can be scored: a `Prediction`, or a `Stack` of several."""
+
+    def draw(self, rng: np.random.Generator, least: int = 2000) -> Floats:
+        """Losses ``(row, draw)``."""
+        ...
+
+    def log_density(self, loss: Floats) -> Floats:
+        """Log predictive density of `loss` ``(row,)``, per unit of loss."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,7 @@ class RowScores:
     upper: Floats
 
     @classmethod
-    def of(cls, prediction: Prediction, rows: xr.Dataset, seed: int = 0) -> "RowScores":
+    def of(cls, prediction: Predictive, rows: xr.Dataset, seed: int = 0) -> "RowScores":
         """Score `prediction` on the losses of `rows`."""
         loss = rows["loss"].to_numpy()
         draws = np.sort(prediction.draw(np.random.default_rng(seed)), axis=1)

@@ -27,13 +27,14 @@ def test_a_data_set_that_is_not_there(monkeypatch, tmp_path):
 def test_a_line_for_each_model(capsys):
     runs = load(SIMULATED)
     runs = runs.isel(row=(runs["own"] == "en").to_numpy() & (runs["mixture"] == "mono:en").to_numpy())
-    show("some", "params", runs, Case((), ()), {})
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split("\t")[:3] for line in lines[:2]] == [["some", "params", name] for name in ("huber", "varpro")]
-    assert all(len(line.split("\t")) == len(COLUMNS) for line in lines[:2])
-    assert re.search("^# 32 rows started from a checkpoint; stacking weights: huber ", lines[2])
-    show("some", "language", runs, Case((), ()), {})
-    assert capsys.readouterr().out.startswith("# some, language: ")
+    show("some", "params", runs, Case((), ()), True, {})
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    named = [["some", "params", name] for name in ("huber", "huber, en", "varpro", "varpro, en")]
+    assert [line[:3] for line in lines if len(line) > 1] == named
+    assert {len(line) for line in lines} == {1, len(COLUMNS)}
+    assert re.search("^# 32 rows started from a checkpoint; ", lines[2][0])
+    show("some", "language", runs, Case((), ()), False, {})
+    assert capsys.readouterr().out.startswith("# some, language, huber: simulated has one language")
 
 
 @pytest.mark.parametrize("name", CASES)

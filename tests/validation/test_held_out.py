@@ -150,3 +150,23 @@ def test_mistakes_are_found_before_anything_is_sampled(runs):
     tuned = runs_from_frame(frame().assign(init="unimax"), "tuned.csv")
     with pytest.raises(InputError, match=r"no run of tuned.csv started from scratch \(column init\)"):
         validate(tuned, ["varpro"])
+
+
+def test_ablations_are_those_of_a_fit(monkeypatch):
+    """With all tokens counted, a law without sources sees the size of the mixture; without others, nothing of it."""
+    table = frame(sizes=3, lengths=3, languages=("en",)).rename(columns={"tokens": "tokens.en"})
+    table["tokens.fr"] = 3 * table["tokens.en"]
+    runs = runs_from_frame(table)
+    seen = []
+
+    def shown(tables, model, **settings):
+        seen.append((tables, settings))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bayes_atlas.validation.held_out._fit", lambda *given: shown(given[0], given[1], **given[2]))
+    for asked in ({"all_tokens": True}, {"others": False, "sources": 0}):
+        with pytest.raises(KeyboardInterrupt):
+            validate(runs, ["atlas"], holdout="params", **asked)
+    (counted, _), (plain, settings) = seen
+    np.testing.assert_allclose(counted[0]["tokens"], 4 * plain[0]["tokens"])
+    assert (settings["others"], settings["sources"]) == (False, 0)

@@ -156,7 +156,12 @@ def test_sources_of_unknown_worth_are_refused(tiny_posterior):
     alone = runs_from_frame(pd.DataFrame({"run": ["r"], "language": "en", "params": 1e9, "tokens": 1e9, "loss": 3.0}))
     np.testing.assert_allclose(predict(posterior, alone, alone).location[0], expected(alone)[0], rtol=1e-6)
     with pytest.raises(InputError, match="rows of en train on tokens of sw, fr, hi too, of whose worth this posterior"):
-        predict(posterior, table(), table())
+        predict(posterior, table(), alone)
+    # Fitted to runs that mix, it was told to leave the others out.
+    mixed = table()
+    told = predict(posterior, mixed, mixed)
+    own = mixed["source_tokens"].where(mixed["source"] == mixed["own"], 0.0)
+    np.testing.assert_allclose(told.location, predict(posterior, mixed.assign(source_tokens=own), alone).location)
 
 
 def test_a_law_that_asks_for_more_is_refused(tiny_posterior):

@@ -1,0 +1,89 @@
+"""Whether optimal sizes of a posterior hold the isoFLOP minima: those of a parabola through losses by log size.
+
+The runs of the largest budgets are held out, if `--held-out` says how many. Of each of the `--budgets` largest budgets
+that are fitted, and each language, prints the size at the minimum of a parabola in log size through all its runs, the
+90 % interval of that minimum over resampled runs, and the 90 % interval of the posterior's optimal size. Run from the
+root of the checkout:
+
+    python benchmarks/isoflop.py --runs $BAYES_ATLAS_DATA/marin_isoflop.csv --held-out 1
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayes_atlas import fit, optimum, runs_from_frame
+
+RESAMPLES = 1000
+PROBABILITY = 0.9
+
+type Floats = NDArray[np.float64]
+
+
+def minimum(params: Floats, loss: Floats) -> float:
+    """Size at which a parabola of loss in log size is least; not a number where it has no minimum."""
+    log_size = np.log(params)
+    if len(np.unique(log_size)) < 3:
+        return np.nan
+    curvature, slope, _ = np.polyfit(log_size - log_size.mean(), loss, 2)
+    return float(np.exp(log_size.mean() - slope / (2 * curvature))) if curvature > 0 else np.nan
+
+
+def resampled(params: Floats, loss: Floats) -> Floats:
+    """The ends of the interval of the minimum over resampled runs."""
+    rng = np.random.default_rng(0)
+    chosen = rng.integers(len(params), size=(RESAMPLES, len(params)))
+    return _ends(np.array([minimum(params[rows], loss[rows]) for rows in chosen]))
+
+
+def _ends(values: Floats) -> Floats:
+    return np.asarray(np.nanquantile(values, [(1 - PROBABILITY) / 2, (1 + PROBABILITY) / 2]))
+
+
+def main() -> None:
+    """Print a line for each budget and language."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, required=True, help="with a column compute_budget")
+    parser.add_argument("--held-out", type=int, default=1, help="how many of the largest budgets are not fitted")
+    parser.add_argument("--budgets", type=int, default=2)
+    parser.add_argument("--model", default="chinchilla")
+    parser.add_argument("--chains", type=int, default=4)
+    parser.add_argument("--warmup", type=int, default=1000)
+    parser.add_argument("--draws", type=int, default=1000)
+    arguments = parser.parse_args()
+    table = pd.read_csv(arguments.runs)
+    budgets = np.sort(table["compute_budget"].unique())
+    budgets = budgets[: len(budgets) - arguments.held_out]
+    fitted = table[table["compute_budget"].isin(budgets)]
+    posterior = fit(
+        runs_from_frame(fitted, arguments.runs.name),
+        arguments.model,
+        chains=arguments.chains,
+        warmup=arguments.warmup,
+        draws=arguments.draws,
+        with_data=False,
+    )
+    print(f"{'language':14}{'budget':>9}{'runs':>6}{'parabola':>11}{'resampled':>19}{'posterior':>19}")
+    inside = []
+    for (language, budget), runs in fitted.groupby(["language", "compute_budget"]):
+        if budget not in budgets[-arguments.budgets :]:
+            continue
+        params, loss = runs["params"].to_numpy(dtype=float), runs["loss"].to_numpy(dtype=float)
+        spent = float(np.exp(np.log(6.0 * params * runs["tokens"].to_numpy()).mean()))
+        best, low_high = minimum(params, loss), resampled(params, loss)
+        lower, upper = _ends(optimum(posterior, compute=spent, language=str(language)).params)
+        inside.append(lower <= best <= upper)
+        print(
+            f"{language!s:14}{budget:9.1e}{len(runs):6}{best:11.3g}{low_high[0]:10.3g}-{low_high[1]:<8.3g}"
+            f"{lower:10.3g}-{upper:<8.3g}{'' if inside[-1] else ' outside'}"
+        )
+    print(f"{sum(inside)} of {len(inside)} minima are inside")
+    for check in posterior.failed_checks:
+        print(f"# the posterior failed {check.name}")
+
+
+if __name__ == "__main__":
+    main()
