@@ -222,7 +222,8 @@ class FullCheck:
         if self.influence is not None and self.influence.above:
             remarks.append(
                 f"PSIS-LOO is not to be relied on for {_listed(list(self.influence.above))} (Pareto k above "
-                f"{self.influence.limit:.2g}), on which the posterior hangs; `bayes-atlas compare --loo` refits without them"
+                f"{self.influence.limit:.2g}), on which the posterior hangs; `bayes-atlas compare --loo` refits "
+                f"without them"
             )
         return remarks
 
