@@ -71,8 +71,15 @@ class CrossingData:
 
     def described(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], dict[str, list[str]]]:
         """Groups of a stored posterior that tell of single crossovers, and the dims of their variables."""
-        groups = {"log_likelihood": {"crossover": log_likelihood}, "observed_data": {"log_crossover": self.log_tokens}}
-        return groups, {"crossover": ["run"], "log_crossover": ["run"]}
+        crossings = self.covariates["crossings"]
+        assert isinstance(crossings, Crossings)
+        groups = {
+            "log_likelihood": {"crossover": log_likelihood},
+            "observed_data": {"log_crossover": self.log_tokens},
+            "constant_data": {name: np.asarray(values) for name, values in crossings._asdict().items()},
+        }
+        of_run = {name: ["run"] for name in ("crossover", "log_crossover", "typical", "log_params", "error")}
+        return groups, of_run | {"belongs": ["run", "language"], "centre": []}
 
 
 def read_crossings(path: str | Path) -> xr.Dataset:
@@ -129,6 +136,12 @@ def arrange_crossings(table: xr.Dataset) -> CrossingData:
         coords={"language": languages, "run": [f"{name}:{row + 1}" for row, name in enumerate(of_row)]},
         references={name: {"params": unit} for name in languages},
     )
+
+
+def restored_crossings(constant: xr.Dataset, observed: xr.Dataset) -> tuple[dict[str, Any], np.ndarray]:
+    """Covariates and crossovers of a stored posterior: the inverse of `CrossingData.described`."""
+    crossings = Crossings(**{name: constant[name].to_numpy() for name in Crossings._fields})
+    return {"crossings": crossings}, observed["log_crossover"].to_numpy().astype(float)
 
 
 def made_up_crossings(languages: int) -> tuple[Crossings, np.ndarray]:

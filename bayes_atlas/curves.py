@@ -17,6 +17,7 @@ import xarray as xr
 
 from bayes_atlas.bilingual import partner_shares
 from bayes_atlas.errors import InputError
+from bayes_atlas.priors import Prior
 from bayes_atlas.residuals import SizeGroups
 from bayes_atlas.runs import SCRATCH, co_sampled_sources, tokens_by_source
 from bayes_atlas.tables import families_of
@@ -27,6 +28,7 @@ CLOSEST = 1e-3  # log-ratio of tokens below which two checkpoints count as this 
 STARTED = "source_started"
 PARTNER = "source_partner"
 OPTIONAL = ("tau_prior",)  # covariates that no run table holds
+TAU_PRIOR = "tau_prior_"  # how the parts of such a prior are stored
 
 
 class Group(NamedTuple):
@@ -202,13 +204,20 @@ class ModelData:
     def described(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], dict[str, list[str]]]:
         """Groups of a stored posterior that tell of single runs, and the dims of their variables."""
         covariates = {name: values for name, values in self.covariates.items() if isinstance(values, np.ndarray)}
+        curves, prior = self.curves, self.covariates.get("tau_prior")
+        layout = {"language_index": curves.language.of_curve, "size_index": curves.size.of_curve}
+        stages = {"stage": curves.stage} | ({} if curves.epochs is None else {"epochs": curves.epochs})
+        parts = prior._asdict() if isinstance(prior, Prior) else {}
+        priors = {TAU_PRIOR + name: values for name, values in parts.items()}
         groups = {
             "log_likelihood": {"log_loss": log_likelihood[..., : len(self.coords["run"])]},
             "observed_data": {"loss": np.where(self.curves.observed, self.loss, np.nan)},
-            "constant_data": covariates | {"language_index": np.asarray(self.curves.language.of_curve)},
+            "constant_data": covariates | layout | stages | priors,
         }
         steps = {name: ["run", "step", "source"][: values.ndim] for name, values in covariates.items()}
-        return groups, steps | {"log_loss": ["run"], "loss": ["run", "step"], "language_index": ["run"]}
+        of_run = {name: ["run"] for name in ("log_loss", *layout)}
+        of_step = {name: ["run", "step"] for name in ("loss", *stages)}
+        return groups, steps | of_run | of_step | {name: ["language", "source"] for name in priors}
 
     def padded(self, shape: Shape) -> tuple[dict[str, object], np.ndarray]:
         """Covariates and loss with more runs and steps than there are; the rest is not observed."""
@@ -228,6 +237,32 @@ class ModelData:
         curves = self.covariates["curves"]
         assert isinstance(curves, Curves)
         return curves
+
+
+def restored_runs(
+    constant: xr.Dataset, observed: xr.Dataset, given: Mapping[str, bool]
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Covariates and loss of a stored posterior, without padding: the inverse of `ModelData.described`.
+
+    Args:
+        constant, observed: groups ``constant_data`` and ``observed_data``.
+        given: the model's covariates, and which it was given.
+    """
+    stored = {str(name): values.to_numpy() for name, values in constant.items()}
+    loss = observed["loss"].to_numpy()
+    covariates: dict[str, Any] = {
+        name: stored[name].astype(float) if there and name in stored else None for name, there in given.items()
+    }
+    if given.get("tau_prior"):
+        covariates["tau_prior"] = Prior(**{name: stored[TAU_PRIOR + name] for name in Prior._fields})
+    covariates["curves"] = Curves(
+        language=Group.of(stored["language_index"]),
+        size=Group.of(stored["size_index"]),
+        observed=np.isfinite(loss),
+        stage=stored["stage"].astype(float),
+        epochs=stored["epochs"].astype(float) if "epochs" in stored else None,
+    )
+    return covariates, np.where(np.isfinite(loss), loss, 1.0).astype(float)
 
 
 def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = None, others: bool = True) -> ModelData:

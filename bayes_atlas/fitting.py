@@ -27,6 +27,7 @@ from bayes_atlas.pairs import PairData, arrange_pairs
 from bayes_atlas.platforms import keep_compiled, precision, use_platform
 from bayes_atlas.posterior import Info, Posterior, Runs, Sampling, load_posterior, thin
 from bayes_atlas.priors import tau_prior
+from bayes_atlas.replay import log_prior
 from bayes_atlas.runs import SCRATCH, count_all_tokens, group_runs
 from bayes_atlas.sampler import Checkpoint, Counted, Draws, Progress, Settings, digest, sample, sample_many
 from bayes_atlas.staleness import probe
@@ -125,6 +126,8 @@ def fit(
         sampled = sample(_keyworded(task.module.model), data, settings, report, kept)
         prior = _prior_of(task.module.model)(jax.random.PRNGKey(seed), *data)
         posterior = _posterior(task, table, sampled, title=title, prior=prior)
+        densities = log_prior(task.module.model, table.data.covariates, posterior.draws["posterior"].to_dataset())
+        posterior = replace(posterior, draws=posterior.draws.assign({"log_prior": xr.DataTree(densities)}))
     if kept is not None and not sampled.interrupted:
         kept.remove()
     return posterior

@@ -93,16 +93,19 @@ class PairData:
     def described(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], dict[str, list[str]]]:
         """Groups of a stored posterior that tell of single scores, and the dims of their variables."""
         pairs = self.pairs
-        stated = {
-            name: np.asarray(values) for name in ("error", "censored") if (values := getattr(pairs, name)) is not None
+        stored = {
+            name: np.asarray(values)
+            for name, values in pairs._asdict().items()
+            if values is not None and name not in ("target", "observed")
         }
         groups = {
             "log_likelihood": {"measured": log_likelihood},
             "observed_data": {"measured_score": np.where(pairs.observed, self.score, np.nan)},
-            "constant_data": {"target_index": np.asarray(pairs.target)} | stated,
+            "constant_data": {"target_index": np.asarray(pairs.target)} | stored,
         }
         dims = {name: ["dyad", "direction"] for name in ("measured_score", "target_index", "error", "censored")}
-        return groups, dims | {"measured": ["dyad"]}
+        more = {"common": ["dyad", "trait"], "distances": ["dyad", "direction", "distance"], "belongs": ["target"]}
+        return groups, dims | more | {"measured": ["dyad"], "centre": [], "unit": []}
 
     @property
     def rows(self) -> int:
@@ -142,6 +145,14 @@ def arrange_pairs(scores: xr.Dataset) -> PairData:
             "distance": scores["distance"].to_numpy().astype(str).tolist(),
         },
     )
+
+
+def restored_pairs(constant: xr.Dataset, observed: xr.Dataset) -> tuple[dict[str, Any], np.ndarray]:
+    """Covariates and scores of a stored posterior: the inverse of `PairData.described`."""
+    score = observed["measured_score"].to_numpy()
+    stored = {name: constant[name].to_numpy() if name in constant else None for name in Pairs._fields}
+    stored |= {"target": constant["target_index"].to_numpy(), "observed": np.isfinite(score)}
+    return {"pairs": Pairs(**stored)}, np.nan_to_num(score).astype(float)
 
 
 def made_up_pairs(languages: int, distances: int, stated: int, censored: int = 0) -> tuple[Pairs, np.ndarray]:

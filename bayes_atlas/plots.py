@@ -6,7 +6,7 @@ Bands hold the stated posterior probability, lines are medians. Nothing here tou
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import xarray as xr
@@ -26,6 +26,9 @@ from bayes_atlas.decisions.trajectory import Trajectory
 from bayes_atlas.decisions.transfer import TOP, TransferMap
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
+
+if TYPE_CHECKING:
+    from bayes_atlas.checking import Predictive
 
 # Okabe and Ito's colours, which people with any colour vision tell apart, without their yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -294,6 +297,35 @@ def crossovers(
             bars = [[at - at / factor], [at * factor - at]]
             axes.errorbar(size, at, bars, fmt="o", markersize=4, color=colours.get(name, "0.6"), linewidth=1)
     axes.set(xscale="log", yscale="log", xlabel="parameters N", ylabel="compute of the crossover (FLOPs)")
+    axes.legend(frameon=False)
+    return _finish(axes)
+
+
+def pit(predictive: "Predictive", *, axes: Axes | None = None) -> Axes:
+    """ECDF of PIT values, less that of uniform ones, of the last row of every run, with its simultaneous band."""
+    axes = axes or new_axes()[0]
+    points = np.linspace(0, 1, 501)
+    pit = np.sort(predictive.pit[predictive.last])
+    axes.axhspan(-predictive.band, predictive.band, color="0.6", alpha=BAND, linewidth=0)
+    axes.axhline(0, color="0.6", linewidth=0.8)
+    axes.plot(points, np.searchsorted(pit, points, side="right") / len(pit) - points, color=COLOURS[0])
+    axes.set(xlim=(0, 1), xlabel="PIT of the last rows of runs", ylabel="ECDF less uniform")
+    return _finish(axes)
+
+
+def predictives(predictives: Mapping[str, "Predictive"], *, probability: float = 0.9, axes: Axes | None = None) -> Axes:
+    """Predictive interval of every row, by name of the predictive, and what was observed; rows by that."""
+    axes = axes or new_axes()[0]
+    first = next(iter(predictives.values()))
+    order = np.argsort(first.observed)
+    ranks = np.arange(1, len(order) + 1)
+    for colour, (name, predictive) in zip(_cycle(len(predictives)), predictives.items(), strict=True):
+        lower, upper = np.nanquantile(predictive.draws[order], [(1 - probability) / 2, (1 + probability) / 2], axis=1)
+        axes.fill_between(ranks, lower, upper, color=colour, alpha=BAND, linewidth=0, label=name, step="mid")
+    axes.plot(ranks, first.observed[order], ".", color="black", markersize=3, label="observed")
+    axes.set(xlabel="rows by what was observed", ylabel=first.quantity)
+    if first.observed.min() > 0:
+        axes.set_yscale("log")
     axes.legend(frameon=False)
     return _finish(axes)
 

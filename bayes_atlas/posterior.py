@@ -115,8 +115,9 @@ class Posterior:
     """A fitted posterior.
 
     Attributes:
-        draws: DataTree with groups ``posterior``, ``sample_stats``, ``prior`` and, unless left out, ``log_likelihood``,
-            ``observed_data``, ``constant_data``; dims ``chain``, ``draw`` and those of the model's plates.
+        draws: DataTree with groups ``posterior``, ``sample_stats``, ``prior``, ``log_prior`` (see
+            `bayes_atlas.replay`) and, unless left out, ``log_likelihood``, ``observed_data``, ``constant_data``; dims
+            ``chain``, ``draw`` and those of the model's plates.
         info: everything else that is known of it.
         name: where it came from, for messages.
     """

@@ -41,7 +41,7 @@ def is_stale(posterior: Posterior) -> bool:
         asked = covariates_of(module.model)
         if not set(recorded.covariates) <= set(asked) <= {*recorded.covariates, *optional_covariates(module.model)}:
             return True
-        covariates, loss = _made_up(recorded, languages)
+        covariates, loss = made_up(recorded, languages)
         seeded = handlers.seed(module.model, jax.random.key(0))
         trace = handlers.trace(seeded).get_trace(**covariates, **{observed_by(module.model): loss})
         latent = {name for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
@@ -76,7 +76,7 @@ def probe(module: ModuleType, tree: xr.DataTree, data: ModelData | PairData | Cr
 
 def _log_density(model: Callable[..., Any], tree: xr.DataTree, languages: int, shape: Staleness) -> list[float]:
     """Log joint density at the stored draws, on made-up covariates and losses."""
-    covariates, loss = _made_up(shape, languages)
+    covariates, loss = made_up(shape, languages)
     posterior = tree["posterior"].to_dataset()
     values = []
     for chain, draw in shape.draws:
@@ -91,10 +91,10 @@ def _density_of(model: Callable[..., Any]) -> Callable[..., jax.Array]:
     return jax.jit(lambda sites, arguments: log_density(model, (), arguments, sites)[0])
 
 
-def _made_up(shape: Staleness, languages: int) -> tuple[dict[str, Any], np.ndarray]:
+def made_up(shape: Staleness, languages: int, seed: int = 0) -> tuple[dict[str, Any], np.ndarray]:
     """Curves that visit every language and model size, with covariates log-normal around their reference.
 
-    For models of other tables, what these make up themselves.
+    For models of other tables, what these make up themselves, whatever the `seed`.
     """
     if "pairs" in shape.covariates:
         pairs, score = made_up_pairs(languages, **shape.layout)
@@ -102,7 +102,7 @@ def _made_up(shape: Staleness, languages: int) -> tuple[dict[str, Any], np.ndarr
     if "crossings" in shape.covariates:
         crossings, log_tokens = made_up_crossings(languages)
         return {"crossings": crossings}, log_tokens
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     curves, steps = max(languages, shape.sizes), 2 if shape.repeated else 1
     covariates: dict[str, Any] = {}
     for name, given in shape.covariates.items():

@@ -17,9 +17,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import bayes_atlas.checking
 import bayes_atlas.staleness
 from bayes_atlas import catalogue
 from bayes_atlas.catalogue import model_names
+from bayes_atlas.checking import FullCheck, Influence, Predictive, Sensitivity
 from bayes_atlas.cli import main
 from bayes_atlas.cli.console import number
 from bayes_atlas.decisions.summary import Summary
@@ -678,6 +680,54 @@ def test_diagnose_as_json(command, failing, staleness, stale):
         ("no_divergences", True, 0.0),
     ]
     assert {"title", "model", "law", "languages", "runs", "sampling", "versions", "created"} <= set(found)
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """Set what `full_check` finds: a run that the law cannot account for, and two predictives."""
+    rng = np.random.default_rng(0)
+    last, observed = np.ones(30, dtype=bool), rng.normal(size=30)
+    prior, posterior = (
+        Predictive("score", [f"r{row}" for row in range(30)], last, observed, scale * rng.normal(size=(30, 200)))
+        for scale in (5.0, 1.0)
+    )
+    sensitivity = [Sensitivity("alpha[sw]", 0.3, 0.01), Sensitivity("E[sw]", 0.01, 0.4)]
+    influence = Influence(elpd=12.5, se=1.0, p=3.0, curves=30, limit=0.7, above={})
+    found = FullCheck(False, prior, posterior, sensitivity, influence, {"[red]r3": 0.1}, 0.7, {}, {"this": "that"})
+    monkeypatch.setattr(bayes_atlas.checking, "full_check", lambda posterior: found)
+
+
+def test_diagnose_in_full_says_what_to_look_at_and_passes(command, saved, full, tmp_path):
+    result = command("diagnose", saved, "--full", "--plot", tmp_path / "checks.svg")
+    assert (result.code, result.err) == (0, "")
+    assert re.search(r"\n r_hat_below_1_01 +pass ", result.out)
+    assert re.search(r"\n posterior +-\S+ to \S+ +-\S+ to \S+ +\d+% +\d+% +\d+% +\d+% ", result.out)
+    assert re.search(r"\n alpha\[sw\] +0\.3 +0\.01 +strong prior or weak likelihood ", result.out)
+    assert re.search(r"\n \[red\]r3 +0\.1 ", result.out)
+    assert (
+        "PSIS-LOO: elpd 12.5 (standard error 1), 3 effective parameters; Pareto k above 0.7 for 0 of 30" in result.out
+    )
+    assert (
+        "Remark: the law cannot account for [red]r3, which count little (noise alone would make 0.7 runs" in result.out
+    )
+    assert "Not checked: this, for lack of that." in result.out
+    assert (tmp_path / "checks.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_diagnose_in_full_as_json(command, saved, full):
+    found = document(command("diagnose", saved, "--full", "--json"))
+    assert found["stale"] is False
+    assert found["full"]["outlying"] == {"[red]r3": 0.1}
+    assert found["full"]["sensitivity"][0]["diagnosis"] == "strong prior or weak likelihood"
+    assert found["full"]["missing"] == {"this": "that"}
+    assert set(found["full"]["posterior_predictive"]["coverage"]) == {"0.5", "0.8", "0.9", "0.95"}
+
+
+def test_diagnose_draws_nothing_that_it_has_not_checked(command, saved, full, monkeypatch):
+    refused(command("diagnose", saved, "--plot", "checks.svg"), "add --full, or leave --plot out")
+    nothing = FullCheck(False, None, None, None, None, None, None, None, {"prediction": "the runs"})
+    monkeypatch.setattr(bayes_atlas.checking, "full_check", lambda posterior: nothing)
+    refused(command("diagnose", saved, "--full", "--plot", "checks.svg"), "for lack of the runs; leave --plot out")
 
 
 # Numbers

@@ -50,7 +50,10 @@ def test_what_is_stored_of_single_rows_has_their_dim(read):
     groups, dims = data.described(np.zeros((1, 2, 3)))
     assert groups["log_likelihood"]["crossover"].shape == (1, 2, 3)
     assert groups["observed_data"]["log_crossover"] is data.log_tokens
-    assert dims == {"crossover": ["run"], "log_crossover": ["run"]}
+    assert {name for name, each in dims.items() if each == ["run"]} == {
+        *("crossover", "log_crossover", "typical", "log_params", "error"),
+    }
+    assert set(groups["constant_data"]) <= set(dims)
 
 
 def test_made_up_crossings_are_always_the_same_and_of_every_language():

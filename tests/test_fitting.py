@@ -164,7 +164,7 @@ def transfer(mixed):
 
 def test_a_posterior_holds_everything_a_reader_needs(fitted):
     assert set(fitted.draws.children) == {
-        *("posterior", "sample_stats", "prior", "log_likelihood", "observed_data", "constant_data"),
+        *("posterior", "sample_stats", "prior", "log_prior", "log_likelihood", "observed_data", "constant_data"),
     }
     posterior = fitted.draws["posterior"]
     assert dict(posterior.sizes) == {"chain": CHAINS, "draw": DRAWS, "language": 2}
@@ -187,7 +187,7 @@ def test_observed_data_are_the_table(fitted, plain):
     assert observed.dims == ("run", "step")
     np.testing.assert_allclose(observed.to_numpy()[:, 0], scratch["loss"], rtol=1e-6)
     constant = fitted.draws["constant_data"]
-    assert set(constant.data_vars) == {"params", "tokens", "language_index"}
+    assert set(constant.data_vars) == {"params", "tokens", "language_index", "size_index", "stage"}
     params = constant["params"].to_numpy()[:, 0] * fitted.info.references["en"]["params"]
     np.testing.assert_allclose(params, scratch["params"], rtol=1e-6)
 

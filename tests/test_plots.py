@@ -5,6 +5,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from bayes_atlas import plots
+from bayes_atlas.checking import Predictive
 from bayes_atlas.crossings import read_crossings
 from bayes_atlas.decisions.action import bayes_action, cautious_action
 from bayes_atlas.decisions.expand import Expansion, Frontier
@@ -168,6 +169,24 @@ def test_figures_are_written_by_suffix(actions, tmp_path, suffix, start):
 def test_other_suffixes_are_refused(actions, tmp_path):
     with pytest.raises(InputError, match=r"cannot draw a figure to 'figure\.gif'; end its name in \.svg, \.png, \.pdf"):
         plots.save(plots.regret(actions), tmp_path / "figure.gif")
+
+
+def test_pit_values_and_both_predictions_are_drawn():
+    rng = np.random.default_rng(0)
+    observed, names, last = rng.lognormal(size=50), [f"r{row}" for row in range(50)], np.ones(50, dtype=bool)
+    prior, posterior = (
+        Predictive("loss", names, last, observed, scale * observed[:, None] ** power * rng.lognormal(size=(50, 200)))
+        for scale, power in ((9.0, 0.0), (1.0, 1.0))
+    )
+    left, right = plots.new_axes(2)
+    assert plots.pit(posterior, axes=left) is left
+    _, line = left.get_lines()
+    assert line.get_ydata()[[0, -1]] == pytest.approx([0, 0], abs=0.02)
+    assert left.patches[0].get_height() == pytest.approx(2 * posterior.band)
+    assert plots.predictives({"prior": prior, "posterior": posterior}, axes=right) is right
+    assert [text.get_text() for text in right.get_legend().get_texts()] == ["prior", "posterior", "observed"]
+    np.testing.assert_array_equal(right.get_lines()[0].get_ydata(), np.sort(observed))
+    assert right.get_yscale() == "log"
 
 
 def test_crossovers_show_what_was_measured_and_which_sizes_were(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bayes_atlas import find_crossover, fit, optimum, read_runs
-from bayes_atlas.decisions.crossover import suspects
+from bayes_atlas.decisions.crossover import outlying
 
 # Besiroglu et al. (2024), bootstrap intervals.
 PUBLISHED = {"E": (1.769, 1.871), "alpha": (0.317, 0.373), "beta": (0.331, 0.415)}
@@ -76,7 +76,7 @@ def test_checkpoints_of_byte_models_are_overtaken_where_the_runs_say(byte_models
 @pytest.mark.slow
 def test_the_failed_byte_model_is_flagged_and_moves_nothing(byte_models, bytes_runs):
     failed = "es_scratch_6000000000"
-    assert f"{failed}:es" in suspects(byte_models)
+    assert f"{failed}:es" in outlying(byte_models)
     without = fit(bytes_runs.isel(row=bytes_runs["run"].to_numpy() != failed), "crossover", draws=2000)
     assert not without.failed_checks
     for language in byte_models.info.languages:

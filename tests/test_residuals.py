@@ -1,10 +1,11 @@
 """Curves that share a size effect, found again in another table."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayes_atlas.residuals import SAME_SIZE, SizeGroups
+from bayes_atlas.residuals import NU, SAME_SIZE, SizeGroups, suspects, suspects_by_noise
 
 LANGUAGES = np.array(["en", "en", "en", "sw"])
 
@@ -30,3 +31,16 @@ def test_every_curve_finds_its_own_group_and_all_groups_are_found(curves):
     assert sorted(set(found.tolist())) == list(range(groups.keys.shape[1]))
     order = np.random.default_rng(0).permutation(len(steps))
     np.testing.assert_array_equal(groups.find(*(each[order] for each in sizes)), found[order])
+
+
+def test_runs_that_count_little_are_suspects_least_first():
+    assert list(suspects(["a", "b", "c"], [0.2, 1.1, 0.05])) == ["c", "a"]
+
+
+def test_noise_alone_makes_as_many_suspects_as_expected():
+    rng, runs = np.random.default_rng(0), 200_000
+    for rows in (1, 11):
+        squares = (rng.standard_normal((runs, rows)) ** 2).sum(axis=1) / (rng.chisquare(NU, runs) / NU)
+        weights = (NU + rows) / (NU + squares)
+        expected = suspects_by_noise(np.full(runs, rows))
+        assert len(suspects(np.arange(runs), weights)) == pytest.approx(expected, rel=0.05)

@@ -16,11 +16,13 @@ from bayes_atlas.cli.arguments import (
     Draws,
     Others,
     Platform,
+    Plot,
     PosteriorName,
     RunsFile,
     Sources,
     Warmup,
 )
+from bayes_atlas.cli.checks import draw_checks, print_checks
 from bayes_atlas.cli.console import err, new_table, out, print_json, say, writing
 from bayes_atlas.errors import InputError
 
@@ -152,27 +154,55 @@ def fit(
     raise typer.Exit(1 if posterior.failed_checks else 0)
 
 
-def diagnose(posterior: PosteriorName, as_json: AsJson = False) -> None:
+def diagnose(
+    posterior: PosteriorName,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also compare the fit with its data and its priors; see below.")
+    ] = False,
+    plot: Plot = None,
+    as_json: AsJson = False,
+) -> None:
     """Show the checks of a posterior's sampling, with what to do about each that fails. Exits with 1 if one does.
 
     It also says whether the posterior is stale: whether its model has changed since. That loads, and so executes, the
     model.
 
-    Example: `bayes-atlas diagnose chinchilla-2022`
+    With `--full` it checks more, of which nothing changes the exit code: prior and posterior prediction of the rows
+    that were fitted, how sensitive the law's parameters are to their priors, runs that decide too much (PSIS-LOO), and
+    runs that the law cannot account for. Most of it needs a fit with its data stored. `--plot` draws PIT values and
+    both predictions.
+
+    Examples:
+
+    - `bayes-atlas diagnose chinchilla-2022`
+
+    - `bayes-atlas diagnose ./mine --full --plot checks.svg`
     """
     from bayes_atlas.posterior import load_posterior
     from bayes_atlas.staleness import is_stale
 
+    if plot is not None and not full:
+        raise InputError("--plot draws what --full checks; add --full, or leave --plot out")
     loaded = load_posterior(posterior)
-    stale = is_stale(loaded)
+    if full:
+        from bayes_atlas.checking import full_check
+
+        found = full_check(loaded)
+        stale, more = found.stale, {"full": found.to_dict()}
+        if plot is not None:
+            draw_checks(found, plot)
+    else:
+        stale, more = is_stale(loaded), {}
     if as_json:
-        print_json(_sampling_report(loaded) | {"stale": stale})
+        print_json(_sampling_report(loaded) | {"stale": stale} | more)
     else:
         _print_posterior(loaded)
         if stale:
             say("STALE: the model has changed since and gives another density; fit again")
         else:
             say("The model still gives the density that was sampled")
+        if full:
+            print_checks(found)
     raise typer.Exit(1 if loaded.failed_checks or stale else 0)
 
 

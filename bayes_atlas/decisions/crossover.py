@@ -15,11 +15,11 @@ from bayes_atlas.decisions.summary import Summary, summarise
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import crossover, crossover_rule
 from bayes_atlas.posterior import Posterior
+from bayes_atlas.residuals import suspects
 
 POINTS = 241  # of the range in which a crossover is looked for
 OF_SCRATCH, OF_CHECKPOINT = ("late", "onset", "steep"), ("D_0", "limit")  # parameters of one of the two curves alone
 SAME_SIZE = 1.1  # factor up to which a size counts as within those that were fitted
-SUSPECT = 0.3  # weight of a run below which it is taken as failed
 
 type Floats = NDArray[np.float64]
 
@@ -192,15 +192,14 @@ def _by_curves(
         notes.append(f"runs were fitted with {least:.3g} to {most:.3g} parameters, and {params:.3g} are asked for")
     if tokens is not None and not within[0] <= tokens <= within[1]:
         notes.append(f"runs were fitted with {within[0]:.3g} to {within[1]:.3g} tokens, and {tokens:.3g} are asked for")
-    notes += [f"the run {name} is far off the law, and was fitted without influence" for name in suspects(posterior)]
+    notes += [f"the run {name} is far off the law, and was fitted without influence" for name in outlying(posterior)]
     return Crossover(posterior, language, checkpoint, params, found, within, tokens, wins, at, charge, notes)
 
 
-def suspects(posterior: Posterior) -> list[str]:
-    """Runs that the law cannot account for: those that count for less than `SUSPECT` in the mean of the draws."""
+def outlying(posterior: Posterior) -> list[str]:
+    """Runs that the law cannot account for: `bayes_atlas.residuals.suspects`."""
     weight = posterior.drawn("weight")["weight"].mean(axis=0)
-    names = posterior.draws["posterior"]["run"].to_numpy().astype(str)
-    return names[weight < SUSPECT].tolist()
+    return list(suspects(posterior.draws["posterior"]["run"].to_numpy(), weight))
 
 
 def _last_crossing(grid: Floats, lead: Floats) -> Floats:

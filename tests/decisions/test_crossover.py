@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayes_atlas.decisions.crossover import find_crossover, suspects
+from bayes_atlas.decisions.crossover import find_crossover, outlying
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
 
@@ -82,7 +82,7 @@ def test_charging_the_checkpoint_brings_the_crossover_forward(curves):
 
 def test_a_failed_run_is_named(curves):
     posterior = curves(1.0)
-    assert suspects(posterior) == ["failed"]
+    assert outlying(posterior) == ["failed"]
     notes = find_crossover(posterior, params=1e9, language="en", checkpoint="multi").notes
     assert any("the run failed is far off the law" in note for note in notes)
 

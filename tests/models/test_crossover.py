@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from bayes_atlas import find_crossover, fit
-from bayes_atlas.decisions.crossover import suspects
+from bayes_atlas.decisions.crossover import outlying
 from bayes_atlas.laws import crossover as law
 from bayes_atlas.runs import runs_from_frame
 
@@ -72,7 +72,7 @@ def test_planted_crossovers_are_recovered(fitted):
 
 @pytest.mark.slow
 def test_a_failed_run_is_flagged_and_moves_nothing(fitted):
-    assert [name.split(":")[0] for name in suspects(fitted)] == [FAILED]
+    assert [name.split(":")[0] for name in outlying(fitted)] == [FAILED]
     without = fit(planted((1e8,), without=FAILED), "crossover", warmup=1000, draws=1500)
     for language in LANGUAGES:
         kept, left = (posterior.parameters(language) for posterior in (fitted, without))
