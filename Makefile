@@ -17,7 +17,9 @@ demo: .venv/.installed-run
 	    --language en --language fr --language ru --language sw --warmup 600 --draws 600 -o build/demo/posterior
 	time $(BIN)/bayes-atlas optimum build/demo/posterior --language fr:multilingual --compute 1e21
 
-# A worker that crashes ends the tests: those that pytest-xdist would replace it with wait for ever.
+# A worker that crashes ends the tests: those that pytest-xdist would replace it with wait for ever. Each of the two
+# workers has a core, where threads of BLAS would wait for each other.
+test: export OPENBLAS_NUM_THREADS = 1
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 

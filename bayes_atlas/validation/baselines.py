@@ -12,8 +12,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, minimize, nnls
-from scipy.special import logsumexp
 from scipy.stats import t as student_t
+from threadpoolctl import threadpool_limits
 
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import chinchilla
@@ -68,7 +68,7 @@ def huber(params: Floats, tokens: Floats, loss: Floats, start: Constants | None 
     def objective(theta: Floats) -> tuple[float, Floats]:
         a, b, e, alpha, beta = theta
         terms = np.stack([a - alpha * log_params, b - beta * log_tokens, np.full_like(log_loss, e)])
-        fitted = logsumexp(terms, axis=0)
+        fitted = np.logaddexp.reduce(terms, axis=0)
         error = fitted - log_loss
         small = np.abs(error) <= HUBER
         value = np.where(small, 0.5 * error**2, HUBER * (np.abs(error) - 0.5 * HUBER)).sum()
@@ -143,7 +143,8 @@ def predict_baseline(
                 f"{name} fits five parameters to each language, and {fitted.attrs['name']} has {len(by_run)} runs of "
                 f"{language} (needed: {FEWEST}); add runs, or leave {name} out"
             )
-        point, fits = _bootstrap(BASELINES[name], _columns(own), by_run, bootstraps, rng)
+        with threadpool_limits(1, "blas"):  # threads on five parameters wait for each other, up to nine times as long
+            point, fits = _bootstrap(BASELINES[name], _columns(own), by_run, bootstraps, rng)
         sizes = _columns(rows.isel(row=at))[:2]
         location[at] = np.stack([each.log_loss(*sizes) for each in fits], axis=1)
         scale[at] = _residual_scale(point, *_columns(own))
