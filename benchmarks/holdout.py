@@ -97,7 +97,7 @@ def remarks(found: Validation, seconds: float) -> str:
     said = [*found.notes, *(f"{rows} rows {reason}" for reason, rows in found.left_out.items())]
     for model, failed in found.failed_checks.items():
         said += [f"failed {', '.join(failed)}"] if failed else []
-        for errors in found.discrepancy.get(model, []):
+        for errors in filter(None, found.discrepancy.get(model, [])):
             said.append("wrong by " + ", ".join(f"{error:.2%} ({size})" for size, error in errors.items()))
     return "# " + "; ".join([*said, f"{seconds:.0f} s"])
 

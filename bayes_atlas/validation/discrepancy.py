@@ -5,9 +5,10 @@ the same model was when it had to predict the largest of the *fitted* runs from 
 parameters, tokens and compute a law may be wrong by different amounts, so each of `SIZES` is held out and learned of by
 itself.
 
-An error of the law is one for all rows of a language, as heavy-tailed as the noise, and grows with the distance beyond
-what was fitted as one of `FORMS` does. One extrapolation therefore says little of how large such errors are: `learned`
-gives the probabilities of sizes, by Bayes' rule, and `widened` adds to a prediction errors of sizes drawn from these.
+An error of the law is one for all rows of a language or, where the law is wrong for all languages alike, one for all;
+it is as heavy-tailed as the noise, and grows with the distance beyond what was fitted as one of `FORMS` does. One
+extrapolation therefore says little of how large such errors are: `learned` gives the probabilities of sizes and of
+either kind, by Bayes' rule, and `widened` adds to a prediction errors drawn from these.
 Which form is the default was chosen by held-out scores (`benchmarks/README.md`).
 """
 
@@ -34,7 +35,8 @@ FORMS: dict[str, Callable[[Floats], Floats]] = {
 SIZES = ("params", "tokens", "compute")
 TYPICAL, SPREAD = 0.01, 1.0  # prior of the error at one e-fold beyond: log-normal around a hundredth, one e-fold
 LOG_ERRORS = np.linspace(np.log(1e-4), np.log(1.0), 61)  # those that are told apart
-PRIOR = norm.logpdf(LOG_ERRORS, np.log(TYPICAL), SPREAD)
+KINDS = ("own", "common")  # of each language, or of all: equally probable beforehand
+PRIOR = np.tile(norm.logpdf(LOG_ERRORS, np.log(TYPICAL), SPREAD), (len(KINDS), 1))
 STEPS = np.sinh(np.linspace(-16, 16, 321))  # dense around 0 and wide, to integrate over an error
 
 
@@ -52,16 +54,19 @@ def distance(rows: xr.Dataset, fitted: xr.Dataset, size: str) -> Floats:
 
 
 def learned(prediction: Prediction, rows: xr.Dataset, beyond: Floats, form: str) -> Floats:
-    """Probabilities of `LOG_ERRORS` given how well `rows` were predicted that were held out, ``(error,)``."""
+    """Probabilities ``(kind, error)`` of `KINDS` and `LOG_ERRORS` given how rows were predicted that were held out."""
     scale = np.broadcast_to(prediction.scale, prediction.location.shape)
     known = np.sqrt(prediction.location.var(axis=1) + (scale**2).mean(axis=1))
     residual = np.log(rows["loss"].to_numpy()) - np.median(prediction.location, axis=1)
     growth, language = FORMS[form](beyond), rows["language"].to_numpy()
+    away = growth > 0
     log_probability = PRIOR.copy()
-    for name in np.unique(language[growth > 0]):
-        at = (language == name) & (growth > 0)
-        log_probability += _log_marginal(residual[at] / growth[at], known[at] / growth[at])
-    return np.asarray(np.exp(log_probability - logsumexp(log_probability)))
+    if away.any():
+        of_each = [away & (language == name) for name in np.unique(language[away])]
+        error, known = residual / np.where(away, growth, 1.0), known / np.where(away, growth, 1.0)
+        log_probability[0] += sum(_log_marginal(error[at], known[at]) for at in of_each)
+        log_probability[1] += _log_marginal(error[away], known[away])
+    return _normalised(log_probability)
 
 
 def _log_marginal(error: Floats, known: Floats) -> Floats:
@@ -81,13 +86,17 @@ def _log_marginal(error: Floats, known: Floats) -> Floats:
 
 
 def unlearned() -> Floats:
-    """Probabilities of `LOG_ERRORS` where nothing can be held out: the prior's, ``(error,)``."""
-    return np.asarray(np.exp(PRIOR - logsumexp(PRIOR)))
+    """Probabilities of `KINDS` and `LOG_ERRORS` where nothing can be held out: the prior's, ``(kind, error)``."""
+    return _normalised(PRIOR)
+
+
+def _normalised(log_probability: Floats) -> Floats:
+    return np.asarray(np.exp(log_probability - logsumexp(log_probability)))
 
 
 def typical(probability: Floats) -> float:
     """The median error at one e-fold beyond."""
-    return float(np.exp(np.interp(0.5, np.cumsum(probability), LOG_ERRORS)))
+    return float(np.exp(np.interp(0.5, np.cumsum(probability.sum(axis=0)), LOG_ERRORS)))
 
 
 def widened(
@@ -103,6 +112,8 @@ def widened(
     names, language = np.unique(rows["language"].to_numpy(), return_inverse=True)
     location, draws = prediction.location, prediction.location.shape[1]
     for size, away in beyond.items():
-        errors = np.exp(rng.choice(LOG_ERRORS, draws, p=probability[size])) * rng.standard_t(NU, (len(names), draws))
+        kind, error = np.divmod(rng.choice(PRIOR.size, draws, p=probability[size].ravel()), len(LOG_ERRORS))
+        luck = rng.standard_t(NU, (len(names), draws))
+        errors = np.exp(LOG_ERRORS[error]) * np.where(kind == KINDS.index("common"), luck[0], luck)
         location = location + FORMS[form](away)[:, None] * errors[language]
     return Prediction(location, prediction.scale)

@@ -11,6 +11,7 @@ from bayes_atlas.errors import InputError
 from bayes_atlas.runs import runs_from_frame
 from bayes_atlas.validation.discrepancy import (
     FORMS,
+    KINDS,
     LOG_ERRORS,
     distance,
     learned,
@@ -68,7 +69,7 @@ def test_one_language_says_no_more_of_the_size_with_more_rows():
         return learned(prediction, rows, np.ones(count), "root")
 
     np.testing.assert_allclose(of(200), of(5), atol=1e-3)
-    lower, upper = np.exp(np.interp([0.05, 0.95], np.cumsum(of(200)), LOG_ERRORS))
+    lower, upper = np.exp(np.interp([0.05, 0.95], np.cumsum(of(200).sum(axis=0)), LOG_ERRORS))
     assert lower < 0.01 < 0.05 < upper
 
 
@@ -87,9 +88,11 @@ def test_without_rows_beyond_the_prior_is_all_there_is():
     assert typical(probability) == pytest.approx(0.01, rel=0.1)
 
 
-def certainly(size):
-    """That errors are of the size nearest to `size`."""
-    return np.eye(len(LOG_ERRORS))[np.abs(LOG_ERRORS - np.log(size)).argmin()]
+def certainly(size, kind="own"):
+    """That errors are of this kind, and of the size nearest to `size`."""
+    probability = np.zeros((len(KINDS), len(LOG_ERRORS)))
+    probability[KINDS.index(kind), np.abs(LOG_ERRORS - np.log(size)).argmin()] = 1
+    return probability
 
 
 @given(form=st.sampled_from(sorted(FORMS)), error=st.floats(1e-4, 0.5), seed=st.integers(0, 9))
@@ -100,7 +103,7 @@ def test_rows_within_what_was_fitted_are_predicted_as_before_and_others_wider(fo
     after = widened(before, rows, {"params": np.array([0.0, 1.0, 4.0])}, form, {"params": probability}, seed)
     np.testing.assert_array_equal(after.location[0], 0)
     spread = np.quantile(np.abs(after.location), 0.9, axis=1)
-    size = np.exp(LOG_ERRORS[probability.argmax()])
+    size = np.exp(LOG_ERRORS[probability[0].argmax()])
     expected = size * FORMS[form](np.array([1.0, 4.0])) * 2.132  # of a Student-t with four degrees of freedom
     assert spread[1:] == pytest.approx(expected, rel=0.35)
 
@@ -118,6 +121,25 @@ def test_an_error_is_that_of_all_rows_of_a_language():
     after = widened(before, table(*FITTED), {"params": np.ones(3)}, "linear", {"params": certainly(0.1)}, 0)
     np.testing.assert_array_equal(after.location[0], after.location[1])
     assert not np.allclose(after.location[0], after.location[2])
+
+
+def test_a_common_error_is_that_of_all_languages():
+    before = Prediction(np.zeros((3, 50)), np.array(0.01))
+    probability = certainly(0.1, "common")
+    after = widened(before, table(*FITTED), {"params": np.ones(3)}, "linear", {"params": probability}, 0)
+    np.testing.assert_array_equal(after.location[0], after.location[2])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whether_errors_are_common_is_learned(kind):
+    """Of six languages; were they not common, that they agree to a tenth would be a chance of about 1e-5."""
+    rng = np.random.default_rng(1)
+    rows = held_out(6, 5)
+    errors = rng.standard_t(4, 6) if kind == "own" else np.full(6, 1.2)
+    rows["loss"] = ("row", 2 * np.exp(0.02 * np.repeat(errors, 5) + 0.002 * rng.standard_t(4, 30)))
+    prediction = Prediction(np.full((30, 200), np.log(2.0)), np.array(0.002))
+    probability = learned(prediction, rows, np.ones(30), "rising").sum(axis=1)
+    assert probability[KINDS.index(kind)] > 0.99
 
 
 def test_beyond_what_cannot_be_held_out_the_prior_is_all_there_is():
