@@ -31,15 +31,15 @@ WIDEST = 0.99  # central interval of the prior predictive that should hold what 
 HALF = 2.0  # how much more data a run has than another that outdoes it, at least: with like data noise may decide
 SENSITIVE = 0.05  # of the power-scaling diagnostic, from which on a parameter depends on what is scaled
 
-SIZES = ("params", "tokens", "unique", "stage", "epochs", "size_index")  # covariates that `outdone` runs differ in
+MAY_DIFFER = ("params", "tokens", "unique", "stage", "epochs", "size_index")  # covariates that `outdone` runs differ in
 
 type Floats = NDArray[np.float64]
 type Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Predictive:
-    """Predictive draws of rows that were observed; on the natural scale where the model observes a logarithm."""
+class PredictedRows:
+    """PredictedRows draws of rows that were observed; on the natural scale where the model observes a logarithm."""
 
     quantity: str  # loss, ..
     labels: list[str]  # (row,) run, and the number of its checkpoint where runs have several
@@ -62,9 +62,10 @@ class Predictive:
         """Whether that PIT may be uniform."""
         return bool(kstest(self.pit[self.last], "uniform").statistic <= self.band)
 
-    def inside(self, level: float) -> float:
-        """Share of rows inside the central interval of probability `level`."""
-        return float((np.abs(self.pit - 0.5) <= level / 2).mean())
+    def inside(self, level: float, of: Flags | None = None) -> float:
+        """Share of rows, or of some `of` them, inside the central interval of probability `level`."""
+        inside = np.abs(self.pit - 0.5) <= level / 2
+        return float((inside if of is None else inside[of]).mean())
 
     def interval(self, level: float) -> tuple[float, float]:
         """Central interval of all rows' draws together."""
@@ -133,8 +134,8 @@ class FullCheck:
     """What there is to see of a fit; None where what it needs is not stored, as `missing` says."""
 
     stale: bool
-    prior: Predictive | None
-    posterior: Predictive | None
+    prior: PredictedRows | None
+    posterior: PredictedRows | None
     sensitivity: list[Sensitivity] | None  # of the law's parameters
     influence: Influence | None
     weights: dict[str, float] | None  # run -> how much it counts, least first, of those the law cannot account for
@@ -191,7 +192,7 @@ class FullCheck:
             return []
         found = (
             "wider than the runs scatter, which were fitted"
-            if self.posterior.inside(0.5) > 0.5
+            if self.posterior.inside(0.5, of=self.posterior.last) > 0.5
             else "narrower than the runs scatter or off them: the law or its noise misfits; see the worst rows"
         )
         return [
@@ -276,7 +277,7 @@ def full_check(posterior: Posterior) -> FullCheck:
     )
 
 
-def _predictive(posterior: Posterior, replay: Replay, group: str) -> Predictive:
+def _predictive(posterior: Posterior, replay: Replay, group: str) -> PredictedRows:
     if group not in posterior.draws:
         raise NotStoredError(f"the group {group}, which `fit` stores and `fit_many` does not")
     stored = posterior.draws["observed_data"].to_dataset()
@@ -296,7 +297,7 @@ def _predictive(posterior: Posterior, replay: Replay, group: str) -> Predictive:
     if is_log := replay.site.startswith("log_"):
         with np.errstate(over="ignore"):  # of the prior's: counted as not finite
             observed, draws = np.exp(observed), np.exp(draws)
-    return Predictive(
+    return PredictedRows(
         quantity=replay.site.removeprefix("log_") if is_log else replay.site,
         labels=labels,
         last=np.append(curve[1:] != curve[:-1], True),
@@ -374,14 +375,14 @@ def _outdone(posterior: Posterior) -> dict[str, str]:
         if "unique" in final:
             others &= final["unique"] <= final["unique"][run]
         for name, values in final.items():  # what else they were given must be the same
-            if name not in SIZES and not name.startswith(TAU_PRIOR):
+            if name not in MAY_DIFFER and not name.startswith(TAU_PRIOR):
                 others &= np.isclose(values, values[run]).reshape(len(loss), -1).all(axis=1)
         if others.any():
             found[names[run]] = names[int(np.where(others, loss, np.inf).argmin())]
     return found
 
 
-def _finite(predictive: Predictive) -> float:
+def _finite(predictive: PredictedRows) -> float:
     """Share of draws that are finite."""
     return float(np.isfinite(predictive.draws).mean())
 

@@ -28,7 +28,7 @@ from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
 
 if TYPE_CHECKING:
-    from bayes_atlas.checking import Predictive
+    from bayes_atlas.checking import PredictedRows
 
 # Okabe and Ito's colours, which people with any colour vision tell apart, without their yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -301,7 +301,7 @@ def crossovers(
     return _finish(axes)
 
 
-def pit(predictive: "Predictive", *, axes: Axes | None = None) -> Axes:
+def pit(predictive: "PredictedRows", *, axes: Axes | None = None) -> Axes:
     """ECDF of PIT values, less that of uniform ones, of the last row of every run, with its simultaneous band."""
     axes = axes or new_axes()[0]
     points = np.linspace(0, 1, 501)
@@ -313,7 +313,9 @@ def pit(predictive: "Predictive", *, axes: Axes | None = None) -> Axes:
     return _finish(axes)
 
 
-def predictives(predictives: Mapping[str, "Predictive"], *, probability: float = 0.9, axes: Axes | None = None) -> Axes:
+def predictives(
+    predictives: Mapping[str, "PredictedRows"], *, probability: float = 0.9, axes: Axes | None = None
+) -> Axes:
     """Predictive interval of every row, by name of the predictive, and what was observed; rows by that."""
     axes = axes or new_axes()[0]
     first = next(iter(predictives.values()))

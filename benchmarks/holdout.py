@@ -158,8 +158,10 @@ def main() -> None:
     settings["discrepancy"] = None if arguments.discrepancy == "none" else arguments.discrepancy
     print("\t".join(COLUMNS))
     if arguments.reduced:
-        below = [f"{' '.join(case)}: {each}" for case in REDUCED for each in shortfalls(*case) or []]
-        sys.exit("\n".join(below) or 0)
+        found = {" ".join(case): shortfalls(*case) for case in REDUCED}
+        for absent in (reduced for reduced, below in found.items() if below is None):
+            print(f"# {absent}: not in the folder that BAYES_ATLAS_DATA names")
+        sys.exit("\n".join(f"{reduced}: {each}" for reduced, below in found.items() for each in below or []) or 0)
     for name in arguments.data:
         case, runs = CASES[name], load(name)
         if runs is None:

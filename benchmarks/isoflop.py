@@ -2,8 +2,8 @@
 
 The runs of the largest budgets are held out, if `--held-out` says how many. Of each of the `--budgets` largest budgets
 that are fitted, and each language, prints the size at the minimum of a parabola in log size through all its runs, the
-90 % interval of that minimum over resampled runs, and the 90 % interval of the posterior's optimal size. Run from the
-root of the checkout:
+90 % interval of that minimum over resampled runs, and the 90 % interval of the posterior's optimal size. Nothing is
+scored on what is held out. Run from the root of the checkout:
 
     python benchmarks/isoflop.py --runs $BAYES_ATLAS_DATA/marin_isoflop.csv --held-out 1
 """
@@ -75,6 +75,9 @@ def main() -> None:
         spent = float(np.exp(np.log(6.0 * params * runs["tokens"].to_numpy()).mean()))
         best, low_high = minimum(params, loss), resampled(params, loss)
         lower, upper = _ends(optimum(posterior, compute=spent, language=str(language)).params)
+        if np.isnan(best):
+            print(f"{language!s:14}{budget:9.1e}{len(runs):6} its parabola has no minimum")
+            continue
         inside.append(lower <= best <= upper)
         print(
             f"{language!s:14}{budget:9.1e}{len(runs):6}{best:11.3g}{low_high[0]:10.3g}-{low_high[1]:<8.3g}"

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 
 from bayes_atlas import checking
-from bayes_atlas.checking import FullCheck, Influence, Predictive, Sensitivity, full_check
+from bayes_atlas.checking import FullCheck, Influence, PredictedRows, Sensitivity, full_check
 from bayes_atlas.fitting import fit
 from bayes_atlas.laws import chinchilla
 from bayes_atlas.posterior import load_posterior
@@ -50,7 +50,7 @@ def predictive(scale, rows=400, centre=0.0):
     rng = np.random.default_rng(0)
     names = [f"r{row}" for row in range(rows)]
     draws = centre + scale * rng.normal(size=(rows, 1000))
-    return Predictive("score", names, np.ones(rows, dtype=bool), rng.normal(size=rows), draws)
+    return PredictedRows("score", names, np.ones(rows, dtype=bool), rng.normal(size=rows), draws)
 
 
 NOTHING = FullCheck(False, None, None, None, None, None, None, None, {})

@@ -21,7 +21,7 @@ import bayes_atlas.checking
 import bayes_atlas.staleness
 from bayes_atlas import catalogue
 from bayes_atlas.catalogue import model_names
-from bayes_atlas.checking import FullCheck, Influence, Predictive, Sensitivity
+from bayes_atlas.checking import FullCheck, Influence, PredictedRows, Sensitivity
 from bayes_atlas.cli import main
 from bayes_atlas.cli.console import number
 from bayes_atlas.decisions.summary import Summary
@@ -688,7 +688,7 @@ def full(monkeypatch):
     rng = np.random.default_rng(0)
     last, observed = np.ones(30, dtype=bool), rng.normal(size=30)
     prior, posterior = (
-        Predictive("score", [f"r{row}" for row in range(30)], last, observed, scale * rng.normal(size=(30, 200)))
+        PredictedRows("score", [f"r{row}" for row in range(30)], last, observed, scale * rng.normal(size=(30, 200)))
         for scale in (5.0, 1.0)
     )
     sensitivity = [Sensitivity("alpha[sw]", 0.3, 0.01), Sensitivity("E[sw]", 0.01, 0.4)]

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from bayes_atlas import plots
-from bayes_atlas.checking import Predictive
+from bayes_atlas.checking import PredictedRows
 from bayes_atlas.crossings import read_crossings
 from bayes_atlas.decisions.action import bayes_action, cautious_action
 from bayes_atlas.decisions.expand import Expansion, Frontier
@@ -175,7 +175,7 @@ def test_pit_values_and_both_predictions_are_drawn():
     rng = np.random.default_rng(0)
     observed, names, last = rng.lognormal(size=50), [f"r{row}" for row in range(50)], np.ones(50, dtype=bool)
     prior, posterior = (
-        Predictive("loss", names, last, observed, scale * observed[:, None] ** power * rng.lognormal(size=(50, 200)))
+        PredictedRows("loss", names, last, observed, scale * observed[:, None] ** power * rng.lognormal(size=(50, 200)))
         for scale, power in ((9.0, 0.0), (1.0, 1.0))
     )
     left, right = plots.new_axes(2)

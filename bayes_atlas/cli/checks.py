@@ -7,7 +7,7 @@ from bayes_atlas.cli.console import new_table, number, out, say, value_range, wr
 from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:
-    from bayes_atlas.checking import FullCheck, Predictive, Sensitivity
+    from bayes_atlas.checking import FullCheck, PredictedRows, Sensitivity
 
 SHOWN = 8  # rows of a table; --json has all
 
@@ -57,7 +57,7 @@ def draw_checks(found: "FullCheck", path: Path) -> None:
         save(left, path)
 
 
-def _print_predictives(predictives: "dict[str, Predictive]") -> None:
+def _print_predictives(predictives: "dict[str, PredictedRows]") -> None:
     quantity = next(iter(predictives.values())).quantity
     table = new_table("predictive", f"90 % of {quantity}", "observed", "rows inside 50 %", "80 %", "90 %", "95 %")
     for name, each in predictives.items():

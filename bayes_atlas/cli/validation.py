@@ -74,7 +74,7 @@ def validate(
     else:
         _print_about(found)
         languages = summary["by_language"].items()
-        _print_scores({name: scores for name, scores in languages} | {"all": summary}, "language")
+        _print_scores({name: scores for name, scores in languages} | {"(all rows)": summary}, "language")
         _print_failed(found)
     raise typer.Exit(1 if failed else 0)
 

@@ -83,7 +83,10 @@ def huber(params: Floats, tokens: Floats, loss: Floats, start: Constants | None 
         starts = np.array([[*logs, start.alpha, start.beta]])
     starts[:, :2] -= starts[:, 3:] * centres
     starts = starts[np.argsort([objective(each)[0] for each in starts])[:TRIED]]
-    fits = [minimize(objective, each, jac=True, method="L-BFGS-B", options=CLOSENESS) for each in starts]
+    lower, upper = EXPONENT_RANGE
+    bounds = Bounds([-np.inf] * 3 + [lower] * 2, [np.inf] * 3 + [upper] * 2)
+    starts[:, 3:] = np.clip(starts[:, 3:], lower, upper)
+    fits = [minimize(objective, each, jac=True, method="L-BFGS-B", bounds=bounds, options=CLOSENESS) for each in starts]
     a, b, e, alpha, beta = min(fits, key=lambda found: float(found.fun)).x
     constant, of_size, of_data = np.exp([e, a + alpha * centres[0], b + beta * centres[1]]).tolist()
     return Constants(constant, of_size, of_data, float(alpha), float(beta))

@@ -8,7 +8,9 @@ itself.
 An error of the law is one for all rows of a language or, where the law is wrong for all languages alike, one for all;
 it is as heavy-tailed as the noise, and grows with the distance beyond what was fitted as one of `FORMS` does. One
 extrapolation therefore says little of how large such errors are: `learned` gives the probabilities of sizes and of
-either kind, by Bayes' rule, and `widened` adds to a prediction errors drawn from these.
+either kind, by Bayes' rule, and `widened` adds to a prediction errors drawn from these. What rows miss by is put down
+to each size that they are beyond, and such errors add up: where larger models also took more compute, intervals are
+deliberately wide.
 Which form is the default was chosen by held-out scores (`benchmarks/README.md`).
 """
 
@@ -21,7 +23,7 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
-from bayes_atlas.residuals import NU
+from bayes_atlas.residuals import NU, SAME_SIZE
 from bayes_atlas.validation.predict import Prediction
 
 type Floats = NDArray[np.float64]
@@ -33,44 +35,57 @@ FORMS: dict[str, Callable[[Floats], Floats]] = {
     "linear": lambda beyond: beyond,
 }
 SIZES = ("params", "tokens", "compute")
-TYPICAL, SPREAD = 0.01, 1.0  # prior of the error at one e-fold beyond: log-normal around a hundredth, one e-fold
-LOG_ERRORS = np.linspace(np.log(1e-4), np.log(1.0), 61)  # those that are told apart
+TYPICAL, SPREAD = 0.01, 1.0  # prior of an error's scale: log-normal around a hundredth, one e-fold
+LOG_ERRORS = np.linspace(np.log(1e-4), np.log(1.0), 61)  # scales that are told apart
 KINDS = ("own", "common")  # of each language, or of all: equally probable beforehand
 PRIOR = np.tile(norm.logpdf(LOG_ERRORS, np.log(TYPICAL), SPREAD), (len(KINDS), 1))
 STEPS = np.sinh(np.linspace(-16, 16, 321))  # dense around 0 and wide, to integrate over an error
+MIDDLES = (np.arange(11) + 0.5) / 11  # quantiles that stand for a distribution
 
 
 def distance(rows: xr.Dataset, fitted: xr.Dataset, size: str) -> Floats:
     """How far each of `rows` is beyond the fitted runs of its language in one of `SIZES`, in e-folds, ``(row,)``.
 
-    0 for rows that are no larger than those fitted.
+    0 for rows that are no larger than those fitted, or of the same size to `SAME_SIZE`.
     """
     names, of_fitted = rows["language"].to_numpy(), fitted["language"].to_numpy()
     beyond = np.zeros(len(names))
     for name in np.unique(names):
         at, own = names == name, of_fitted == name
         beyond[at] = np.log(rows[size].to_numpy()[at] / fitted[size].to_numpy()[own].max())
-    return np.maximum(beyond, 0.0)
+    return np.where(beyond < SAME_SIZE, 0.0, beyond)
 
 
 def learned(prediction: Prediction, rows: xr.Dataset, beyond: Floats, form: str) -> Floats:
     """Probabilities ``(kind, error)`` of `KINDS` and `LOG_ERRORS` given how rows were predicted that were held out."""
+    middle = np.median(prediction.location, axis=1)
+    missed = np.log(rows["loss"].to_numpy()) - middle
+    unsure = prediction.location - middle[:, None]
     scale = np.broadcast_to(prediction.scale, prediction.location.shape)
-    known = np.sqrt(prediction.location.var(axis=1) + (scale**2).mean(axis=1))
-    residual = np.log(rows["loss"].to_numpy()) - np.median(prediction.location, axis=1)
     growth, language = FORMS[form](beyond), rows["language"].to_numpy()
     away = growth > 0
     log_probability = PRIOR.copy()
-    if away.any():
-        of_each = [away & (language == name) for name in np.unique(language[away])]
-        error, known = residual / np.where(away, growth, 1.0), known / np.where(away, growth, 1.0)
-        log_probability[0] += sum(_log_marginal(error[at], known[at]) for at in of_each)
-        log_probability[1] += _log_marginal(error[away], known[away])
+    for kind, name in enumerate(KINDS):
+        groups = [away & (language == each) for each in np.unique(language[away])] if name == "own" else [away]
+        for at in groups if away.any() else []:
+            log_probability[kind] += _log_marginal(missed[at], growth[at], unsure[at], scale[at])
     return _normalised(log_probability)
 
 
-def _log_marginal(error: Floats, known: Floats) -> Floats:
-    """Log density of what rows say of their one error, each `known` so well, for each of `LOG_ERRORS`."""
+def _log_marginal(missed: Floats, growth: Floats, unsure: Floats, scale: Floats) -> Floats:
+    """Log density of what rows with one error miss by, ``(row,)``, for each of `LOG_ERRORS`.
+
+    Of what the posterior is `unsure` ``(row, draw)`` all rows share a part, which is no error of the law.
+    """
+    shared = growth @ unsure / (growth @ growth)  # (draw,) in units of the error
+    known = np.sqrt((unsure - growth[:, None] * shared).var(axis=1) + (scale**2).mean(axis=1)) / growth
+    error = missed / growth
+    given = [_log_integral(error - part, known) for part in np.quantile(shared, MIDDLES)]
+    return np.asarray(logsumexp(given, axis=0) - np.log(len(MIDDLES)))
+
+
+def _log_integral(error: Floats, known: Floats) -> Floats:
+    """Log density of observations of one error ``(row,)``, each `known` so well, for each of `LOG_ERRORS`."""
 
     def log_density(at: Floats) -> Floats:
         return np.asarray((student_t.logpdf((error - at[:, None]) / known, NU) - np.log(known)).sum(axis=1))
@@ -79,7 +94,7 @@ def _log_marginal(error: Floats, known: Floats) -> Floats:
     best = likely[log_density(likely).argmax()]
     finest = known.min() / np.sqrt(len(known))
     grid = np.unique(np.concatenate([best + finest * STEPS, np.exp(LOG_ERRORS[0]) * STEPS]))
-    grid = grid[np.abs(grid) < 10]
+    grid = grid[np.abs(grid) < 10 + 2 * np.abs(best)]
     sizes = np.exp(LOG_ERRORS)[:, None]
     log_integrand = log_density(grid) + student_t.logpdf(grid / sizes, NU) - LOG_ERRORS[:, None]
     return np.asarray(logsumexp(log_integrand + np.log(np.gradient(grid)), axis=1))
@@ -94,9 +109,11 @@ def _normalised(log_probability: Floats) -> Floats:
     return np.asarray(np.exp(log_probability - logsumexp(log_probability)))
 
 
-def typical(probability: Floats) -> float:
-    """The median error at one e-fold beyond."""
-    return float(np.exp(np.interp(0.5, np.cumsum(probability.sum(axis=0)), LOG_ERRORS)))
+def typical(probability: Floats, form: str) -> float:
+    """The median error, whatever its sign, at one e-fold beyond."""
+    of_scale = probability.sum(axis=0)
+    scale = np.exp(np.interp(0.5, np.cumsum(of_scale) - of_scale / 2, LOG_ERRORS))
+    return float(scale * FORMS[form](np.array(1.0)) * student_t.ppf(0.75, NU))
 
 
 def widened(

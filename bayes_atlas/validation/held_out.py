@@ -265,7 +265,7 @@ def _widened(
         (number, size): found
         for number, sizes in enumerate(beyond)
         for size in sizes
-        if (found := _largest_held_out(parts[number], size)) is not None
+        if (found := _largest_held_out(parts[number], size)) is not None and size in _beyond(found)
     }
     asked = {fold.fitted.attrs["sha256"]: fold for fold in inner.values()}  # the same runs may be largest by two sizes
     made, failures = _predictions(model, list(asked.values()), settings) if asked else ([], [])
@@ -278,7 +278,7 @@ def _widened(
                 away = distance(part.rows, part.fitted, size)
                 probability[size] = learned(of_inner[part.fitted.attrs["sha256"]], part.rows, away, form)
         widest.append(widened(prediction, fold.rows, sizes, form, probability, settings["seed"]))
-        errors.append({size: typical(each) for size, each in probability.items()})
+        errors.append({size: typical(each, form) for size, each in probability.items()})
     return widest, errors, failures
 
 

@@ -13,6 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, minimize
 
+from bayes_atlas.errors import InputError
+
 type Flags = NDArray[np.bool_]
 type Floats = NDArray[np.float64]
 
@@ -123,12 +125,18 @@ def stacking_weights(log_density: Mapping[str, Floats]) -> dict[str, float]:
 
     Args:
         log_density: model -> log predictive density ``(row,)`` of the same rows.
+
+    Raises:
+        InputError: a density that is not a number.
     """
     names = list(log_density)
     if len(names) == 1:
         return {names[0]: 1.0}
     logs = np.stack([log_density[name] for name in names], axis=1)
-    density = np.exp(logs - logs.max(axis=1, keepdims=True))
+    for name, undefined in zip(names, np.isnan(logs).any(axis=0), strict=True):
+        if undefined:
+            raise InputError(f"{name} gives some rows no log density (nan), and cannot be weighed; leave it out")
+    density = np.exp(logs - np.maximum(logs.max(axis=1, keepdims=True), np.finfo(float).min))
 
     def objective(weights: Floats) -> tuple[float, Floats]:
         mixed = np.maximum(density @ weights, np.finfo(float).tiny)

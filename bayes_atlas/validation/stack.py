@@ -57,11 +57,15 @@ def predict_stack(
     *,
     seed: int = 0,
 ) -> Stack:
-    """The predictive of the losses of `rows` by several models at once.
+    """The predictive of the losses of `rows` by several models at once, whose intervals hold if the laws do.
+
+    Errors of the laws beyond what was fitted (`bayes_atlas.validation.discrepancy`), with which `validate` scores, are
+    not included.
 
     Args:
         posteriors: by model, fitted to the same table.
-        weights: by model, at least 0 and of sum 1, such as those of a `Validation` or of `leave_one_out`.
+        weights: by model, at least 0 and of sum 1, such as those of `leave_one_out`, or of a `Validation` of models
+            only: point fits have no posterior.
         rows, fitted, seed: as of `predict`.
 
     Raises:

@@ -5,8 +5,9 @@ import re
 import numpy as np
 import pytest
 
+from bayes_atlas.catalogue import model_names
 from bayes_atlas.validation.splits import HOLDOUTS
-from benchmarks.holdout import CASES, COLUMNS, LANGUAGES, REDUCED, SIMULATED, Case, load, shortfalls, show
+from benchmarks.holdout import ABLATIONS, CASES, COLUMNS, LANGUAGES, REDUCED, SIMULATED, Case, load, shortfalls, show
 
 
 def test_cases_name_splits_there_are():
@@ -38,8 +39,9 @@ def test_a_line_for_each_model(capsys):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_case_has_a_model(name):
+def test_cases_name_models_there_are(name):
     assert CASES[name].models
+    assert set(CASES[name].models) <= {*ABLATIONS, *model_names()}
 
 
 @pytest.mark.slow

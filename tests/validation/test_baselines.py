@@ -110,3 +110,17 @@ def test_too_few_runs():
     runs = table()
     with pytest.raises(BaselineError, match=r"huber fits five parameters .* has 5 runs of en \(needed: 6\)"):
         predict_baseline("huber", runs, runs.isel(row=slice(5)))
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_few_sizes_that_are_resampled_to_fewer_still_predict(name):
+    """Of resamples with runs of one size the exponent of size is not to be had; it may not run away to infinity."""
+    rng = np.random.default_rng(2)
+    params, tokens = np.tile([1e8, 3e8, 1e9, 3e9], 2), np.repeat([4e9, 3e10], 4)
+    loss = np.exp(TRUTH.log_loss(params, tokens) + 0.01 * rng.normal(size=8))
+    run = [f"r{number}" for number in range(8)]
+    runs = runs_from_frame(
+        pd.DataFrame({"run": run, "language": "en", "params": params, "tokens": tokens, "loss": loss})
+    )
+    prediction = predict_baseline(name, runs, runs, seed=2, bootstraps=100)
+    assert np.isfinite(prediction.location).all()

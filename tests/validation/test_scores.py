@@ -7,6 +7,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bayes_atlas.errors import InputError
 from bayes_atlas.residuals import NU
 from bayes_atlas.validation.predict import Prediction
 from bayes_atlas.validation.scores import LEVELS, RowScores, crps, r_squared, stacking_weights
@@ -148,3 +149,14 @@ def test_no_other_weights_are_better(seed, level):
 
     others = rng.dirichlet(np.ones(3), 50)
     assert objective(weights) >= max(map(objective, others)) - 1e-6
+
+
+def test_a_density_that_is_not_a_number_is_refused():
+    densities = {"good": np.zeros(3), "bad": np.array([0.0, np.nan, 0.0])}
+    with pytest.raises(InputError, match="bad gives some rows no log density"):
+        stacking_weights(densities)
+
+
+def test_a_row_that_no_model_allows_says_nothing_of_weights():
+    densities = {"good": np.array([0.0, -np.inf, 0.0]), "bad": np.array([-3.0, -np.inf, -3.0])}
+    assert stacking_weights(densities) == pytest.approx({"good": 1, "bad": 0}, abs=1e-6)
