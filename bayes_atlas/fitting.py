@@ -126,7 +126,7 @@ def fit(
         sampled = sample(_keyworded(task.module.model), data, settings, report, kept)
         prior = _prior_of(task.module.model)(jax.random.PRNGKey(seed), *data)
         posterior = _posterior(task, table, sampled, title=title, prior=prior)
-        densities = log_prior(task.module.model, table.data.covariates, posterior.draws["posterior"].to_dataset())
+        densities = log_prior(task.module.model, data[0], posterior.draws["posterior"].to_dataset())
         posterior = replace(posterior, draws=posterior.draws.assign({"log_prior": xr.DataTree(densities)}))
     if kept is not None and not sampled.interrupted:
         kept.remove()

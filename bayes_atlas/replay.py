@@ -46,7 +46,7 @@ def log_prior(model: Model, covariates: Mapping[str, Any], draws: xr.Dataset) ->
 
     Args:
         model: its function.
-        covariates: by name; of losses nothing is asked.
+        covariates: by name, padded or not; of losses nothing is asked.
         draws: group ``posterior``.
 
     Returns:
@@ -58,17 +58,30 @@ def log_prior(model: Model, covariates: Mapping[str, Any], draws: xr.Dataset) ->
     sampled = [name for name, site in traced.items() if site["type"] == "sample" and name in draws]
     top = tuple(name for name in sampled if not traced[name]["cond_indep_stack"] or set(parents[name]) == {name})
     values = {name: draws[name].transpose(*SAMPLE, ...).to_numpy().astype(float) for name in sampled}
-    densities = _densities_of(model, top)(values, dict(covariates))
-    coords = {name: draws[name] for name in SAMPLE}
-    return xr.Dataset({name: (SAMPLE, np.asarray(each, np.float32)) for name, each in densities.items()}, coords)
+    padded = {name: _padded(each, traced[name]["value"].shape) for name, each in values.items()}
+    densities = _densities_of(model, top)(padded, dict(covariates))
+    found = {name: _summed(np.asarray(each), values[name].shape).astype(np.float32) for name, each in densities.items()}
+    return xr.Dataset({name: (SAMPLE, each) for name, each in found.items()}, {name: draws[name] for name in SAMPLE})
+
+
+def _padded(values: Floats, shape: tuple[int, ...]) -> Floats:
+    """``(chain, draw, ..)`` made as large as a site of `shape` in padded data, by what stands last."""
+    missing = [more - there for more, there in zip(shape, values.shape[2:], strict=True)]
+    return np.pad(values, [(0, 0), (0, 0), *((0, count) for count in missing)], mode="edge")
+
+
+def _summed(densities: Floats, shape: tuple[int, ...]) -> Floats:
+    """The sum over members of a site, whose values are of `shape`, without those of padding; ``(chain, draw)``."""
+    real = densities[tuple(slice(size) for size in shape[: densities.ndim])]
+    return real.sum(axis=tuple(range(2, densities.ndim)))
 
 
 @lru_cache(maxsize=64)
 def _densities_of(model: Model, names: tuple[str, ...]) -> Callable[..., dict[str, jax.Array]]:
-    """Log densities of the sites `names` at values ``(chain, draw, ..)`` by site, given covariates."""
+    """Log densities of members of the sites `names` at values ``(chain, draw, ..)`` by site, given covariates."""
 
     def each(sites: dict[str, jax.Array], covariates: dict[str, Any]) -> dict[str, jax.Array]:
-        densities, _ = compute_log_probs(handlers.seed(model, jax.random.key(0)), (), covariates, sites)
+        densities, _ = compute_log_probs(handlers.seed(model, jax.random.key(0)), (), covariates, sites, False)
         return {name: densities[name] for name in names}
 
     return jax.jit(jax.vmap(jax.vmap(each, (0, None)), (0, None)))

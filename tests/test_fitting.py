@@ -241,7 +241,7 @@ def test_own_files_same_seed_and_thinning(own, fitted, own_model):
 
 
 def test_data_can_be_left_out(own):
-    assert set(own.draws.children) == {"posterior", "sample_stats", "prior"}
+    assert set(own.draws.children) == {"posterior", "sample_stats", "prior", "log_prior"}
     assert own.info.title == "Mine"
 
 
