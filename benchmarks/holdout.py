@@ -67,7 +67,6 @@ class Floor(NamedTuple):
 REDUCED = {
     ("chinchilla", "compute", "chinchilla"): Floor(0.78, 0.85),
     ("chinchilla", "random", "chinchilla"): Floor(0.78, 0.83),
-    (SIMULATED, "params", "atlas"): Floor(0.99, 0.85),
     (SIMULATED, "mixture", "atlas"): Floor(0.995, 0.75),
 }
 SHORT: dict[str, Any] = {"chains": 2, "warmup": 300, "draws": 300}
