@@ -21,10 +21,9 @@ from bayes_atlas.posterior import Posterior
 from bayes_atlas.replay import NotStoredError, Replay, stored_log_prior
 from bayes_atlas.residuals import SAME_SIZE, suspects, suspects_by_noise
 from bayes_atlas.staleness import is_stale
+from bayes_atlas.validation.scores import LEVELS, PIT_BINS
 
 DRAWS = 1000  # of a predictive
-LEVELS = (0.5, 0.8, 0.9, 0.95)
-PIT_BINS = 10
 BAND = 0.95  # probability that all of the ECDF of calibrated PIT values stays inside its band
 WORST = 5
 WIDEST = 0.99  # central interval of the prior predictive that should hold what was observed
@@ -39,7 +38,7 @@ type Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class PredictedRows:
-    """PredictedRows draws of rows that were observed; on the natural scale where the model observes a logarithm."""
+    """Predictive draws of rows that were observed; on the natural scale where the model observes a logarithm."""
 
     quantity: str  # loss, ..
     labels: list[str]  # (row,) run, and the number of its checkpoint where runs have several

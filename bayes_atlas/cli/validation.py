@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -154,8 +154,8 @@ def _check_alone(holdout: str | None, test: Path | None, discrepancy: str) -> No
         )
 
 
-def _compare_loo(runs: Path, asked: Sequence[str], as_json: bool, **settings: Any) -> None:
-    """Leave-one-out scores, best first. Baselines have none: they are left out aloud."""
+def _compare_loo(runs: Path, asked: Sequence[str], as_json: bool, **settings: Any) -> NoReturn:
+    """Leave-one-out scores, best first. Baselines have none: they are left out aloud. Exits as `compare` does."""
     from bayes_atlas.runs import read_runs
     from bayes_atlas.validation.baselines import BASELINES
     from bayes_atlas.validation.loo import leave_one_out

@@ -131,7 +131,9 @@ class Training:
         twice = open_ & self._may_fall_twice[draws]
         for chosen, seek in ((open_ & ~twice, self._stationary), (twice, self._least)):
             left = np.flatnonzero(chosen)
-            blocks = np.array_split(left, 1 + len(left) // BLOCK) if len(left) else []
+            if not len(left):
+                continue
+            blocks = np.array_split(left, 1 + len(left) // BLOCK)
             with ThreadPoolExecutor(os.cpu_count()) as threads:  # NumPy works outside of Python's lock
                 found = threads.map(seek, *([part[block] for block in blocks] for part in (tokens, draws, compute)))
                 for block, best in zip(blocks, found, strict=True):
@@ -167,9 +169,10 @@ class Training:
                 slope, (left, right), args=arguments, tolerances={"xatol": CLOSENESS, "xrtol": 0.0}
             )
 
-        left, right = np.log(start) - 1, np.log(start) + 1
         if self._is_alone and self.cost.is_plain:  # repetition only: fewer tokens than if all were new, or a few more
-            left, right = (left + 1 + np.log(self.first_repeated)) / 2, right - 0.7
+            left, right = (np.log(start) + np.log(self.first_repeated)) / 2, np.log(start) + 0.3
+        else:
+            left, right = np.log(start) - 1, np.log(start) + 1
         found = seek(left, right, np.arange(left.size))
         log_tokens = found.x
         if len(missed := np.flatnonzero(~found.success)):

@@ -174,6 +174,7 @@ def _folds(
 
 
 def from_scratch(runs: xr.Dataset, left_out: dict[str, int]) -> xr.Dataset:
+    """Without rows of runs that began from a checkpoint, which are counted in `left_out`."""
     scratch = _labels(runs, "init") == SCRATCH
     if not scratch.any():
         raise InputError(f"no run of {_name(runs)} started from scratch (column init); add runs with init = {SCRATCH}")
@@ -265,7 +266,7 @@ def _widened(
         (number, size): found
         for number, sizes in enumerate(beyond)
         for size in sizes
-        if (found := _largest_held_out(parts[number], size)) is not None and size in _beyond(found)
+        if (found := _largest_held_out(parts[number], size)) is not None
     }
     asked = {fold.fitted.attrs["sha256"]: fold for fold in inner.values()}  # the same runs may be largest by two sizes
     made, failures = _predictions(model, list(asked.values()), settings) if asked else ([], [])
@@ -291,14 +292,15 @@ def _beyond(fold: Fold) -> dict[str, Floats]:
 def _largest_held_out(fold: Fold, size: str) -> Fold | None:
     """Of what a fold fits: the runs that are largest by `size` held out, from which the law's error is learned.
 
-    None where they cannot be: all are of one size, or no language has others.
+    None where they cannot be: all are of one size, no language has others, or none has tokens of its own beyond others.
     """
     try:
         largest = SPLITS[size](fold.fitted, 0)
         inner = Fold(fold.name, _part(fold.fitted, ~largest, f"largest {size} held out"), fold.fitted.isel(row=largest))
-        return _known(inner, {})
+        inner = _known(inner, {})
     except InputError:
         return None
+    return inner if distance(inner.rows, inner.fitted, size).any() else None
 
 
 def _fit(tables: Sequence[xr.Dataset], model: NameOrPath, settings: dict[str, Any]) -> list[Posterior]:
