@@ -88,7 +88,7 @@ def refine(metric: Metric, z: np.ndarray, layout: Layout) -> tuple[Metric, np.nd
     regression = np.linalg.solve(covariance, with_locals).mT  # of a language's locals on the globals
     within = weight * np.einsum("nlp,nlq->lpq", away[1], away[1], optimize=True) / len(draws)
     within = within + (1 - weight) * np.eye(layout.block) - regression @ with_locals
-    first, second = np.linalg.cholesky(covariance), np.linalg.cholesky(within)
+    first, second = _lower(covariance, 1 - weight), _lower(within, 1 - weight)
 
     begun = np.linalg.solve(first, last[0].T).T
     residual = last[1] - np.einsum("lpg,cg->clp", regression, last[0])
@@ -102,6 +102,16 @@ def refine(metric: Metric, z: np.ndarray, layout: Layout) -> tuple[Metric, np.nd
         own @ second,
     )
     return refined, np.concatenate([begun, begun_own], axis=1)
+
+
+def _lower(covariance: np.ndarray, least: float) -> np.ndarray:
+    """The lower triangular factor of matrices whose eigenvalues are at least `least`, but for rounding.
+
+    Cholesky's own fails where draws of one dimension are so far off that rounding hides the others' spread.
+    """
+    values, directions = np.linalg.eigh(covariance)
+    root = np.linalg.qr(np.sqrt(np.maximum(values, least))[..., None] * directions.mT).R
+    return root.mT * np.where(np.diagonal(root, axis1=-2, axis2=-1) < 0, -1.0, 1.0)[..., None, :]
 
 
 def _split(vectors: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]:

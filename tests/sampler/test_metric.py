@@ -108,6 +108,19 @@ def test_refined_draws_are_white(layout):
         np.testing.assert_allclose(refined.apply(begun, layout), before.apply(z[0, chain, -1], layout), atol=1e-9)
 
 
+@pytest.mark.parametrize("far", [1e6, 1e9, 1e12])
+def test_draws_that_are_far_off_leave_a_metric(far):
+    """Chains that went up a wall after they were centred otherwise: rounding hides the spread of the rest."""
+    layout = layout_of(3, 4, 2)
+    rng = np.random.default_rng(0)
+    before, z = random_metric(layout, rng), rng.normal(size=(2, 50, layout.size))
+    z[0] *= far * rng.random(layout.size)
+    z[:, :, 5] = z[:, :, 0] * far  # what one language does follows what all do
+    refined, begun = refine(before, z, layout)
+    assert all(np.isfinite(part).all() for part in refined) and np.isfinite(begun).all()
+    assert (np.diagonal(refined.own, axis1=1, axis2=2) > 0).all() and (np.diagonal(refined.shared) > 0).all()
+
+
 def test_a_refined_metric_keeps_what_few_draws_cannot_tell():
     """The globals with any one language have the covariance of the draws, shrunk as far as their number warrants."""
     layout = layout_of(2, 4, 5)
