@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bayes_atlas.scores import read_scores, scores_from_frame
     from bayes_atlas.validation.held_out import Validation, validate
     from bayes_atlas.validation.loo import LeaveOneOut, leave_one_out
+    from bayes_atlas.validation.misfit import Misfit, with_misfit
     from bayes_atlas.validation.predict import predict
     from bayes_atlas.validation.stack import predict_stack
 
@@ -41,6 +42,7 @@ __all__ = [
     "Frontier",
     "InputError",
     "LeaveOneOut",
+    "Misfit",
     "Mixture",
     "Optimum",
     "Posterior",
@@ -74,6 +76,7 @@ __all__ = [
     "transfer_map",
     "transfer_scores",
     "validate",
+    "with_misfit",
 ]
 
 _HOMES = {
@@ -102,6 +105,7 @@ _HOMES = {
     "LeaveOneOut": "validation.loo",
     "leave_one_out": "validation.loo",
     "load_posterior": "posterior",
+    "Misfit": "validation.misfit",
     "mixture": "decisions.mixture",
     "optimum": "decisions.optimum",
     "plan": "decisions.scenario",
@@ -117,6 +121,7 @@ _HOMES = {
     "transfer_map": "decisions.transfer",
     "Validation": "validation.held_out",
     "validate": "validation.held_out",
+    "with_misfit": "validation.misfit",
 }
 
 

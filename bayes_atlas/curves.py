@@ -19,8 +19,7 @@ from bayes_atlas.bilingual import partner_shares
 from bayes_atlas.errors import InputError
 from bayes_atlas.priors import Prior
 from bayes_atlas.residuals import SizeGroups
-from bayes_atlas.runs import SCRATCH, co_sampled_sources, tokens_by_source
-from bayes_atlas.tables import families_of
+from bayes_atlas.runs import SCRATCH, co_sampled_sources, tokens_by_source, total_and_share
 
 type Array = Any  # NumPy's as arranged, JAX's inside a model
 
@@ -309,7 +308,7 @@ def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = No
     if not others and "other_tokens" in columns:
         columns["other_tokens"] = np.zeros_like(columns["tokens"])
     if "total_tokens" in wanted or "share" in wanted:
-        total, share = _total_and_share(runs)
+        total, share = total_and_share(runs)
         columns |= {"total_tokens": total / tokens_unit, "share": share}
     covariates: dict[str, object] = {}
     for name in wanted:
@@ -376,15 +375,6 @@ class _Layout:
             stage=np.log(tokens[:, -1:] / tokens),
             epochs=np.log(epochs) if (epochs > 1).any() else None,
         )
-
-
-def _total_and_share(runs: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens of each row from all sources, and the share of these that is of its own language's family."""
-    tokens, names = runs["source_tokens"].to_numpy(), runs["source"].to_numpy().tolist()
-    families = np.array(families_of(names))
-    own = families[[names.index(name) for name in runs["own"].to_numpy().tolist()]]
-    total = tokens.sum(axis=1)
-    return total, np.where(families == own[:, None], tokens, 0.0).sum(axis=1) / total
 
 
 def _checkpoints(runs: xr.Dataset) -> list[str]:

@@ -25,6 +25,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_atlas.errors import InputError
+from bayes_atlas.tables import families_of
 from bayes_atlas.tabular import (
     Fault,
     Flags,
@@ -188,6 +189,15 @@ def tokens_by_source(
         "other_tokens": np.where(rest, tokens, 0.0).sum(axis=1),
         "other_unique": np.where(rest.any(axis=1), np.where(rest, unique, 0.0).sum(axis=1), np.inf),
     }
+
+
+def total_and_share(runs: xr.Dataset) -> tuple[Floats, Floats]:
+    """Tokens of each row from all sources, and the share of these that is of its own language's family; ``(row,)``."""
+    tokens, names = runs["source_tokens"].transpose("row", "source").to_numpy(), runs["source"].to_numpy().tolist()
+    families = np.array(families_of(names))
+    own = families[[names.index(name) for name in runs["own"].to_numpy().tolist()]]
+    total = tokens.sum(axis=1)
+    return total, np.where(families == own[:, None], tokens, 0.0).sum(axis=1) / total
 
 
 # Checking

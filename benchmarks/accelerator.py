@@ -3,21 +3,25 @@
 Small fits are the 12-language hierarchical Chinchilla problem, each with data of its own. Large ones are `atlas` on ten
 languages. Both are sampled by the driver itself (`sample_many`), so that neither ArviZ nor the rest of a fit is needed
 on the machine. The second of two runs is timed, with other seeds: nothing is compiled in it. Besides the time it prints
-the largest split R-hat of the first dimensions, as a sign that chains agree. From the root of the checkout:
+the largest split R-hat and the least effective sample size of alpha, as a sign that chains agree. From the root of the
+checkout:
 
     python -m benchmarks.accelerator --platform gpu --fits 1 64 1024 --rows 100000 1000000
     python -m benchmarks.accelerator --platform cpu --fits 1 64 --rows 100000
+    python -m benchmarks.accelerator --fits 200 --chains 2 --warmup 300 --draws 300 --rows
 """
 
 import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
 import jax
 import numpy as np
+from numpyro.diagnostics import effective_sample_size
 
 from bayes_atlas.catalogue import covariates_of, load_model
 from bayes_atlas.curves import ModelData, Shape, arrange
@@ -63,15 +67,17 @@ def timed(call: Callable[..., Any], data: list[Any], settings: Settings) -> tupl
     return time.perf_counter() - began, draws
 
 
-def report(title: str, call: Callable[..., Any], data: list[Any], warmup: int, draws: int) -> None:
+def report(title: str, call: Callable[..., Any], data: list[Any], settings: Settings) -> None:
     """Sample twice and print a line."""
-    first, _ = timed(call, data, Settings(warmup=warmup, draws=draws, seed=0))
-    again, sampled = timed(call, data, Settings(warmup=warmup, draws=draws, seed=1))
+    first, _ = timed(call, data, settings)
+    again, sampled = timed(call, data, replace(settings, seed=settings.seed + 1))
     steps = np.mean([each.stats["n_steps"].mean() for each in sampled])
     r_hat = max(split_r_hat(each.sites["alpha"]) for each in sampled)
+    ess = min(effective_sample_size(each.sites["alpha"].astype(float)).min() for each in sampled)
     diverging = sum(int(each.stats["diverging"].sum()) for each in sampled)
     pace = f"{first:.1f} | {again:.2f} | {60 * len(data) / again:.1f}"
-    print(f"| {title} | {pace} | {steps:.1f} | {r_hat:.3f} | {diverging} |", flush=True)
+    shape = f"{settings.chains} x ({settings.warmup} + {settings.draws})"
+    print(f"| {title} x {shape} | {pace} | {steps:.1f} | {r_hat:.3f} | {ess:.0f} | {diverging} |", flush=True)
 
 
 def main() -> None:
@@ -80,6 +86,7 @@ def main() -> None:
     parser.add_argument("--platform", default="cpu")
     parser.add_argument("--fits", type=int, nargs="*", default=[1, 64])
     parser.add_argument("--rows", type=int, nargs="*", default=[100_000])
+    parser.add_argument("--chains", type=int, default=4)
     parser.add_argument("--warmup", type=int, default=300)
     parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--row-warmup", type=int, default=150)
@@ -87,18 +94,28 @@ def main() -> None:
     arguments = parser.parse_args()
     use_platform(arguments.platform)
     print(f"{jax.devices()[0].device_kind}, {len(jax.devices())} devices, jax {jax.__version__}\n")
-    print("| | first s | again s | fits a minute | gradients a draw | R-hat of alpha | divergences |\n|" + "---|" * 7)
+    columns = (
+        "",
+        "first s",
+        "again s",
+        "fits a minute",
+        "gradients a draw",
+        "R-hat, alpha",
+        "ESS, alpha",
+        "divergences",
+    )
+    print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
     with precision(arguments.platform):
         for fits in arguments.fits:
             frames = [chinchilla_study(LANGUAGES, RUNS, seed).runs for seed in range(fits)]
             call, data = arranged("chinchilla", frames)
-            title = f"{fits} fits x 4 x ({arguments.warmup} + {arguments.draws})"
-            report(title, call, data, arguments.warmup, arguments.draws)
+            settings = Settings(chains=arguments.chains, warmup=arguments.warmup, draws=arguments.draws)
+            report(f"{fits} fits", call, data, settings)
         for rows in arguments.rows:
             frame = atlas_study(ROW_LANGUAGES, rows // (ROW_LANGUAGES * CHECKPOINTS), CHECKPOINTS).runs
             call, data = arranged("atlas", [frame])
-            title = f"{rows:,} rows x 4 x ({arguments.row_warmup} + {arguments.row_draws})"
-            report(title, call, data, arguments.row_warmup, arguments.row_draws)
+            settings = Settings(chains=arguments.chains, warmup=arguments.row_warmup, draws=arguments.row_draws)
+            report(f"{rows:,} rows", call, data, settings)
 
 
 if __name__ == "__main__":

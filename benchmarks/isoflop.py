@@ -2,8 +2,9 @@
 
 The runs of the largest budgets are held out, if `--held-out` says how many. Of each of the `--budgets` largest budgets
 that are fitted, and each language, prints the size at the minimum of a parabola in log size through all its runs, the
-90 % interval of that minimum over resampled runs, and the 90 % interval of the posterior's optimal size. Nothing is
-scored on what is held out. Run from the root of the checkout:
+90 % interval of that minimum over resampled runs, and the 90 % interval of the posterior's optimal size: if the law
+holds, and with the error of the law that the fitted runs show (`bayes_atlas.validation.misfit`). Nothing is scored on
+what is held out. Run from the root of the checkout:
 
     python benchmarks/isoflop.py --runs $BAYES_ATLAS_DATA/marin_isoflop.csv --held-out 1
 """
@@ -16,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayes_atlas import fit, optimum, runs_from_frame
+from bayes_atlas.validation.misfit import Misfit, with_misfit
 
 RESAMPLES = 1000
 PROBABILITY = 0.9
@@ -58,32 +60,41 @@ def main() -> None:
     budgets = np.sort(table["compute_budget"].unique())
     budgets = budgets[: len(budgets) - arguments.held_out]
     fitted = table[table["compute_budget"].isin(budgets)]
+    runs = runs_from_frame(fitted, arguments.runs.name)
     posterior = fit(
-        runs_from_frame(fitted, arguments.runs.name),
+        runs,
         arguments.model,
         chains=arguments.chains,
         warmup=arguments.warmup,
         draws=arguments.draws,
         with_data=False,
     )
-    print(f"{'language':14}{'budget':>9}{'runs':>6}{'parabola':>11}{'resampled':>19}{'posterior':>19}")
-    inside = []
-    for (language, budget), runs in fitted.groupby(["language", "compute_budget"]):
+    misfit = Misfit.of(posterior, runs)
+    print(f"errors of the law: {misfit.typical:.2%} where runs are")
+    heads = ("parabola", "resampled", "posterior", "with law's error")
+    print(f"{'language':14}{'budget':>9}{'runs':>6}{heads[0]:>11}" + "".join(f"{head:>28}" for head in heads[1:]))
+    inside: dict[str, list[bool]] = {"if the law holds": [], "with its error": []}
+    for (language, budget), chosen in fitted.groupby(["language", "compute_budget"]):
         if budget not in budgets[-arguments.budgets :]:
             continue
-        params, loss = runs["params"].to_numpy(dtype=float), runs["loss"].to_numpy(dtype=float)
-        spent = float(np.exp(np.log(6.0 * params * runs["tokens"].to_numpy()).mean()))
-        best, low_high = minimum(params, loss), resampled(params, loss)
-        lower, upper = _ends(optimum(posterior, compute=spent, language=str(language)).params)
+        params, loss = chosen["params"].to_numpy(dtype=float), chosen["loss"].to_numpy(dtype=float)
+        spent = float(np.exp(np.log(6.0 * params * chosen["tokens"].to_numpy()).mean()))
+        best = minimum(params, loss)
         if np.isnan(best):
-            print(f"{language!s:14}{budget:9.1e}{len(runs):6} its parabola has no minimum")
+            print(f"{language!s:14}{budget:9.1e}{len(chosen):6} its parabola has no minimum")
             continue
-        inside.append(lower <= best <= upper)
-        print(
-            f"{language!s:14}{budget:9.1e}{len(runs):6}{best:11.3g}{low_high[0]:10.3g}-{low_high[1]:<8.3g}"
-            f"{lower:10.3g}-{upper:<8.3g}{'' if inside[-1] else ' outside'}"
-        )
-    print(f"{sum(inside)} of {len(inside)} minima are inside")
+        plain = optimum(posterior, compute=spent, language=str(language))
+        intervals = [_ends(each.params) for each in (plain, with_misfit(plain, misfit))]
+        for found, (lower, upper) in zip(inside.values(), intervals, strict=True):
+            found.append(bool(lower <= best <= upper))
+        marks = ["", *("" if found[-1] else "outside" for found in inside.values())]
+        cells = [
+            f"{lower:10.3g}-{upper:<9.3g}{mark:8}"
+            for (lower, upper), mark in zip([resampled(params, loss), *intervals], marks, strict=True)
+        ]
+        print(f"{language!s:14}{budget:9.1e}{len(chosen):6}{best:11.3g}" + "".join(cells))
+    for what, found in inside.items():
+        print(f"{what}: {sum(found)} of {len(found)} minima are inside")
     for check in posterior.failed_checks:
         print(f"# the posterior failed {check.name}")
 

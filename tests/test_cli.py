@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -397,13 +398,38 @@ def test_optimum_as_json(command, saved):
     found = document(command("optimum", saved, "--language", "sw", "--compute", "1e21", "--unique", "1e12", "--json"))
     quantities = {"params", "tokens", "loss", "epochs", "tokens_per_param"}
     asked = {"posterior", "language", "compute", "unique", "weights", "shares", "flops", "max_params", "max_tokens"}
-    assert set(found) == asked | {"served", "action", "cautious_action", "notes"} | quantities
+    assert set(found) == asked | {"served", "action", "cautious_action", "notes", "with_law_error"} | quantities
+    assert found["with_law_error"] is None
     assert (found["posterior"], found["language"], found["compute"]) == (str(saved), "sw", 1e21)
     for name in quantities:
         assert set(found[name]) == set(Summary.__annotations__)
         assert found[name]["lower"] <= found[name]["median"] <= found[name]["upper"]
         assert (found[name]["probability"], found[name]["kind"]) == (0.9, "eti")
     assert found["notes"] == []
+
+
+def test_optimum_with_the_error_of_the_law(command, tiny_posterior, tmp_path):
+    """Beside the optimum of the law; the runs must be those of the posterior's languages."""
+    group = tiny_posterior.draws["posterior"].to_dataset()
+    noisy = xr.DataTree.from_dict({"posterior": group.assign(sigma=xr.full_like(group["E"], 0.01))})
+    replace(tiny_posterior, draws=noisy).save(tmp_path / "noisy")
+    sizes = {"params": np.tile([1e8, 4e8, 1.6e9, 6.4e9], 4), "tokens": np.repeat([1e9, 4e9, 1.6e10, 6.4e10], 4)}
+    runs = pd.DataFrame({"run": np.arange(16).astype(str), "language": "sw"} | sizes)
+    runs["loss"] = 1.7 + 0.5 * (runs["params"] / 1e9) ** -0.3 + 0.6 * (runs["tokens"] / 1e9) ** -0.3
+    runs.to_csv(tmp_path / "runs.csv", index=False)
+    asked = ("optimum", tmp_path / "noisy", "--language", "sw", "--compute", "1e20")
+    result = command(*asked, "--law-error", tmp_path / "runs.csv")
+    assert result.code == 0
+    assert "with the law's" in result.out and "Note: the law is wrong by about" in result.out
+    found = document(command(*asked, "--law-error", tmp_path / "runs.csv", "--json"))
+    wider, plain = (here["params"]["upper"] / here["params"]["lower"] for here in (found["with_law_error"], found))
+    assert wider != plain
+    assert found["with_law_error"]["params"]["probability"] == 0.9
+    runs.assign(language="fr").to_csv(tmp_path / "other.csv", index=False)
+    result = command(*asked, "--law-error", tmp_path / "other.csv")
+    assert result.code == 2 and "no run of other.csv is of a language that" in result.err
+    result = command(*asked, "--by", "vocabulary")
+    assert result.code == 2 and "--by says how --law-error is grouped" in result.err
 
 
 def test_optimum_of_several_languages(command, saved):

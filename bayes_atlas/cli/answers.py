@@ -30,8 +30,14 @@ FACTORS = {
 }
 
 
-def print_optimum(posterior: str, decision: "Optimum", summary: Mapping[str, "Summary"], probability: float) -> None:
-    """What is trained, and the compute-optimal plan with its intervals."""
+def print_optimum(
+    posterior: str,
+    decision: "Optimum",
+    summary: Mapping[str, "Summary"],
+    probability: float,
+    doubted: "Optimum | None" = None,
+) -> None:
+    """What is trained, and the compute-optimal plan with its intervals; beside them those with the law's error."""
     training = decision.training
     limit = "" if not isinstance(decision.unique, float) else f" and {number(decision.unique)} unique tokens"
     convention = "" if training.cost.is_plain else f" ({training.cost.convention})"
@@ -41,10 +47,13 @@ def print_optimum(posterior: str, decision: "Optimum", summary: Mapping[str, "Su
         else f"{listed(training.shares)} for {listed(training.outlook.weights)}"
     )
     say(f"{posterior}: training in {what} with {decision.compute:.3g} FLOPs{convention}{limit}")
-    table = new_table("compute-optimal", "median", interval(probability))
+    wider = {} if doubted is None else doubted.summary(probability)
+    added = ("with the law's error: median", interval(probability)) if wider else ()
+    table = new_table("compute-optimal", "median", interval(probability), *added)
     for name, label in QUANTITIES.items():
         if name != "epochs" or decision.unique is not None:
-            table.add_row(label, *median_and_interval(summary[name]))
+            more = median_and_interval(wider[name]) if wider else ()
+            table.add_row(label, *median_and_interval(summary[name]), *more)
     out.print(table)
 
 

@@ -1,7 +1,7 @@
 """Commands that decide from a posterior: `optimum`, `trajectory`, `mixture`, `expand`, `tax` and `plan`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,9 +19,12 @@ from bayes_atlas.cli.answers import (
     print_optimum,
     save,
 )
-from bayes_atlas.cli.arguments import AsJson, Plot, PosteriorName, Probability
+from bayes_atlas.cli.arguments import AsJson, By, Plot, PosteriorName, Probability
 from bayes_atlas.cli.console import new_table, number, out, print_json, print_notes, say
 from bayes_atlas.errors import InputError
+
+if TYPE_CHECKING:
+    from bayes_atlas.decisions.optimum import Optimum
 
 Compute = Annotated[float, typer.Option(help="Budget in FLOPs, 6 per parameter and token.", show_default=False)]
 Language = Annotated[
@@ -58,6 +61,15 @@ def optimum(
     max_params: MaxParams = None,
     max_tokens: MaxTokens = None,
     served: Served = None,
+    law_error: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUNS",
+            help="The run table that was fitted: intervals with the error of the law that it shows, too.",
+            show_default=False,
+        ),
+    ] = None,
+    by: By = None,
     probability: Probability = 0.9,
     plot: Plot = None,
     as_json: AsJson = False,
@@ -70,15 +82,20 @@ def optimum(
 
     - `bayes-atlas optimum datablations-2023 --compute 1e21 --unique 1e9`
 
+    - `bayes-atlas optimum ./mine --compute 1e20 --law-error runs.csv`
+
     - `bayes-atlas optimum ./mine --compute 1e22 --weight sw=3 --weight en=1 --unique sw=7.7e8 --served 1e12`
     """
     from bayes_atlas.decisions.action import bayes_action, cautious_action
     from bayes_atlas.decisions.optimum import optimum as decide
     from bayes_atlas.posterior import load_posterior
 
+    if by and law_error is None:
+        raise InputError("--by says how --law-error is grouped, and there is none; leave it out, or give the run table")
     request = _request(language, weight, unique, share, max_params, max_tokens, served)
     decision = decide(load_posterior(posterior, parameters_only=True), compute=compute, **request)
     summary = decision.summary(probability)
+    doubted = None if law_error is None else _with_law_error(decision, law_error, by or [])
     actions = {"least expected loss": bayes_action(decision), "cautious": cautious_action(decision)}
     if plot is not None:
         draw_actions(actions, plot, probability)
@@ -87,12 +104,13 @@ def optimum(
         asked = {"posterior": posterior, "language": decision.language, "compute": compute, "unique": decision.unique}
         training = {"weights": decision.training.outlook.weights, "shares": decision.training.shares}
         limits = {"flops": decision.training.cost.convention, "max_params": max_params, "max_tokens": max_tokens}
-        decided = summary | {"action": act, "cautious_action": cautious, "notes": decision.notes}
-        print_json(asked | training | limits | {"served": served} | decided)
+        decided = summary | {"action": act, "cautious_action": cautious, "notes": (doubted or decision).notes}
+        wider = {"with_law_error": None if doubted is None else doubted.summary(probability)}
+        print_json(asked | training | limits | {"served": served} | decided | wider)
         return
-    print_optimum(posterior, decision, summary, probability)
+    print_optimum(posterior, decision, summary, probability, doubted)
     print_actions(actions)
-    print_notes(decision.notes)
+    print_notes((doubted or decision).notes)
 
 
 def trajectory(
@@ -356,6 +374,15 @@ def plan(
 
 
 # What people typed
+
+
+def _with_law_error(decision: "Optimum", runs: Path, by: list[str]) -> "Optimum":
+    from bayes_atlas.runs import group_runs, read_runs
+    from bayes_atlas.validation.misfit import Misfit, with_misfit
+
+    table = read_runs(runs)
+    misfit = Misfit.of(decision.training.outlook.posterior, group_runs(table, by) if by else table)
+    return with_misfit(decision, misfit)
 
 
 def _request(

@@ -19,7 +19,7 @@ from scipy.stats import t as student_t
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior, source_of
 from bayes_atlas.residuals import NU, SizeGroups
-from bayes_atlas.runs import tokens_by_source
+from bayes_atlas.runs import tokens_by_source, total_and_share
 
 type Floats = NDArray[np.float64]
 type Integers = NDArray[np.int64]
@@ -53,7 +53,7 @@ def predict(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, *, seed:
     """The posterior predictive of the losses of `rows`.
 
     Args:
-        posterior: of a law of size and data: chinchilla, data_constrained, atlas, capacity, or your own.
+        posterior: of a law of size and data: chinchilla, data_constrained, atlas, capacity, family_share, or your own.
         rows: a run table, whole runs of it: stages of training are relative to a run's last row.
         fitted: the run table that `posterior` was fitted to, which says what number of epochs is typical and which
             model sizes have an effect already.
@@ -63,22 +63,28 @@ def predict(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, *, seed:
         InputError: a language or a source of `rows` that the posterior knows nothing of; a law that asks for more than
             a run table has; a posterior without noise (`sigma`).
     """
-    languages = rows["language"].to_numpy()
-    for name in np.unique(languages):
-        posterior.language(str(name))
+    law = np.log(expected(posterior, rows, fitted))
     noise = _Noise.of(posterior, rows, fitted, np.random.default_rng(seed))
-    location, scale = np.empty_like(noise.log_scale), np.exp(noise.log_scale)
-    for name in np.unique(languages):
-        at = languages == name
-        location[at] = np.log(_expected(posterior, str(name), rows.isel(row=at), fitted))
-    return Prediction(location + noise.size_effect, scale)
+    return Prediction(law + noise.size_effect, np.exp(noise.log_scale))
 
 
 # The law
 
 
-def _expected(posterior: Posterior, language: str, rows: xr.Dataset, fitted: xr.Dataset) -> Floats:
-    """The law at every draw, ``(row, draw)``."""
+def expected(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset) -> Floats:
+    """The law alone, without noise and effects of sizes: loss ``(row, draw)``. Arguments and errors of `predict`."""
+    languages = rows["language"].to_numpy()
+    names = np.unique(languages)
+    for name in names:
+        posterior.language(str(name))
+    loss = [_of_language(posterior, str(name), rows.isel(row=languages == name), fitted) for name in names]
+    found = np.empty((len(languages), loss[0].shape[1]))
+    for name, own in zip(names, loss, strict=True):
+        found[languages == name] = own
+    return found
+
+
+def _of_language(posterior: Posterior, language: str, rows: xr.Dataset, fitted: xr.Dataset) -> Floats:
     drawn = posterior.parameters(language)
     covariates = _covariates(posterior, language, rows, fitted, drawn)
     signature = inspect.signature(posterior.law.loss).parameters
@@ -105,6 +111,9 @@ def _covariates(
         "unique": columns["unique"] / unit,
         "languages": columns["languages"],
     }
+    if "share" in inspect.signature(posterior.law.loss).parameters:  # of all tokens, which are what it counts
+        total, share = total_and_share(rows)
+        covariates |= {"tokens": total[:, None] / unit, "share": share[:, None]}
     if "tau" in posterior.law.PARAMETERS:
         covariates |= _borrowed(posterior, language, rows, fitted, drawn)
     return covariates
@@ -154,7 +163,7 @@ class _Noise:
     def of(cls, posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, rng: Rng) -> "_Noise":
         code = np.array([posterior.info.languages.index(name) for name in rows["language"].to_numpy()])
         log_scale = np.log(posterior.drawn("sigma")["sigma"])[:, code].T
-        last = _last_row(rows)
+        last = last_rows(rows)
         if _has(posterior, "kappa_stage"):
             tokens = rows["tokens"].to_numpy()
             log_scale = (
@@ -184,13 +193,13 @@ def _size_effect(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, rng
     if not _has(posterior, "size_effect_scale"):
         return np.zeros((1, 1))
     drawn = posterior.drawn("size_effect", "size_effect_scale")
-    groups = SizeGroups.of(*_sizes(fitted.isel(row=np.unique(_last_row(fitted)))))
+    groups = SizeGroups.of(*_sizes(fitted.isel(row=np.unique(last_rows(fitted)))))
     if len(groups.keys.T) != drawn["size_effect"].shape[1]:
         raise InputError(
             f"{posterior.name} has {drawn['size_effect'].shape[1]} model sizes and {fitted.attrs['name']} "
             f"{len(groups.keys.T)}; give the run table that was fitted"
         )
-    held_out = _sizes(rows.isel(row=_last_row(rows)))
+    held_out = _sizes(rows.isel(row=last_rows(rows)))
     known = groups.find(*held_out)
     own = SizeGroups.of(*held_out)
     fresh = rng.standard_normal((len(own.keys.T), len(drawn["size_effect_scale"]))) * drawn["size_effect_scale"]
@@ -201,7 +210,7 @@ def _sizes(rows: xr.Dataset) -> tuple[Floats, Floats, NDArray[np.str_]]:
     return rows["params"].to_numpy(), rows["unique"].to_numpy(), rows["language"].to_numpy()
 
 
-def _last_row(rows: xr.Dataset) -> Integers:
+def last_rows(rows: xr.Dataset) -> Integers:
     """For each row the last row of its curve, which is all that one run shows of one language."""
     names = np.array([rows["run"].to_numpy().astype(str), rows["language"].to_numpy().astype(str)])
     curve = np.unique(names, axis=1, return_inverse=True)[1].ravel()

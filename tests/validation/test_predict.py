@@ -54,7 +54,7 @@ def drawn(model, runs, seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("model", ["chinchilla", "data_constrained", "atlas", "capacity"])
+@pytest.mark.parametrize("model", ["chinchilla", "data_constrained", "atlas", "capacity", "family_share"])
 def test_the_density_is_the_likelihood_of_the_model(tiny_posterior, model, seed):
     """The same law, noise and size effects."""
     runs = table(runs=2)
@@ -167,7 +167,7 @@ def test_sources_of_unknown_worth_are_refused(tiny_posterior):
 def test_a_law_that_asks_for_more_is_refused(tiny_posterior):
     posterior = by_hand(tiny_posterior)
     posterior = replace(posterior, info=posterior.info.model_copy(update={"law": "family_share"}))
-    with pytest.raises(InputError, match="the law 'family_share', which asks for gamma, share, and a run table says"):
+    with pytest.raises(InputError, match="the law 'family_share', which asks for gamma, and a run table says"):
         predict(posterior, table(), table())
 
 
