@@ -51,7 +51,8 @@ def observe(
     """Compare `expected` loss ``(run, step)`` with the observed one; samples the noise parameters.
 
     ``sigma`` (language) is the relative noise of a finished run's loss at the language's typical number of epochs,
-    log-normal over languages around 1 %. `log_noise` ``(run, step)`` is the log of how much noisier a step is than that
+    log-normal over languages around 1 %; the sampler knows noise by this name, which a model of one's own should use.
+    `log_noise` ``(run, step)`` is the log of how much noisier a step is than that
     by the model's own account. With `weigh`, a site ``weight`` says how much each curve counts: `CurveStudentT.weight`.
     """
     sigma = pooled("sigma", curves, dist.Normal(jnp.log(0.01), 1.0), 0.5, support=constraints.positive)

@@ -4,6 +4,9 @@ Each round takes the curvature, follows L-BFGS in the coordinates that it whiten
 have no useful joint mode with what they pool, to where the offsets suggest (an EM step). Once both have settled, the
 curvature is taken anew with every parameter as far apart from its scale as the runs leave it undetermined. All of it is
 one program without a host in between, so that the starts of many data sets are found at once.
+
+Noise has no useful joint mode either where many languages have no more rows than parameters: the density is highest
+with no noise at all, where nothing of the posterior is and chains get stuck. A wall keeps the search from there.
 """
 
 from collections.abc import Callable
@@ -27,6 +30,8 @@ LONGEST = 10.0  # largest move of a coordinate in a trial
 SETTLED = 0.1  # move of the mode in standard deviations, and of a log scale, below which the start is found
 STILL = 1e-3  # length of the gradient in standard units below which L-BFGS stops
 NARROWER, WIDER = 4.0, 2.0  # how far a log scale may move from its prior's middle
+NOISE = ("sigma", "sigma_location")  # a naming convention, as that of pools is
+QUIETER, WALL = 1.0, 1e4  # how far below its prior's middle noise may be sought, and how steep it is from there on
 
 
 class Start(NamedTuple):
@@ -50,6 +55,9 @@ class _State(NamedTuple):
 def find_start(apart: Callable[[jax.Array, Centring], jax.Array], initial: jax.Array, layout: Layout) -> Start:
     """The start of a posterior with potential ``apart(v, centring)``, searched from `initial`."""
 
+    noise = np.flatnonzero(np.isin(layout.coordinates, NOISE))
+    least = initial[noise] - QUIETER
+
     def step(state: _State) -> _State:
         def potential(vector: jax.Array) -> jax.Array:
             return apart(vector, state.centring)
@@ -58,7 +66,11 @@ def find_start(apart: Callable[[jax.Array, Centring], jax.Array], initial: jax.A
         metric = curvature.metric(state.vector)
         finished = state._replace(metric=metric, finished=jnp.asarray(True))
         searching = _hold(curvature, layout).metric(state.vector)
-        vector, moved = _descend(potential, searching, layout)
+
+        def walled(vector: jax.Array) -> jax.Array:
+            return potential(vector) + WALL / 2 * (jnp.maximum(least - vector[noise], 0.0) ** 2).sum()
+
+        vector, moved = _descend(walled, searching, layout)
         scales = _em_step(searching, vector, initial, layout)
         settled = (moved < SETTLED) & (jnp.abs(scales - vector).max() < SETTLED)
         settled = settled | (state.rounds + 1 >= ROUNDS)

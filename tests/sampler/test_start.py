@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayes_atlas.sampler.driver import COUPLED
-from bayes_atlas.sampler.start import minimise
+from bayes_atlas.sampler.start import NOISE, QUIETER, minimise
 
 # L-BFGS
 
@@ -111,6 +111,30 @@ def test_directions_of_no_curvature_get_a_wide_step_and_no_more(regression, regr
     layout, start = start_of(flat, regression_data)
     free = layout.coordinates.tolist().index("free")
     assert start.metric.shared[free, free] == pytest.approx(2)
+
+
+def test_noise_is_not_sought_where_there_is_none(start_of):
+    """Languages of two rows and a line each: without noise the density has no bound."""
+
+    def lines(covariates, loss=None):
+        location = numpyro.sample("sigma_location", dist.Normal(jnp.log(0.01), 1.0))
+        with numpyro.plate("language", 20):
+            level, slope = (numpyro.sample(name, dist.Normal(0.0, 1.0)) for name in ("level", "slope"))
+            sigma = numpyro.sample("sigma", dist.LogNormal(location, 0.3))
+        expected = level + slope * covariates["x"]
+        numpyro.sample("loss", dist.Normal(expected, sigma), obs=loss)
+
+    rng = np.random.default_rng(0)
+    data = {"x": np.array([[-1.0], [1.0]])}, rng.normal(size=(2, 20))
+    layout, start = start_of(lines, data)
+    noise = np.isin(layout.coordinates, NOISE)
+    assert np.isfinite(start.metric.own).all()
+    assert (start.metric.centre[noise] > np.log(0.01) - QUIETER - 0.1).all()
+    # Rows that tell the noise are not kept from it, within what the wall lets.
+    more = {"x": rng.normal(size=(50, 20))}, 0.05 * rng.normal(size=(50, 20))
+    layout, start = start_of(lines, more)
+    found = start.metric.centre[layout.coordinates.tolist().index("sigma_location")]
+    assert found == pytest.approx(np.log(0.05), abs=0.1)
 
 
 # Centring
