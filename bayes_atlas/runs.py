@@ -191,6 +191,16 @@ def tokens_by_source(
     }
 
 
+def last_rows(rows: xr.Dataset) -> NDArray[np.int64]:
+    """For each row the last row of its curve, which is all that one run shows of one language; ``(row,)``."""
+    names = np.array([rows["run"].to_numpy().astype(str), rows["language"].to_numpy().astype(str)])
+    curve = np.unique(names, axis=1, return_inverse=True)[1].ravel()
+    last = np.zeros(curve.max() + 1, dtype=np.int64)
+    order = np.argsort(rows["tokens"].to_numpy(), kind="stable")
+    last[curve[order]] = order
+    return last[curve]
+
+
 def total_and_share(runs: xr.Dataset) -> tuple[Floats, Floats]:
     """Tokens of each row from all sources, and the share of these that is of its own language's family; ``(row,)``."""
     tokens, names = runs["source_tokens"].transpose("row", "source").to_numpy(), runs["source"].to_numpy().tolist()

@@ -6,7 +6,7 @@ models of a data set and split are scored on the same rows. Run from the root of
     python benchmarks/holdout.py
     python benchmarks/holdout.py --data chinchilla marin_isoflop --splits params tokens compute
     python benchmarks/holdout.py --data slimpajama_mixtures --splits params --models total own own+others atlas \\
-        --by-language --discrepancy none --chains 2 --warmup 400 --draws 400
+        --each language stage --discrepancy none --chains 2 --warmup 400 --draws 400
     python benchmarks/holdout.py --reduced
 """
 
@@ -14,6 +14,8 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +26,11 @@ from bayes_atlas import InputError, read_runs, runs_from_frame
 from bayes_atlas.simulate import simulate
 from bayes_atlas.validation.baselines import BASELINES
 from bayes_atlas.validation.held_out import Validation, validate
+from bayes_atlas.validation.scores import RowScores
 
 SIMULATED = "simulated"
 LANGUAGES = ("en", "fr", "ru", "hi", "sw")  # of the simulated runs, whose losses are fitted; the rest are sources
+STAGES = (0.15, 0.5, 0.99, 1.0)  # parts of a run's tokens
 COLUMNS = ("data", "split", "model", "rows", "RMSE", "R2", "CRPS", "ELPD/row", "50%", "80%", "90%", "95%", "90% width")
 
 
@@ -117,7 +121,18 @@ def shortfalls(name: str, split: str, model: str) -> list[str] | None:
     )
 
 
-def show(name: str, split: str, runs: xr.Dataset, case: Case, by_language: bool, settings: dict[str, Any]) -> None:
+def parts(scores: RowScores, wanted: Sequence[str]) -> Iterator[tuple[str, RowScores]]:
+    """Rows of each language and of each part of training, as far as they are `wanted`."""
+    if "language" in wanted:
+        for language in np.unique(scores.language).tolist():
+            yield language, scores.where(scores.language == language)
+    if "stage" in wanted:
+        for least, most in pairwise((0.0, *STAGES)):
+            if (chosen := (scores.trained > least) & (scores.trained <= most)).any():
+                yield f"trained {least:.0%} to {most:.0%}", scores.where(chosen)
+
+
+def show(name: str, split: str, runs: xr.Dataset, case: Case, wanted: Sequence[str], settings: dict[str, Any]) -> None:
     """Print the lines of one data set and split."""
     for asked in case.models:
         model, ablation = ABLATIONS.get(asked, (asked, {}))
@@ -130,9 +145,8 @@ def show(name: str, split: str, runs: xr.Dataset, case: Case, by_language: bool,
             continue
         scores = found.summary(model)
         print(line(name, split, asked, scores))
-        if by_language:
-            for language, each in scores["by_language"].items():
-                print(line(name, split, f"{asked}, {language}", each))
+        for part, each in parts(found.scores[model], wanted):
+            print(line(name, split, f"{asked}, {part}", each.summary()))
         print(remarks(found, time.monotonic() - began), flush=True)
 
 
@@ -151,7 +165,9 @@ def main() -> None:
         "--discrepancy", default="rising", help="a form of the law's error beyond what was fitted, or none"
     )
     parser.add_argument("--reduced", action="store_true", help="only what CI runs; exits with 1 below its floors")
-    parser.add_argument("--by-language", action="store_true", help="the scores of each language too")
+    parser.add_argument(
+        "--each", nargs="+", choices=("language", "stage"), default=(), help="scores of each language or stage too"
+    )
     arguments = parser.parse_args()
     settings = {name: getattr(arguments, name) for name in ("chains", "warmup", "draws", "seed", "platform")}
     settings["discrepancy"] = None if arguments.discrepancy == "none" else arguments.discrepancy
@@ -168,7 +184,7 @@ def main() -> None:
             continue
         chosen = case._replace(models=tuple(arguments.models or (*case.models, *BASELINES)))
         for split in arguments.splits or case.splits:
-            show(name, split, runs, chosen, arguments.by_language, settings)
+            show(name, split, runs, chosen, arguments.each, settings)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,9 @@ from bayes_atlas.decisions.optimum import BEYOND, Optimum
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior, source_of
 from bayes_atlas.residuals import NU
+from bayes_atlas.runs import last_rows
 from bayes_atlas.validation.held_out import from_scratch
-from bayes_atlas.validation.predict import expected, last_rows, predict
+from bayes_atlas.validation.predict import expected, predict
 
 type Floats = NDArray[np.float64]
 

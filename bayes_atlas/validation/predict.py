@@ -19,10 +19,9 @@ from scipy.stats import t as student_t
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior, source_of
 from bayes_atlas.residuals import NU, SizeGroups
-from bayes_atlas.runs import tokens_by_source, total_and_share
+from bayes_atlas.runs import last_rows, tokens_by_source, total_and_share
 
 type Floats = NDArray[np.float64]
-type Integers = NDArray[np.int64]
 type Rng = np.random.Generator
 
 
@@ -208,13 +207,3 @@ def _size_effect(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, rng
 
 def _sizes(rows: xr.Dataset) -> tuple[Floats, Floats, NDArray[np.str_]]:
     return rows["params"].to_numpy(), rows["unique"].to_numpy(), rows["language"].to_numpy()
-
-
-def last_rows(rows: xr.Dataset) -> Integers:
-    """For each row the last row of its curve, which is all that one run shows of one language."""
-    names = np.array([rows["run"].to_numpy().astype(str), rows["language"].to_numpy().astype(str)])
-    curve = np.unique(names, axis=1, return_inverse=True)[1].ravel()
-    last = np.zeros(curve.max() + 1, dtype=np.int64)
-    order = np.argsort(rows["tokens"].to_numpy(), kind="stable")
-    last[curve[order]] = order
-    return last[curve]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, minimize
 
 from bayes_atlas.errors import InputError
+from bayes_atlas.runs import last_rows
 
 type Flags = NDArray[np.bool_]
 type Floats = NDArray[np.float64]
@@ -47,6 +48,7 @@ class RowScores:
     pit: Floats  # predictive probability of a loss up to the observed one
     lower: Floats  # ends of central intervals of probability `LEVELS`
     upper: Floats
+    trained: Floats  # part of its run's tokens, 1 of the last checkpoint
 
     @classmethod
     def of(cls, prediction: Predictive, rows: xr.Dataset, seed: int = 0) -> "RowScores":
@@ -54,6 +56,7 @@ class RowScores:
         loss = rows["loss"].to_numpy()
         draws = np.sort(prediction.draw(np.random.default_rng(seed)), axis=1)
         tails = (1 - np.array(LEVELS)) / 2
+        tokens = rows["tokens"].to_numpy()
         median, *ends = np.quantile(draws, [0.5, *tails, *(1 - tails)], axis=1)
         return cls(
             language=rows["language"].to_numpy().astype(str),
@@ -64,6 +67,7 @@ class RowScores:
             pit=(draws <= loss[:, None]).mean(axis=1),
             lower=np.stack(ends[: len(LEVELS)], axis=1),
             upper=np.stack(ends[len(LEVELS) :], axis=1),
+            trained=tokens / tokens[last_rows(rows)],
         )
 
     @classmethod
@@ -75,10 +79,11 @@ class RowScores:
         """`summarise` all rows, with the same of each language under ``by_language``."""
         names = np.unique(self.language)
         return self._summary() | {
-            "by_language": {str(name): self._of(self.language == name)._summary() for name in names}
+            "by_language": {str(name): self.where(self.language == name)._summary() for name in names}
         }
 
-    def _of(self, chosen: Flags) -> "RowScores":
+    def where(self, chosen: Flags) -> "RowScores":
+        """Those of some rows ``(row,)``."""
         return RowScores(**{each.name: getattr(self, each.name)[chosen] for each in fields(self)})
 
     def _summary(self) -> dict[str, Any]:

@@ -28,13 +28,15 @@ def test_a_data_set_that_is_not_there(monkeypatch, tmp_path):
 def test_a_line_for_each_model(capsys):
     runs = load(SIMULATED)
     runs = runs.isel(row=(runs["own"] == "en").to_numpy() & (runs["mixture"] == "mono:en").to_numpy())
-    show("some", "params", runs, Case(("huber", "varpro"), ()), True, {})
+    show("some", "params", runs, Case(("huber", "varpro"), ()), ["language", "stage"], {})
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    named = [["some", "params", name] for name in ("huber", "huber, en", "varpro", "varpro, en")]
+    parts = ("", ", en", ", trained 15% to 50%", ", trained 50% to 99%", ", trained 99% to 100%")
+    expected = [f"{model}{part}" for model in ("huber", "varpro") for part in parts]
+    named = [["some", "params", name] for name in expected]
     assert [line[:3] for line in lines if len(line) > 1] == named
     assert {len(line) for line in lines} == {1, len(COLUMNS)}
-    assert re.search("^# 32 rows started from a checkpoint; ", lines[2][0])
-    show("some", "language", runs, Case(("huber", "varpro"), ()), False, {})
+    assert re.search("^# 32 rows started from a checkpoint; ", lines[len(parts)][0])
+    show("some", "language", runs, Case(("huber", "varpro"), ()), (), {})
     assert capsys.readouterr().out.startswith("# some, language, huber: simulated has one language")
 
 

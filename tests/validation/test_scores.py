@@ -15,7 +15,9 @@ from bayes_atlas.validation.scores import LEVELS, RowScores, crps, r_squared, st
 
 def rows(loss, language="en"):
     loss = np.asarray(loss, dtype=float)
-    return xr.Dataset({"loss": ("row", loss)}, {"language": ("row", np.broadcast_to(language, loss.shape).astype(str))})
+    names = {"language": np.broadcast_to(language, loss.shape).astype(str), "run": np.arange(len(loss)).astype(str)}
+    columns = {"loss": loss, "tokens": np.full(len(loss), 1e9)} | names
+    return xr.Dataset({name: ("row", values) for name, values in columns.items()}).set_coords(list(names))
 
 
 @pytest.mark.parametrize("at", [-2.0, 0.0, 0.3, 4.0])
@@ -103,6 +105,14 @@ def test_no_other_prediction_scores_better_than_the_truth():
     for wrong in (score(0.05, 1.0), score(0.0, 3.0), score(0.0, 0.33)):
         assert wrong["crps"] > truth["crps"]
         assert wrong["elpd"] < truth["elpd"]
+
+
+def test_what_part_of_a_run_a_row_is():
+    table = rows([2.0, 2.2, 3.3, 3.0], ["en", "en", "en", "sw"]).assign(tokens=("row", [1e9, 4e9, 5e9, 2e9]))
+    table = table.assign_coords(run=("row", ["a", "a", "b", "a"]))
+    scores = RowScores.of(Prediction(np.zeros((4, 100)), np.full((4, 1), 0.1)), table)
+    assert scores.trained.tolist() == [0.25, 1, 1, 1]
+    assert scores.where(scores.trained < 1).summary()["n_test"] == 1
 
 
 def test_the_same_scores_by_language():

@@ -30,7 +30,9 @@ def of_draws(centre, draws, seed=0):
 
 
 def table(loss):
-    return xr.Dataset({"loss": ("row", loss)}, {"language": ("row", np.full(len(loss), "en"))})
+    names = {"language": np.full(len(loss), "en"), "run": np.arange(len(loss)).astype(str)}
+    columns = {"loss": loss, "tokens": np.full(len(loss), 1e9)} | names
+    return xr.Dataset({name: ("row", values) for name, values in columns.items()}).set_coords(list(names))
 
 
 def test_its_density_is_the_weighted_sum_of_densities(loss):
