@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which people with any colour vision tell apart, without their yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+ROOM = 1.3  # height of a figure beside the interval that it is about
 BAND = 0.22  # opacity
+INNER = 0.8  # of a band inside another
 WIDEN = 1.05  # of the sizes that are shaded, so that a single one shows
 SUFFIXES = (".svg", ".png", ".pdf")
 LABELS = {"params": "parameters N", "tokens": "training tokens D", "loss": "loss", "epochs": "epochs"}
@@ -316,18 +318,29 @@ def pit(predictive: "PredictedRows", *, axes: Axes | None = None) -> Axes:
 def predictives(
     predictives: Mapping[str, "PredictedRows"], *, probability: float = 0.9, axes: Axes | None = None
 ) -> Axes:
-    """Predictive interval of every row, by name of the predictive, and what was observed; rows by that."""
+    """Predictive interval of every row as a multiple of what was observed, by name of the predictive; rows by that.
+
+    The narrowest fills the height, and others go beyond it. Where not all was observed above 0, differences are drawn.
+    """
     axes = axes or new_axes()[0]
     first = next(iter(predictives.values()))
     order = np.argsort(first.observed)
-    ranks = np.arange(1, len(order) + 1)
+    observed, ranks = first.observed[order], np.arange(1, len(order) + 1)
+    multiple = observed.min() > 0
+    ends = [(1 - probability) / 2, (1 + probability) / 2]
+    reaches = []
     for colour, (name, predictive) in zip(_cycle(len(predictives)), predictives.items(), strict=True):
-        lower, upper = np.nanquantile(predictive.draws[order], [(1 - probability) / 2, (1 + probability) / 2], axis=1)
-        axes.fill_between(ranks, lower, upper, color=colour, alpha=BAND, linewidth=0, label=name, step="mid")
-    axes.plot(ranks, first.observed[order], ".", color="black", markersize=3, label="observed")
-    axes.set(xlabel="rows by what was observed", ylabel=first.quantity)
-    if first.observed.min() > 0:
-        axes.set_yscale("log")
+        lower, upper = np.nanquantile(predictive.draws[order], ends, axis=1)
+        lower, upper = (end / observed if multiple else end - observed for end in (lower, upper))
+        band = axes.fill_between(ranks, lower, upper, color=colour, alpha=BAND, linewidth=0, label=name, step="mid")
+        reaches.append((np.median(upper - lower), lower.min(), upper.max(), band))
+    line = 1.0 if multiple else 0.0
+    axes.axhline(line, color="black", linewidth=1, label="observed")
+    _, lowest, highest, narrowest = min(reaches, key=lambda reach: reach[0])
+    narrowest.set_alpha(INNER)
+    axes.set_ylim(line + ROOM * (lowest - line), line + ROOM * (highest - line))
+    what = f"predicted {first.quantity} / observed" if multiple else f"predicted {first.quantity} - observed"
+    axes.set(xlabel="rows by what was observed", ylabel=what)
     axes.legend(frameon=False)
     return _finish(axes)
 
