@@ -179,9 +179,8 @@ def with_misfit(decision: Optimum, misfit: Misfit, seed: int = 0) -> Optimum:
             f"the error of the law was learned with {misfit.missed.shape[1]} draws, and "
             f"{asked.outlook.posterior.name} has {asked.outlook.draws}; learn it with the posterior that decides"
         )
-    line = np.median(np.log(decision.tokens)) + np.linspace(-REACH, REACH, STEPS)
-    within = np.asarray(asked.within_limits(np.exp(line), compute))
-    line = np.unique(np.log(within))
+    reach = np.median(np.log(decision.tokens)) + np.linspace(-REACH, REACH, STEPS)
+    line = np.unique(np.log(np.asarray(asked.within_limits(np.exp(reach), compute))))
     tokens = np.exp(line)[:, None]
     params = asked.size(tokens, compute)
     by_source, losses = asked.divided(tokens), asked.losses(params, tokens)
@@ -190,18 +189,29 @@ def with_misfit(decision: Optimum, misfit: Misfit, seed: int = 0) -> Optimum:
     errors = misfit.errors(np.repeat(list(weights), len(line)), place, np.random.default_rng(seed))
     each = zip(weights.items(), np.split(errors, len(weights)), strict=True)
     loss = np.asarray(sum(weight * losses[name] * np.exp(error) for (name, weight), error in each))
-    best = np.exp(_least(line, loss))
-    size = asked.size(best, compute)
-    at_edge = float(((best <= tokens[0]) | (best >= tokens[-1])).mean()) if len(line) > 2 else 0.0
-    notes = [*decision.notes, *misfit.notes, f"the law is wrong by about {misfit.typical:.2%} where runs are"]
-    if compute > BEYOND * asked.outlook.posterior.info.runs.ranges["compute"][1]:
+    best = _least(line, loss)
+    chosen = np.exp(best)
+    return replace(
+        decision,
+        params=asked.size(chosen, compute),
+        tokens=chosen,
+        loss=loss.min(axis=0),
+        epochs=asked.epochs(chosen),
+        notes=[*decision.notes, *misfit.notes, *_notes(decision, misfit, best, reach)],
+    )
+
+
+def _notes(decision: Optimum, misfit: Misfit, best: Floats, reach: Floats) -> list[str]:
+    notes = [f"the law is wrong by about {misfit.typical:.2%} where runs are"]
+    if decision.compute > BEYOND * decision.training.outlook.posterior.info.runs.ranges["compute"][1]:
         notes.append("beyond the runs its intervals hold if the law errs there by as much as where runs are")
-    if at_edge:
+    if at_end := float(((best <= reach[0]) | (best >= reach[-1])).mean()):
+        ends = np.exp(reach[[0, -1]])
         notes.append(
-            f"with errors of the law, {at_edge:.1%} of the draws are best at an end of what was looked at "
-            f"({tokens[0, 0]:.3g} to {tokens[-1, 0]:.3g} tokens)"
+            f"with errors of the law, {at_end:.1%} of the draws are best at an end of what was looked at "
+            f"({ends[0]:.3g} to {ends[1]:.3g} tokens)"
         )
-    return replace(decision, params=size, tokens=best, loss=loss.min(axis=0), epochs=asked.epochs(best), notes=notes)
+    return notes
 
 
 def _least(line: Floats, loss: Floats) -> Floats:
