@@ -6,7 +6,8 @@ curvature is taken anew with every parameter as far apart from its scale as the 
 one program without a host in between, so that the starts of many data sets are found at once.
 
 Noise has no useful joint mode either where many languages have no more rows than parameters: the density is highest
-with no noise at all, where nothing of the posterior is and chains get stuck. A wall keeps the search from there.
+with no noise at all, where nothing of the posterior is and chains get stuck. A wall keeps the search from there; a
+language of many rows gets over it.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayes_atlas.sampler.centring import Centring
-from bayes_atlas.sampler.layout import Layout
+from bayes_atlas.sampler.layout import LOCATION, Layout
 from bayes_atlas.sampler.metric import Curvature, Metric
 
 type Potential = Callable[[jax.Array], jax.Array]
@@ -30,8 +31,11 @@ LONGEST = 10.0  # largest move of a coordinate in a trial
 SETTLED = 0.1  # move of the mode in standard deviations, and of a log scale, below which the start is found
 STILL = 1e-3  # length of the gradient in standard units below which L-BFGS stops
 NARROWER, WIDER = 4.0, 2.0  # how far a log scale may move from its prior's middle
-NOISE = ("sigma", "sigma_location")  # a naming convention, as that of pools is
-QUIETER, WALL = 1.0, 1e4  # how far below its prior's middle noise may be sought, and how steep it is from there on
+NOISE = "sigma"  # a naming convention, as that of pools is
+QUIETER, WALL = (
+    1.0,
+    25.0,
+)  # how far below its prior's middle a wall is, and how steep: 25 rows that tell go an e-fold on
 
 
 class Start(NamedTuple):
@@ -55,7 +59,8 @@ class _State(NamedTuple):
 def find_start(apart: Callable[[jax.Array, Centring], jax.Array], initial: jax.Array, layout: Layout) -> Start:
     """The start of a posterior with potential ``apart(v, centring)``, searched from `initial`."""
 
-    noise = np.flatnonzero(np.isin(layout.coordinates, NOISE))
+    named = layout.coordinates
+    noise = np.flatnonzero(named == (NOISE if NOISE in named else NOISE + LOCATION))
     least = initial[noise] - QUIETER
 
     def step(state: _State) -> _State:
