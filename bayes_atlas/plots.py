@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which people with any colour vision tell apart, without their yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-ROOM = 1.3  # height of a figure beside the interval that it is about
+ROOM = 1.1  # height of a figure beside the interval that it is about
 BAND = 0.22  # opacity
 INNER = 0.8  # of a band inside another
 WIDEN = 1.05  # of the sizes that are shaded, so that a single one shows
@@ -330,15 +330,17 @@ def predictives(
     ends = [(1 - probability) / 2, (1 + probability) / 2]
     reaches = []
     for colour, (name, predictive) in zip(_cycle(len(predictives)), predictives.items(), strict=True):
-        lower, upper = np.nanquantile(predictive.draws[order], ends, axis=1)
+        lower, upper = np.nanquantile(predictive.draws[order], ends, axis=1, method="nearest")  # some are infinite
         lower, upper = (end / observed if multiple else end - observed for end in (lower, upper))
         band = axes.fill_between(ranks, lower, upper, color=colour, alpha=BAND, linewidth=0, label=name, step="mid")
         reaches.append((np.median(upper - lower), lower.min(), upper.max(), band))
     line = 1.0 if multiple else 0.0
     axes.axhline(line, color="black", linewidth=1, label="observed")
-    _, lowest, highest, narrowest = min(reaches, key=lambda reach: reach[0])
+    _, lowest, highest, narrowest = min(reaches, key=lambda reach: np.nan_to_num(reach[0], nan=np.inf))
     narrowest.set_alpha(INNER)
-    axes.set_ylim(line + ROOM * (lowest - line), line + ROOM * (highest - line))
+    below, above = min(lowest, line) - line, max(highest, line) - line
+    if np.isfinite([below, above]).all() and below < above:
+        axes.set_ylim(line + ROOM * below - (ROOM - 1) * above, line + ROOM * above - (ROOM - 1) * below)
     what = f"predicted {first.quantity} / observed" if multiple else f"predicted {first.quantity} - observed"
     axes.set(xlabel="rows by what was observed", ylabel=what)
     axes.legend(frameon=False)

@@ -193,6 +193,19 @@ def test_pit_values_and_both_predictions_are_drawn():
     assert prior_band.max() > most
 
 
+@pytest.mark.parametrize("factor", [2.0, 0.5])
+def test_what_was_observed_is_seen_beside_a_prediction_that_misses_it(factor):
+    """Also where the prior reaches to infinity."""
+    rng = np.random.default_rng(0)
+    observed, names, last = rng.lognormal(size=50), [f"r{row}" for row in range(50)], np.ones(50, dtype=bool)
+    off = PredictedRows("loss", names, last, observed, factor * observed[:, None] * rng.lognormal(0, 0.1, (50, 200)))
+    wild = PredictedRows("loss", names, last, observed, np.where(rng.random((50, 200)) < 0.5, np.inf, off.draws))
+    axes = plots.predictives({"prior": wild, "posterior": off})
+    least, most = axes.get_ylim()
+    assert least < min(1, factor) and max(1, factor) < most
+    assert plots.predictives({"prior": wild}).get_ylim()[0] < np.inf
+
+
 def test_crossovers_show_what_was_measured_and_which_sizes_were(tmp_path):
     table = tmp_path / "measured.csv"
     table.write_text("language,params,tokens,error\nde,2e9,1.6e11,.03\nzh,2e9,2.8e11,.03\n", encoding="utf-8")

@@ -1,5 +1,6 @@
 """Commands that decide from a posterior: `optimum`, `trajectory`, `mixture`, `expand`, `tax` and `plan`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -382,7 +383,8 @@ def _with_law_error(decision: "Optimum", runs: Path, by: list[str]) -> "Optimum"
 
     table = read_runs(runs)
     misfit = Misfit.of(decision.training.outlook.posterior, group_runs(table, by) if by else table)
-    return with_misfit(decision, misfit)
+    doubted = with_misfit(decision, misfit)
+    return replace(doubted, notes=[*doubted.notes, "the plans to act on take the law to hold"])
 
 
 def _request(

@@ -53,7 +53,11 @@ class Action:
 
 
 def bayes_action(plans: Optimum) -> Action:
-    """The plan of least expected loss, with the budget and under the limits of `plans`."""
+    """The plan of least expected loss, with the budget and under the limits of `plans`.
+
+    Raises:
+        InputError: `plans` are corrected for an error of the law.
+    """
     return _act(plans, 1.0)
 
 
@@ -61,7 +65,7 @@ def cautious_action(plans: Optimum, tail: float = TAIL) -> Action:
     """The plan of least mean regret over the worst `tail` of the draws (CVaR).
 
     Raises:
-        InputError: `tail` is not between 0 and 1.
+        InputError: `tail` is not between 0 and 1; `plans` are corrected for an error of the law.
     """
     if not 0 < tail < 1:
         raise InputError(f"tail is {tail}; it must lie between 0 and 1, such as {TAIL}")
@@ -78,6 +82,11 @@ def worst_mean(regret: Floats, tail: float) -> float:
 
 def _act(plans: Optimum, tail: float) -> Action:
     asked, compute = plans.training, plans.compute
+    if plans.corrected:
+        raise InputError(
+            "these optima are corrected for an error of the law, and what a plan loses is counted by the law alone; "
+            "act on the optimum before it was corrected"
+        )
     best = reducible(asked, plans.params, plans.tokens)
 
     def regret(log_tokens: float) -> Floats:

@@ -33,6 +33,7 @@ class Optimum:
     loss: Floats  # expected loss at the plan, weighted over languages: the law's value, without a run's noise
     epochs: Floats  # passes over the unique tokens of what repeats most; 1 where they are unlimited
     notes: list[str]  # what a reader should know before trusting it
+    corrected: bool = False  # for an error of the law (`bayes_atlas.validation.misfit`)
 
     @property
     def language(self) -> str:

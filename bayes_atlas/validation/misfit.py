@@ -4,51 +4,62 @@ The interval of an optimum holds if the law does. Runs tell how well it does whe
 is noise, which differs from run to run, and error of the law, which runs of like size and tokens share. `Misfit` takes
 that error for a Gaussian process over log params and log tokens. Its size and smoothness, and how much of what the fit
 took for noise is noise, have the probabilities that the runs give them; what the law's own parameters could have taken
-up is left out of these (restricted likelihood). Given the runs, each draw of the posterior is then corrected by a draw
-of the error, and the optimum sought anew (`with_misfit`).
+up is left out of these (restricted likelihood). Given the runs, each draw of the posterior is then moved to what it
+would be had the fit known that the law errs, a draw of the error is added, and the optimum sought anew (`with_misfit`).
 
-Far from all runs the process falls back to errors of its typical size. How much more wrong a law is beyond its largest
-runs is not for it to say: see `bayes_atlas.validation.discrepancy`.
+Far from all runs errors are as large as the process is, which with errors that change slowly is far more than where
+runs are. How wrong a law is beyond its largest runs is not for it to say: see `bayes_atlas.validation.discrepancy`.
+Mixtures differ in more than a language's own tokens; how wrong the law is about the rest counts as noise.
 """
 
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve, eigh, null_space, svd
+from scipy.linalg import cho_factor, cho_solve, null_space, svd
 from scipy.spatial.distance import cdist
-from scipy.special import logsumexp
 
 from bayes_atlas.decisions.optimum import BEYOND, Optimum
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior, source_of
-from bayes_atlas.residuals import NU
+from bayes_atlas.residuals import NU, SAME_SIZE
 from bayes_atlas.runs import last_rows
 from bayes_atlas.validation.held_out import from_scratch
 from bayes_atlas.validation.predict import expected, predict
 
 type Floats = NDArray[np.float64]
 
-KINDS = ("own", "common")  # an error of each language, or one of all
+SHARED = (0.0, 0.5, 0.9)  # parts of the errors' variance that all languages share
 LENGTHS = (0.5, 1.0, 2.0, 4.0)  # in e-folds of params and tokens, over which an error changes
 SIZES = np.geomspace(1e-4, 0.1, 25)  # relative errors that are told apart, equally probable beforehand
 NOISES = (0.25, 0.35, 0.5, 0.7, 1.0)  # of the noise that the fit found, which took errors of the law for noise
+UNLIKELY = 0.01  # of the most probable of these: what is less so is left out
 MOST = 600  # runs from which it is learned
-TAKEN_UP = 1e-3  # of what the posterior's draws of the law vary most by: what varies less is not taken for variation
-REACH, STEPS = (
-    2.5,
-    101,
-)  # e-folds of tokens around the law's optimum where the loss is looked at, and at how many places
+VARIES = 0.01  # of the noise: directions that the posterior's draws of the law vary less in are known
+REACH = 2.5  # e-folds of tokens around the law's optimum where the loss is looked at
+STEPS = 101  # at how many places
 JITTER = 1e-8
+LEAST = 1e-3  # precision of what a prior knows of a direction, in units of the runs' own
+
+
+class Setting(NamedTuple):
+    """A Gaussian process of errors, and how much of the noise that the fit found is noise."""
+
+    shared: float
+    length: float
+    size: float
+    noise: float
 
 
 @dataclass(frozen=True)
 class Misfit:
     """The error of a posterior's law as some runs show it."""
 
+    posterior: Posterior
     place: Floats  # (run, 2) log params and log tokens of the language
     language: NDArray[np.str_]  # (run,)
     missed: Floats  # (run, draw) log loss less the law's
@@ -63,34 +74,25 @@ class Misfit:
 
         Raises:
             InputError: no run of a language that the posterior knows; a law that asks for more than a run table has;
-                no more runs than parameters.
+                tokens counted in another way than for the fit; no more runs than parameters.
         """
-        left_out: dict[str, int] = {}
-        runs = from_scratch(runs, left_out)
-        known = np.isin(runs["language"].to_numpy().astype(str), posterior.info.languages)
-        if not known.any():
-            raise InputError(
-                f"no run of {runs.attrs['name']} is of a language that {posterior.name} knows "
-                f"({', '.join(posterior.info.languages)}); give the run table that was fitted"
-            )
-        fitted = runs.isel(row=known)
+        fitted, notes = _fitted(posterior, runs)
         last = fitted.isel(row=np.unique(last_rows(fitted)))
-        if not known.all():
-            left_out["are of other languages"] = int((~known).sum())
-        notes = [f"{rows} rows {reason} and say nothing of the law's error" for reason, rows in left_out.items()]
-        if runs.attrs["sha256"] != posterior.info.runs.sha256:
-            notes.append(f"{runs.attrs['name']} is not the run table that {posterior.name} was fitted to")
-        if last.sizes["row"] > MOST:
-            notes.append(f"the law's error is learned from the {MOST} runs of most compute, of {last.sizes['row']}")
-            last = last.isel(row=np.argsort(last["compute"].to_numpy())[-MOST:])
-        law = np.log(expected(posterior, last, fitted))
-        missed = np.log(last["loss"].to_numpy())[:, None] - law
-        scale = np.broadcast_to(predict(posterior, last, fitted).scale, law.shape)
+        if (count := last.sizes["row"]) > MOST:
+            notes.append(f"the law's error is learned from {MOST} of {count} runs, of all languages and sizes")
+            order = np.lexsort([last[name].to_numpy() for name in ("tokens", "params", "language")])
+            last = last.isel(row=np.sort(order[np.linspace(0, count - 1, MOST).round().astype(int)]))
+        if (last["source_tokens"].sum("source") > last["tokens"] * (1 + SAME_SIZE)).any():
+            notes.append("what mixtures do beside a language's own tokens counts as noise in the law's error")
+        missed = np.log(last["loss"].to_numpy())[:, None] - np.log(expected(posterior, last, fitted))
+        scale = np.broadcast_to(predict(posterior, last, fitted).scale, missed.shape)
         variance = (scale**2).mean(axis=1)
+        if "size_effect_scale" in posterior.draws["posterior"]:
+            variance = variance + (posterior.drawn("size_effect_scale")["size_effect_scale"] ** 2).mean()
         weight = (NU + 1) / (NU + np.median(missed, axis=1) ** 2 / variance)
         place = np.log([last["params"].to_numpy(), last["tokens"].to_numpy()]).T
-        found = cls(place, last["language"].to_numpy().astype(str), missed, variance / weight, notes)
-        if not found.free.size:
+        found = cls(posterior, place, last["language"].to_numpy().astype(str), missed, variance / weight, notes)
+        if not found.untaken.size:
             raise InputError(
                 f"{len(place)} runs are too few to tell errors of the law from its parameters, which are as many; add "
                 f"runs, or decide without the law's error"
@@ -98,70 +100,160 @@ class Misfit:
         return found
 
     @cached_property
-    def free(self) -> Floats:
-        """Directions of what runs may miss by, ``(run, direction)``, that the law's parameters cannot take up."""
-        varying, spread, _ = svd(self.missed - self.missed.mean(axis=1, keepdims=True), full_matrices=False)
-        taken = varying[:, spread > TAKEN_UP * spread[0]]
-        return np.asarray(null_space(taken.T) if taken.size else np.eye(len(varying)))
+    def taken(self) -> Floats:
+        """Directions of what runs miss by that the law's parameters can take up, ``(run, direction)``.
+
+        Orthonormal where each run is in units of its noise; directions that the draws hardly vary in are left out.
+        """
+        directions, spread, _ = svd(self._in_noise(self._away), full_matrices=False)
+        return np.asarray(directions[:, spread > VARIES * np.sqrt(self.missed.shape[1])])
 
     @cached_property
-    def probability(self) -> dict[tuple[str, float, float, float], float]:
-        """Of kind, length, size and share of the noise: those that are not out of the question."""
-        middle, rest = np.median(self.missed, axis=1), self.free
-        noise = rest.T @ (self.variance[:, None] * rest)
+    def untaken(self) -> Floats:
+        """The directions that are orthogonal to `taken`, ``(run, direction)``."""
+        return np.asarray(null_space(self.taken.T) if self.taken.size else np.eye(len(self.taken)))
+
+    @cached_property
+    def probability(self) -> dict[Setting, float]:
+        """Of settings: those that are not out of the question."""
+        noise, rest = np.sqrt(self.variance), self.untaken
+        missed = rest.T @ self._in_noise(self._middle[:, None])[:, 0]
+        parts = SHARED if len(np.unique(self.language)) > 1 else SHARED[:1]
         log_likelihood = {}
-        for kind, length in product(KINDS, LENGTHS):
-            values, vectors = eigh(rest.T @ self._kernel(kind, length) @ rest, noise)
-            square = (vectors.T @ (rest.T @ middle)) ** 2
-            for size, share in product(SIZES.tolist(), NOISES):
-                total = size**2 * np.maximum(values, 0) + share**2
-                log_likelihood[kind, length, size, share] = -0.5 * float((square / total + np.log(total)).sum())
-        whole = logsumexp(list(log_likelihood.values()))
-        found = {each: float(np.exp(value - whole)) for each, value in log_likelihood.items()}
-        kept = {each: value for each, value in found.items() if value > 1e-3 * max(found.values())}
+        for shared, length in product(parts, LENGTHS):
+            kernel = self._kernel(shared, length) / noise / noise[:, None]
+            values, vectors = np.linalg.eigh(rest.T @ kernel @ rest)
+            square = (vectors.T @ missed) ** 2
+            for size, noise_part in product(SIZES.tolist(), NOISES):
+                total = size**2 * np.maximum(values, 0) + noise_part**2
+                logs = -0.5 * float((square / total + np.log(total)).sum())
+                log_likelihood[Setting(shared, length, size, noise_part)] = logs
+        highest = max(log_likelihood.values())
+        found = {each: float(np.exp(value - highest)) for each, value in log_likelihood.items()}
+        kept = {each: value for each, value in found.items() if value > UNLIKELY}
         return {each: value / sum(kept.values()) for each, value in kept.items()}
+
+    @property
+    def size(self) -> float:
+        """Root mean square of the errors where no runs are, relative to the loss."""
+        return float(np.sqrt(sum(each.size**2 * value for each, value in self.probability.items())))
 
     @cached_property
     def typical(self) -> float:
-        """How wrong the law is at the runs whatever its parameters: root mean square of the errors to expect there."""
-        middle, square = np.median(self.missed, axis=1), 0.0
-        for (kind, length, size, share), value in self.probability.items():
-            covariance = size**2 * self._kernel(kind, length)
-            noisy = covariance + np.diag(share**2 * self.variance)
-            error = self.free.T @ (covariance @ np.linalg.solve(noisy, middle))
-            square += value * float(error @ error) / len(middle)
+        """Root mean square of the errors at the runs whatever the law's parameters, relative to the loss."""
+        noise = np.sqrt(self.variance)
+        project = noise[:, None] * (self.untaken @ self.untaken.T) / noise
+        middle, square = self._middle, 0.0
+        for each, value in self.probability.items():
+            covariance = each.size**2 * self._kernel(each.shared, each.length)
+            gain = np.linalg.solve(covariance + np.diag(self._noise(each)), covariance).T
+            error, left = project @ (gain @ middle), covariance - gain @ covariance
+            square += value * float(error @ error + np.trace(project @ left @ project.T)) / len(middle)
         return float(np.sqrt(square))
 
-    def errors(self, language: NDArray[np.str_], place: Floats, rng: np.random.Generator) -> Floats:
-        """Errors of log loss ``(place, draw)``, one a draw, of languages ``(place,)`` at `place` ``(place, 2)``."""
-        draws = self.missed.shape[1]
-        errors = np.empty((len(place), draws))
-        settings = list(self.probability)
+    def corrected(
+        self, language: NDArray[np.str_], place: Floats, law: Floats, rng: np.random.Generator
+    ) -> tuple[Floats, Floats]:
+        """What the law is and what it errs by, given the runs and that it errs, for every draw.
+
+        A law that may err is less sure of its parameters, and has others where it was fitted to its own errors:
+        draws of the law are moved to what generalised least squares make of them, as far as the law is linear in what
+        they differ by (universal kriging, with what the prior knew of the parameters).
+
+        Args:
+            language: ``(place,)``.
+            place: ``(place, 2)`` log params and log tokens of that language.
+            law: ``(place, draw)`` draws of log loss by the law.
+            rng: of the errors.
+
+        Returns:
+            Log loss of the law and its error, ``(place, draw)`` each.
+        """
+        law, errors = law.copy(), np.empty_like(law)
+        draws, settings = law.shape[1], list(self.probability)
         chosen = rng.choice(len(settings), draws, p=list(self.probability.values()))
-        for number, (kind, length, size, share) in enumerate(settings):
+        varies = self.taken.T @ self._in_noise(self._away)  # (direction, draw)
+        spread = varies.std(axis=1, keepdims=True)
+        follows = (law - law.mean(axis=1, keepdims=True)) @ (varies / spread**2).T / draws  # (place, direction)
+        for number, each in enumerate(settings):
             if not len(at := np.flatnonzero(chosen == number)):
                 continue
-            known = cho_factor(size**2 * self._kernel(kind, length) + np.diag(share**2 * self.variance))
-            across = size**2 * _correlation(kind, length, (language, place), (self.language, self.place))
-            left = size**2 * _correlation(kind, length, (language, place), (language, place))
+            known = cho_factor(each.size**2 * self._kernel(each.shared, each.length) + np.diag(self._noise(each)))
+            moved = self._refitted(known, varies[:, at], spread) - varies[:, at]
+            law[:, at] += follows @ moved
+            missed = self.missed[:, at] + np.sqrt(self.variance)[:, None] * (self.taken @ moved)
+            here, runs = (language, place), (self.language, self.place)
+            across = each.size**2 * _correlation(each.shared, each.length, here, runs)
+            left = each.size**2 * _correlation(each.shared, each.length, here, here)
             values, vectors = np.linalg.eigh(left - across @ cho_solve(known, across.T))
             luck = rng.standard_normal((len(place), len(at)))
-            errors[:, at] = across @ cho_solve(known, self.missed[:, at])
+            errors[:, at] = across @ cho_solve(known, missed)
             errors[:, at] += vectors @ (np.sqrt(np.maximum(values, 0))[:, None] * luck)
-        return errors
+        return law, errors
 
-    def _kernel(self, kind: str, length: float) -> Floats:
+    def _refitted(self, known: tuple[Floats, Any], varies: Floats, spread: Floats) -> Floats:
+        """Where draws ``(direction, draw)`` of what the law takes up are, if its errors have a covariance."""
+        noise = np.sqrt(self.variance)
+        solved = noise[:, None] * cho_solve(known, noise[:, None] * self.taken)
+        prior = np.diag(np.maximum(1 / spread[:, 0] ** 2 - 1, LEAST))  # beside the runs, whose own precision is 1
+        precision = prior + self.taken.T @ solved
+        middle = self._in_noise(self._middle[:, None])[:, 0]
+        centre = np.linalg.solve(precision, (self.taken - solved).T @ middle)
+        root = np.linalg.cholesky(precision)
+        return np.asarray(centre[:, None] + np.linalg.solve(root.T, varies / spread))
+
+    @cached_property
+    def _middle(self) -> Floats:
+        return np.asarray(self.missed.mean(axis=1))
+
+    @cached_property
+    def _away(self) -> Floats:
+        return self.missed - self._middle[:, None]
+
+    def _in_noise(self, values: Floats) -> Floats:
+        return values / np.sqrt(self.variance)[:, None]
+
+    def _noise(self, setting: Setting) -> Floats:
+        return setting.noise**2 * self.variance
+
+    def _kernel(self, shared: float, length: float) -> Floats:
         """Covariance of errors of size 1 between the runs."""
         runs = self.language, self.place
-        return _correlation(kind, length, runs, runs) + JITTER * np.eye(len(self.place))
+        return _correlation(shared, length, runs, runs) + JITTER * np.eye(len(self.place))
 
 
 def _correlation(
-    kind: str, length: float, left: tuple[NDArray[np.str_], Floats], right: tuple[NDArray[np.str_], Floats]
+    shared: float, length: float, left: tuple[NDArray[np.str_], Floats], right: tuple[NDArray[np.str_], Floats]
 ) -> Floats:
     """Of errors between languages at places: ``(left, right)``."""
     smooth = np.exp(-0.5 * cdist(left[1], right[1], "sqeuclidean") / length**2)
-    return smooth * ((left[0][:, None] == right[0]) | (kind == "common"))
+    return smooth * np.where(left[0][:, None] == right[0], 1.0, shared)
+
+
+def _fitted(posterior: Posterior, runs: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
+    """The rows that a fit took, and notes of what it did not or of what is not the same."""
+    left_out: dict[str, int] = {}
+    given, runs = runs, from_scratch(runs, left_out)
+    known = np.isin(runs["language"].to_numpy().astype(str), posterior.info.languages)
+    if not known.any():
+        raise InputError(
+            f"no run of {runs.attrs['name']} is of a language that {posterior.name} knows "
+            f"({', '.join(posterior.info.languages)}); give the run table that was fitted and, if it was fitted by "
+            f"labels, group it the same way (--by)"
+        )
+    if not known.all():
+        left_out["are of other languages"] = int((~known).sum())
+    fitted = runs.isel(row=known)
+    notes = [f"{rows} rows {reason} and say nothing of the law's error" for reason, rows in left_out.items()]
+    if given.attrs["sha256"] != posterior.info.runs.sha256:
+        notes.append(f"{given.attrs['name']} is not the run table that {posterior.name} was fitted to")
+    elif (most := float(fitted["tokens"].max())) < (1 - SAME_SIZE) * posterior.info.runs.ranges["tokens"][1]:
+        raise InputError(
+            f"{given.attrs['name']} has up to {most:.3g} tokens of a language in a run, and {posterior.name} was "
+            f"fitted to up to {posterior.info.runs.ranges['tokens'][1]:.3g}; decide without the law's error if all "
+            f"tokens were counted as a language's own (--all-tokens)"
+        )
+    return fitted, notes
 
 
 def with_misfit(decision: Optimum, misfit: Misfit, seed: int = 0) -> Optimum:
@@ -174,10 +266,11 @@ def with_misfit(decision: Optimum, misfit: Misfit, seed: int = 0) -> Optimum:
         InputError: `misfit` is of another posterior.
     """
     asked, compute = decision.training, decision.compute
-    if misfit.missed.shape[1] != asked.outlook.draws:
+    posterior, learned = asked.outlook.posterior, misfit.posterior
+    if (posterior.info, asked.outlook.draws) != (learned.info, misfit.missed.shape[1]):
         raise InputError(
-            f"the error of the law was learned with {misfit.missed.shape[1]} draws, and "
-            f"{asked.outlook.posterior.name} has {asked.outlook.draws}; learn it with the posterior that decides"
+            f"the error of the law is that of {learned.name} ({misfit.missed.shape[1]} draws), and "
+            f"{posterior.name} ({asked.outlook.draws} draws) decides; learn it with the posterior that decides"
         )
     reach = np.median(np.log(decision.tokens)) + np.linspace(-REACH, REACH, STEPS)
     line = np.unique(np.log(np.asarray(asked.within_limits(np.exp(reach), compute))))
@@ -186,9 +279,10 @@ def with_misfit(decision: Optimum, misfit: Misfit, seed: int = 0) -> Optimum:
     by_source, losses = asked.divided(tokens), asked.losses(params, tokens)
     weights = asked.outlook.weights
     place = np.concatenate([np.log(np.hstack([params, by_source[source_of(name)]])) for name in weights])
-    errors = misfit.errors(np.repeat(list(weights), len(line)), place, np.random.default_rng(seed))
-    each = zip(weights.items(), np.split(errors, len(weights)), strict=True)
-    loss = np.asarray(sum(weight * losses[name] * np.exp(error) for (name, weight), error in each))
+    of_law = np.log(np.concatenate([losses[name] for name in weights]))
+    languages, rng = np.repeat(list(weights), len(line)), np.random.default_rng(seed)
+    each = np.split(np.exp(sum(misfit.corrected(languages, place, of_law, rng))), len(weights))
+    loss = np.asarray(sum(weight * own for weight, own in zip(weights.values(), each, strict=True)))
     best = _least(line, loss)
     chosen = np.exp(best)
     return replace(
@@ -197,6 +291,7 @@ def with_misfit(decision: Optimum, misfit: Misfit, seed: int = 0) -> Optimum:
         tokens=chosen,
         loss=loss.min(axis=0),
         epochs=asked.epochs(chosen),
+        corrected=True,
         notes=[*decision.notes, *misfit.notes, *_notes(decision, misfit, best, reach)],
     )
 
@@ -204,7 +299,7 @@ def with_misfit(decision: Optimum, misfit: Misfit, seed: int = 0) -> Optimum:
 def _notes(decision: Optimum, misfit: Misfit, best: Floats, reach: Floats) -> list[str]:
     notes = [f"the law is wrong by about {misfit.typical:.2%} where runs are"]
     if decision.compute > BEYOND * decision.training.outlook.posterior.info.runs.ranges["compute"][1]:
-        notes.append("beyond the runs its intervals hold if the law errs there by as much as where runs are")
+        notes.append(f"beyond the runs errors of about {misfit.size:.1%} are taken to be possible")
     if at_end := float(((best <= reach[0]) | (best >= reach[-1])).mean()):
         ends = np.exp(reach[[0, -1]])
         notes.append(
