@@ -122,14 +122,17 @@ def shortfalls(name: str, split: str, model: str) -> list[str] | None:
 
 
 def parts(scores: RowScores, wanted: Sequence[str]) -> Iterator[tuple[str, RowScores]]:
-    """Rows of each language and of each part of training, as far as they are `wanted`."""
+    """Rows of each language and of each part of training, and of both, as far as they are `wanted`."""
+    groups = {"": scores}
     if "language" in wanted:
-        for language in np.unique(scores.language).tolist():
-            yield language, scores.where(scores.language == language)
-    if "stage" in wanted:
-        for least, most in pairwise((0.0, *STAGES)):
-            if (chosen := (scores.trained > least) & (scores.trained <= most)).any():
-                yield f"trained {least:.0%} to {most:.0%}", scores.where(chosen)
+        names = np.unique(scores.language).tolist()
+        groups |= {f", {language}": scores.where(scores.language == language) for language in names}
+    for name, group in groups.items():
+        if name:
+            yield name, group
+        for least, most in pairwise((0.0, *STAGES)) if "stage" in wanted else ():
+            if (chosen := (group.trained > least) & (group.trained <= most)).any():
+                yield f"{name}, trained {least:.0%} to {most:.0%}", group.where(chosen)
 
 
 def show(name: str, split: str, runs: xr.Dataset, case: Case, wanted: Sequence[str], settings: dict[str, Any]) -> None:
@@ -146,7 +149,7 @@ def show(name: str, split: str, runs: xr.Dataset, case: Case, wanted: Sequence[s
         scores = found.summary(model)
         print(line(name, split, asked, scores))
         for part, each in parts(found.scores[model], wanted):
-            print(line(name, split, f"{asked}, {part}", each.summary()))
+            print(line(name, split, f"{asked}{part}", each.summary()))
         print(remarks(found, time.monotonic() - began), flush=True)
 
 

@@ -30,7 +30,8 @@ def test_a_line_for_each_model(capsys):
     runs = runs.isel(row=(runs["own"] == "en").to_numpy() & (runs["mixture"] == "mono:en").to_numpy())
     show("some", "params", runs, Case(("huber", "varpro"), ()), ["language", "stage"], {})
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    parts = ("", ", en", ", trained 15% to 50%", ", trained 50% to 99%", ", trained 99% to 100%")
+    stages = ("", ", trained 15% to 50%", ", trained 50% to 99%", ", trained 99% to 100%")
+    parts = [f"{language}{stage}" for language in ("", ", en") for stage in stages]
     expected = [f"{model}{part}" for model in ("huber", "varpro") for part in parts]
     named = [["some", "params", name] for name in expected]
     assert [line[:3] for line in lines if len(line) > 1] == named
