@@ -28,6 +28,7 @@ from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior, source_of
 from bayes_atlas.residuals import NU, SAME_SIZE
 from bayes_atlas.runs import last_rows
+from bayes_atlas.validation.discrepancy import LOG_ERRORS, PRIOR
 from bayes_atlas.validation.held_out import from_scratch
 from bayes_atlas.validation.predict import expected, predict
 
@@ -35,7 +36,7 @@ type Floats = NDArray[np.float64]
 
 SHARED = (0.0, 0.5, 0.9)  # parts of the errors' variance that all languages share
 LENGTHS = (0.5, 1.0, 2.0, 4.0)  # in e-folds of params and tokens, over which an error changes
-SIZES = np.geomspace(1e-4, 0.1, 25)  # relative errors that are told apart, equally probable beforehand
+SIZES = np.exp(LOG_ERRORS[::2])  # relative errors that are told apart, as probable beforehand as those beyond the runs
 NOISES = (0.25, 0.35, 0.5, 0.7, 1.0)  # of the noise that the fit found, which took errors of the law for noise
 UNLIKELY = 0.01  # of the most probable of these: what is less so is left out
 MOST = 600  # runs from which it is learned
@@ -124,9 +125,9 @@ class Misfit:
             kernel = self._kernel(shared, length) / noise / noise[:, None]
             values, vectors = np.linalg.eigh(rest.T @ kernel @ rest)
             square = (vectors.T @ missed) ** 2
-            for size, noise_part in product(SIZES.tolist(), NOISES):
+            for (size, prior), noise_part in product(zip(SIZES.tolist(), PRIOR[0, ::2].tolist(), strict=True), NOISES):
                 total = size**2 * np.maximum(values, 0) + noise_part**2
-                logs = -0.5 * float((square / total + np.log(total)).sum())
+                logs = prior - 0.5 * float((square / total + np.log(total)).sum())
                 log_likelihood[Setting(shared, length, size, noise_part)] = logs
         highest = max(log_likelihood.values())
         found = {each: float(np.exp(value - highest)) for each, value in log_likelihood.items()}
