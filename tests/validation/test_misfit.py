@@ -112,12 +112,12 @@ def test_size_and_what_is_shared_are_those_planted(tiny_posterior):
 
 
 def test_what_the_parameters_could_have_taken_up_is_no_error(tiny_posterior):
-    """A posterior that does not know the level of the loss: runs all off by one factor show no error of the law."""
+    """Runs all off by 3 %: of a law whose level is not known no more than a tenth of that is error, else most of it."""
     spread = np.exp(0.05 * np.random.default_rng(2).standard_normal((1, 400, 2)))
     unsure = {name: LAW[name] * spread for name in ("E", "A", "B")}
     runs, _ = study(0, size=0.0)
     higher = runs.assign(loss=runs["loss"] * 1.03)
-    assert Misfit.of(by_hand(tiny_posterior, **unsure), higher).typical < SIGMA
+    assert Misfit.of(by_hand(tiny_posterior, **unsure), higher).typical < 0.003
     sure = {name: np.full((1, 400, 2), value) for name, value in LAW.items()}
     assert Misfit.of(by_hand(tiny_posterior, **sure), higher).typical > 0.01
 
