@@ -43,7 +43,7 @@ def test_datablations_leave_repetition_wide_open(data_folder):
 
 @pytest.mark.slow
 def test_all_rows_of_the_mixtures_are_fitted_with_passing_checks(data_folder):
-    posterior = fit(read_runs(data_folder / "slimpajama_mixtures.csv"), "atlas", warmup=500, draws=300)
+    posterior = fit(read_runs(data_folder / "slimpajama_mixtures.csv"), "atlas", warmup=600, draws=500)
     assert posterior.info.runs.rows == 16_843
     assert not posterior.failed_checks
 

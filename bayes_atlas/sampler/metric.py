@@ -109,9 +109,12 @@ def _lower(covariance: np.ndarray, least: float) -> np.ndarray:
 
     Cholesky's own fails where draws of one dimension are so far off that rounding hides the others' spread.
     """
-    values, directions = np.linalg.eigh(covariance)
-    root = np.linalg.qr(np.sqrt(np.maximum(values, least))[..., None] * directions.mT).R
-    return root.mT * np.where(np.diagonal(root, axis1=-2, axis2=-1) < 0, -1.0, 1.0)[..., None, :]
+    try:
+        return np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        values, directions = np.linalg.eigh(covariance)
+        root = np.linalg.qr(np.sqrt(np.maximum(values, least))[..., None] * directions.mT).R
+        return root.mT * np.where(np.diagonal(root, axis1=-2, axis2=-1) < 0, -1.0, 1.0)[..., None, :]
 
 
 def _split(vectors: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
