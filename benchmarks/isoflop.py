@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayes_atlas import fit, optimum, runs_from_frame
-from bayes_atlas.validation.misfit import Misfit, with_misfit
+from bayes_atlas import Misfit, fit, optimum, runs_from_frame, with_misfit
 
 RESAMPLES = 1000
 PROBABILITY = 0.9

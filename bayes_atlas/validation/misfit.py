@@ -30,7 +30,7 @@ from bayes_atlas.residuals import NU, SAME_SIZE
 from bayes_atlas.runs import last_rows
 from bayes_atlas.validation.discrepancy import LOG_ERRORS, PRIOR
 from bayes_atlas.validation.held_out import from_scratch
-from bayes_atlas.validation.predict import expected, predict
+from bayes_atlas.validation.predict import expected, noise_scale
 
 type Floats = NDArray[np.float64]
 
@@ -86,8 +86,7 @@ class Misfit:
         if (last["source_tokens"].sum("source") > last["tokens"] * (1 + SAME_SIZE)).any():
             notes.append("what mixtures do beside a language's own tokens counts as noise in the law's error")
         missed = np.log(last["loss"].to_numpy())[:, None] - np.log(expected(posterior, last, fitted))
-        scale = np.broadcast_to(predict(posterior, last, fitted).scale, missed.shape)
-        variance = (scale**2).mean(axis=1)
+        variance = (noise_scale(posterior, last, fitted) ** 2).mean(axis=1)
         if "size_effect_scale" in posterior.draws["posterior"]:
             variance = variance + (posterior.drawn("size_effect_scale")["size_effect_scale"] ** 2).mean()
         weight = (NU + 1) / (NU + np.median(missed, axis=1) ** 2 / variance)
@@ -106,7 +105,7 @@ class Misfit:
 
         Orthonormal where each run is in units of its noise; directions that the draws hardly vary in are left out.
         """
-        directions, spread, _ = svd(self._in_noise(self._away), full_matrices=False)
+        directions, spread, _ = svd(self._away, full_matrices=False)
         return np.asarray(directions[:, spread > VARIES * np.sqrt(self.missed.shape[1])])
 
     @cached_property
@@ -118,7 +117,7 @@ class Misfit:
     def probability(self) -> dict[Setting, float]:
         """Of settings: those that are not out of the question."""
         noise, rest = np.sqrt(self.variance), self.untaken
-        missed = rest.T @ self._in_noise(self._middle[:, None])[:, 0]
+        missed = rest.T @ self._middle
         parts = SHARED if len(np.unique(self.language)) > 1 else SHARED[:1]
         log_likelihood = {}
         for shared, length in product(parts, LENGTHS):
@@ -144,7 +143,7 @@ class Misfit:
         """Root mean square of the errors at the runs whatever the law's parameters, relative to the loss."""
         noise = np.sqrt(self.variance)
         project = noise[:, None] * (self.untaken @ self.untaken.T) / noise
-        middle, square = self._middle, 0.0
+        middle, square = noise * self._middle, 0.0
         for each, value in self.probability.items():
             covariance = each.size**2 * self._kernel(each.shared, each.length)
             gain = np.linalg.solve(covariance + np.diag(self._noise(each)), covariance).T
@@ -173,7 +172,7 @@ class Misfit:
         law, errors = law.copy(), np.empty_like(law)
         draws, settings = law.shape[1], list(self.probability)
         chosen = rng.choice(len(settings), draws, p=list(self.probability.values()))
-        varies = self.taken.T @ self._in_noise(self._away)  # (direction, draw)
+        varies = self.taken.T @ self._away  # (direction, draw)
         spread = varies.std(axis=1, keepdims=True)
         follows = (law - law.mean(axis=1, keepdims=True)) @ (varies / spread**2).T / draws  # (place, direction)
         for number, each in enumerate(settings):
@@ -198,21 +197,19 @@ class Misfit:
         solved = noise[:, None] * cho_solve(known, noise[:, None] * self.taken)
         prior = np.diag(np.maximum(1 / spread[:, 0] ** 2 - 1, LEAST))  # beside the runs, whose own precision is 1
         precision = prior + self.taken.T @ solved
-        middle = self._in_noise(self._middle[:, None])[:, 0]
-        centre = np.linalg.solve(precision, (self.taken - solved).T @ middle)
+        centre = np.linalg.solve(precision, (self.taken - solved).T @ self._middle)
         root = np.linalg.cholesky(precision)
         return np.asarray(centre[:, None] + np.linalg.solve(root.T, varies / spread))
 
     @cached_property
     def _middle(self) -> Floats:
-        return np.asarray(self.missed.mean(axis=1))
+        """What runs miss by in the mean of the draws, in units of their noise, ``(run,)``."""
+        return np.asarray(self.missed.mean(axis=1) / np.sqrt(self.variance))
 
     @cached_property
     def _away(self) -> Floats:
-        return self.missed - self._middle[:, None]
-
-    def _in_noise(self, values: Floats) -> Floats:
-        return values / np.sqrt(self.variance)[:, None]
+        """How far each draw is from that, ``(run, draw)``."""
+        return self.missed / np.sqrt(self.variance)[:, None] - self._middle[:, None]
 
     def _noise(self, setting: Setting) -> Floats:
         return setting.noise**2 * self.variance

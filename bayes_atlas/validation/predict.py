@@ -153,6 +153,11 @@ def _refuse_unknown(posterior: Posterior, language: str, rows: xr.Dataset, named
 # What is not the law
 
 
+def noise_scale(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset) -> Floats:
+    """Relative noise of loss, ``(row, draw)``: the scale of `predict` without its law. Its arguments and errors."""
+    return np.exp(_Noise.of(posterior, rows, fitted, np.random.default_rng(0)).log_scale)
+
+
 @dataclass(frozen=True)
 class _Noise:
     log_scale: Floats  # (row, draw)
