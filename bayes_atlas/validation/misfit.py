@@ -301,7 +301,7 @@ def _notes(decision: Optimum, misfit: Misfit, best: Floats, reach: Floats) -> li
     if at_end := float(((best <= reach[0]) | (best >= reach[-1])).mean()):
         ends = np.exp(reach[[0, -1]])
         notes.append(
-            f"with errors of the law, {at_end:.1%} of the draws are best at an end of what was looked at "
+            f"with errors of the law, {at_end:.2%} of the draws are best at an end of what was looked at "
             f"({ends[0]:.3g} to {ends[1]:.3g} tokens)"
         )
     return notes
