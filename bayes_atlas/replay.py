@@ -22,6 +22,7 @@ from bayes_atlas.catalogue import load_model, observed_by
 from bayes_atlas.crossings import restored_crossings
 from bayes_atlas.curves import restored_runs
 from bayes_atlas.errors import InputError
+from bayes_atlas.outline import Outline
 from bayes_atlas.pairs import restored_pairs
 from bayes_atlas.platforms import precision, use_platform
 from bayes_atlas.posterior import Posterior
@@ -52,16 +53,22 @@ def log_prior(model: Model, covariates: Mapping[str, Any], draws: xr.Dataset) ->
     Returns:
         Site -> ``(chain, draw)``, summed over the members of a site.
     """
-    seeded = handlers.seed(model, jax.random.key(0))
-    parents = get_dependencies(model, (), dict(covariates))["prior_dependencies"]
-    traced = _sites(seeded, covariates)
-    sampled = [name for name, site in traced.items() if site["type"] == "sample" and name in draws]
-    top = tuple(name for name in sampled if not traced[name]["cond_indep_stack"] or set(parents[name]) == {name})
-    values = {name: draws[name].transpose(*SAMPLE, ...).to_numpy().astype(float) for name in sampled}
-    padded = {name: _padded(each, traced[name]["value"].shape) for name, each in values.items()}
+    shapes, names = _at_the_top(model, Outline.of(dict(covariates)))
+    values = {name: draws[name].transpose(*SAMPLE, ...).to_numpy().astype(float) for name in shapes if name in draws}
+    top = tuple(name for name in names if name in values)
+    padded = {name: _padded(each, shapes[name]) for name, each in values.items()}
     densities = _densities_of(model, top)(padded, dict(covariates))
     found = {name: _summed(np.asarray(each), values[name].shape).astype(np.float32) for name, each in densities.items()}
     return xr.Dataset({name: (SAMPLE, each) for name, each in found.items()}, {name: draws[name] for name in SAMPLE})
+
+
+@lru_cache(maxsize=64)
+def _at_the_top(model: Model, outline: Outline) -> tuple[dict[str, tuple[int, ...]], list[str]]:
+    """Shapes of the sites that a model samples, given covariates of these shapes, and names of those at its top."""
+    traced = _sites(handlers.seed(model, jax.random.key(0)), outline.shapes)
+    parents = get_dependencies(model, (), outline.zeros)["prior_dependencies"]
+    shapes = {name: site["value"].shape for name, site in traced.items() if site["type"] == "sample"}
+    return shapes, [name for name in shapes if not traced[name]["cond_indep_stack"] or set(parents[name]) == {name}]
 
 
 def _padded(values: Floats, shape: tuple[int, ...]) -> Floats:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 import numpyro.distributions as dist
 from numpyro import handlers
 from numpyro.infer.util import unconstrain_fn
+
+from bayes_atlas.outline import Outline
 
 type Array = Any  # NumPy's on the host, JAX's where it is computed with
 type Model = Callable[..., Any]
@@ -56,27 +58,7 @@ class Layout:
     @classmethod
     def of(cls, model: Model, data: Data, *, blocks: bool = True) -> "Layout":
         """Lay out `model` given the shapes of `data`; nothing is computed. Without `blocks` everything is global."""
-        traced: dict[str, dict[str, Any]] = {}
-
-        def unconstrained(data: Data) -> dict[str, jax.Array]:
-            seeded = handlers.seed(model, jax.random.key(0))
-            trace = handlers.trace(seeded).get_trace(*data)
-            traced.update(trace)
-            values = {name: site["value"] for name, site in trace.items() if is_latent(site)}
-            return unconstrain_fn(handlers.seed(model, jax.random.key(0)), data, {}, values)
-
-        shapes = {name: value.shape for name, value in jax.eval_shape(unconstrained, data).items()}
-        dims = {
-            name: tuple(frame.name for frame in sorted(site["cond_indep_stack"], key=lambda frame: frame.dim))
-            for name, site in traced.items()
-            if is_latent(site) or site["type"] == "deterministic"
-        }
-        local = {name: blocks and dims[name][:1] == (LOCAL,) and shapes[name][0] > 1 for name in shapes}
-        return cls(
-            sites=tuple(Site(name, shapes[name], local[name]) for name in sorted(shapes)),
-            languages=max((shapes[name][0] for name in shapes if local[name]), default=0),
-            dims=tuple(dims.items()),
-        )
+        return _laid_out(model, Outline.of(data), blocks)
 
     @cached_property
     def globals(self) -> list[Site]:
@@ -166,6 +148,31 @@ class Layout:
     def scales(self) -> list[int]:
         """Places of the pooling scales among the globals."""
         return sorted(pool.scale for pool in self.pools.values())
+
+
+@lru_cache(maxsize=64)
+def _laid_out(model: Model, outline: Outline, blocks: bool) -> Layout:
+    traced: dict[str, dict[str, Any]] = {}
+
+    def unconstrained(data: Data) -> dict[str, jax.Array]:
+        seeded = handlers.seed(model, jax.random.key(0))
+        trace = handlers.trace(seeded).get_trace(*data)
+        traced.update(trace)
+        values = {name: site["value"] for name, site in trace.items() if is_latent(site)}
+        return unconstrain_fn(handlers.seed(model, jax.random.key(0)), data, {}, values)
+
+    shapes = {name: value.shape for name, value in jax.eval_shape(unconstrained, outline.shapes).items()}
+    dims = {
+        name: tuple(frame.name for frame in sorted(site["cond_indep_stack"], key=lambda frame: frame.dim))
+        for name, site in traced.items()
+        if is_latent(site) or site["type"] == "deterministic"
+    }
+    local = {name: blocks and dims[name][:1] == (LOCAL,) and shapes[name][0] > 1 for name in shapes}
+    return Layout(
+        sites=tuple(Site(name, shapes[name], local[name]) for name in sorted(shapes)),
+        languages=max((shapes[name][0] for name in shapes if local[name]), default=0),
+        dims=tuple(dims.items()),
+    )
 
 
 def is_latent(site: dict[str, Any]) -> bool:
