@@ -25,8 +25,3 @@ class Outline:
     def shapes(self) -> Any:
         """The pytree, of shapes."""
         return jax.tree.unflatten(self.structure, self.leaves)
-
-    @property
-    def zeros(self) -> Any:
-        """The pytree, of zeros."""
-        return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self.shapes)

@@ -65,8 +65,9 @@ def log_prior(model: Model, covariates: Mapping[str, Any], draws: xr.Dataset) ->
 @lru_cache(maxsize=64)
 def _at_the_top(model: Model, outline: Outline) -> tuple[dict[str, tuple[int, ...]], list[str]]:
     """Shapes of the sites that a model samples, given covariates of these shapes, and names of those at its top."""
+    parents: dict[str, Any] = {}
+    jax.eval_shape(lambda each: parents.update(get_dependencies(model, (), each)["prior_dependencies"]), outline.shapes)
     traced = _sites(handlers.seed(model, jax.random.key(0)), outline.shapes)
-    parents = get_dependencies(model, (), outline.zeros)["prior_dependencies"]
     shapes = {name: site["value"].shape for name, site in traced.items() if site["type"] == "sample"}
     return shapes, [name for name in shapes if not traced[name]["cond_indep_stack"] or set(parents[name]) == {name}]
 

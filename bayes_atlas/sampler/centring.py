@@ -1,13 +1,14 @@
 """How far each pooled parameter is sampled apart from its population."""
 
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from bayes_atlas.sampler.layout import Array, Layout
+from bayes_atlas.sampler.metric import Curvature, inverse
 
 
 class Part(NamedTuple):
@@ -25,6 +26,9 @@ class Centring(NamedTuple):
     stretched to where it would be at the location and scale of the start. So it is u itself (centred) where runs alone
     determine it, at weight 0, and in units of the scale (non-centred) where they do not, at weight 1. The locals that
     the runs tie to it go along.
+
+    Towards smaller scales the spread follows its tangent at the start instead, ``s ** weight``, which it never exceeds:
+    there runs are not normal in what the population has drawn far from where they would have it, and chains diverge.
     """
 
     shared: Part
@@ -40,11 +44,11 @@ class Centring(NamedTuple):
         return cls(Part(shared, shared), Part(own, own), along, shared)
 
     @classmethod
-    def of(cls, layout: Layout, mode: jax.Array, curvature_shared: jax.Array, covariance_own: jax.Array) -> "Centring":
-        """As far apart as the runs say nothing of each parameter: the prior's share in what is known of it.
+    def of(cls, layout: Layout, mode: jax.Array, curvature: Curvature) -> "Centring":
+        """As far apart as the runs say nothing of each parameter: the prior's share in what is known of it at the mode.
 
-        Of globals, with all others held: ``(width,)`` curvatures at the mode. Of a language's locals, with the globals
-        held and those locals that are looser still: ``(languages, block, block)`` covariances.
+        Of globals, with all others held. Of a language's locals, with the globals held and those locals that are looser
+        still.
         """
         start, own = layout.split(mode)
         prior_shared, prior_own = jnp.zeros(layout.width), jnp.zeros((layout.languages, layout.block))
@@ -54,9 +58,30 @@ class Centring(NamedTuple):
                 prior_own = prior_own.at[:, members].set(precision)
             else:
                 prior_shared = prior_shared.at[members].set(precision)
-        shared = Part(jnp.clip(prior_shared / jnp.abs(curvature_shared), 0, 1), start)
-        variance, along = jax.vmap(_in_turn)(covariance_own, prior_own)
+        shared = Part(jnp.clip(prior_shared / jnp.abs(jnp.diag(curvature.shared)), 0, 1), start)
+        variance, along = jax.vmap(_in_turn)(curvature.own, prior_own)
         return cls(shared, Part(jnp.clip(prior_own * variance, 0, 1), own), along, start)
+
+    def anchored(self, start: np.ndarray, layout: Layout) -> "Centring":
+        """As it would be had it been found at other locations and scales ``(width,)``, with the same runs.
+
+        What a mode says of a scale can be far off, where the runs say little. Leading axes are those of data sets.
+        """
+        parts = {local: Part(*map(np.array, part)) for local, part in ((False, self.shared), (True, self.own))}
+        for pool in layout.pools.values():
+            (weight, origin), members = parts[pool.local], list(pool.members)
+
+            def population(values: np.ndarray, place: int | None, like: np.ndarray = weight) -> Any:
+                at = np.zeros(values.shape[:-1]) if place is None else values[..., place]
+                return at.reshape(at.shape + (1,) * (like.ndim - at.ndim))
+
+            was, now = (population(values, pool.location) for values in (self.start, start))
+            prior = np.exp(-2 * population(start - self.start, pool.scale))
+            share = weight[..., members]
+            variance = _spread(share, prior) ** 2
+            origin[..., members] = now + (origin[..., members] - was - (1 - share) * (now - was)) * variance
+            weight[..., members] = share * prior * variance
+        return self._replace(shared=parts[False], own=parts[True], start=np.array(start))
 
     def apply(self, v: jax.Array, layout: Layout) -> tuple[jax.Array, jax.Array]:
         """The vector u and the log determinant of its Jacobian."""
@@ -100,19 +125,29 @@ class Centring(NamedTuple):
                 if pool.location is not None:
                     location[members], located[members] = pool.location, 1.0
         weight = part.weight
-        spread = (weight * jnp.exp(2 * (self.start - shared)[scale]) + 1 - weight) ** -0.5
+        wider = (shared - self.start)[scale]
+        narrower = jnp.minimum(wider, 0.0)
+        spread = jnp.exp(weight * narrower) * _spread(weight, jnp.exp(2 * (narrower - wider)))
         now, then = ((values[location] * located) for values in (shared, self.start))
         offset = pooled * (part.origin - then - (1 - weight) * (now - then))
         return now + offset, now + offset * spread**2, spread
 
 
-def _in_turn(covariance: jax.Array, prior: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Variances of a language's locals given those that are looser, and how all go along with each.
+def _spread(weight: Array, prior: Array) -> Array:
+    """Of a normal posterior whose `prior` is so many times as precise as at the start, in units of then."""
+    return (weight * prior + 1 - weight) ** -0.5
 
-    The looser, the larger the `prior` precision's share in what is known of it.
+
+def _in_turn(curvature: jax.Array, prior: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Variances of a language's locals given those that are looser, and how all go along with each that is pooled.
+
+    The looser, the larger the `prior` precision's share in what is known of it; 0 where it is not pooled.
     """
+    unit = jnp.where(prior > 0, prior, jnp.abs(jnp.diag(curvature))) ** -0.5
+    covariance = inverse(curvature * unit[:, None] * unit) * unit[:, None] * unit
     order = jnp.argsort(-prior * jnp.diag(covariance))
     back = jnp.argsort(order)
     factor = jnp.linalg.cholesky(covariance[order][:, order])
     spread = jnp.diag(factor)
-    return (spread**2)[back], (factor / spread)[back][:, back]
+    along = jnp.where(prior > 0, (factor / spread)[back][:, back], jnp.eye(len(prior)))
+    return (spread**2)[back], along

@@ -102,7 +102,7 @@ class _Run:
             self.done = 0
             for phase, length in enumerate(self.settings.phases[:last]):
                 blocks, _ = self._phase(f"0-{phase}", self._key(phase), length, 0)
-                self._refine(_joined(blocks[len(blocks) // 2 :])["z"])
+                self._learn(_joined(blocks[len(blocks) // 2 :])["z"])
                 self.done += length
         self.done, self.divergences = sum(self.settings.phases[:last]), 0
         warming = self.settings.phases[last]
@@ -113,6 +113,12 @@ class _Run:
         """Sample the pools that are to blame, or else all, apart from their scale if they were not, and the reverse."""
         names = {name.removesuffix(SCALE) for name, _ in blamed} & set(self.layout.pools)
         self._recentre(self.kept, self.argument.centring.reversed(self.layout, names or set(self.layout.pools)))
+
+    def _learn(self, z: np.ndarray) -> None:
+        """Take the centring and the metric anew from draws `z` ``(dataset, chain, draw, dimension)``."""
+        metric, width = self.argument.metric, self.layout.width
+        middle = (metric.shared @ np.median(z[..., :width], axis=(1, 2))[..., None])[..., 0]
+        self._recentre(z, self.argument.centring.anchored(metric.centre[:, :width] + middle, self.layout))
 
     def _recentre(self, z: np.ndarray, centring: Centring) -> None:
         """Go on from draws `z` with another centring, and a metric taken anew from them."""

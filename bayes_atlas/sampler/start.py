@@ -79,8 +79,7 @@ def find_start(apart: Callable[[jax.Array, Centring], jax.Array], initial: jax.A
         scales = _em_step(searching, vector, initial, layout)
         settled = (moved < SETTLED) & (jnp.abs(scales - vector).max() < SETTLED)
         settled = settled | (state.rounds + 1 >= ROUNDS)
-        covariance = metric.own @ metric.own.mT
-        centring = Centring.of(layout, scales, jnp.diag(curvature.shared), covariance)
+        centring = Centring.of(layout, state.vector, curvature)
         goes_on = _State(
             vector=scales,
             centring=jax.tree.map(lambda new, old: jnp.where(settled, new, old), centring, state.centring),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bayes_atlas.sampler.centring import Centring, Part
 from bayes_atlas.sampler.layout import Layout, Site
+from bayes_atlas.sampler.metric import Curvature
 
 LANGUAGES = 3
 
@@ -30,6 +31,12 @@ def along_of(layout, rng):
     triangular = np.eye(layout.block) + np.tril(rng.normal(size=(LANGUAGES, layout.block, layout.block)), -1)
     orders = [rng.permutation(layout.block) for _ in triangular]
     return np.stack([each[order][:, order] for each, order in zip(triangular, orders, strict=True)])
+
+
+def curvature_of(layout, shared, covariance):
+    """Of globals of these curvatures, and locals of this covariance given these."""
+    mixed = jnp.zeros((layout.languages, layout.block, layout.width))
+    return Curvature(jnp.diag(jnp.asarray(shared)), mixed, jnp.linalg.inv(jnp.asarray(covariance)))
 
 
 @st.composite
@@ -77,7 +84,7 @@ def test_at_the_population_of_the_start_nothing_moves_but_what_goes_along(drawn)
         np.testing.assert_allclose(layout.split(u)[1], expected, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize(("scale", "location"), [(0.5, 1.0), (2.0, 1.0), (2.0, -3.0), (0.05, 0.4)])
+@pytest.mark.parametrize(("scale", "location"), [(0.8, 1.0), (2.0, 1.0), (2.0, -3.0), (30.0, 0.4)])
 def test_of_a_normal_posterior_neither_mean_nor_spread_hangs_on_the_scale(scale, location):
     """One pooled local that the runs tie to one in no pool: normal given the population, whatever that is."""
     with jax.enable_x64(True):
@@ -105,11 +112,56 @@ def test_of_a_normal_posterior_neither_mean_nor_spread_hangs_on_the_scale(scale,
         begun = (0.3, 0.8)
         mode, covariance = given_population(*begun)
         vector = jnp.concatenate([jnp.array([begun[0], np.log(begun[1])]), jnp.asarray(mode).reshape(-1)])
-        centring = Centring.of(layout, vector, jnp.ones(2), jnp.asarray(covariance))
+        centring = Centring.of(layout, vector, curvature_of(layout, np.ones(2), covariance))
         first, spread = apart(location, begun[1])
         mean, covariance = apart(location, scale)
         np.testing.assert_allclose(mean, first, rtol=1e-9)
         np.testing.assert_allclose(covariance, spread, rtol=1e-9, atol=1e-12)
+
+
+def test_towards_small_scales_a_member_does_not_shrink_by_more_than_the_power_of_its_weight():
+    layout = LAYOUTS[False]
+    weight = np.array([[0.0, 0.3, 0.0], [1.0, 0.7, 0.0], [0.5, 0.5, 0.0]])
+    with jax.enable_x64(True):
+        none = Centring.none(layout)
+        centring = none._replace(own=Part(jnp.asarray(weight), none.own.origin))
+        at = layout.coordinates[: layout.width].tolist().index("own_scale")
+        v = jnp.ones(layout.size).at[at].set(np.log(0.1))
+        u = layout.split(centring.apply(v, layout)[0])[1]
+    np.testing.assert_allclose(u[:, :2], 0.1 ** weight[:, :2], rtol=1e-12)
+
+
+@pytest.mark.parametrize("datasets", [(), (2,)], ids=["one", "data sets"])
+def test_anchored_elsewhere_it_is_the_same_normal_posterior(datasets):
+    """At the new population the weight is the prior's share there, and the origin is the mean there."""
+    layout = LAYOUTS[True]
+    globals_ = layout.coordinates[: layout.width].tolist()
+    scale, location = globals_.index("own_scale"), globals_.index("own_location")
+    told, best, begun, wanted = 4.0, 1.5, (0.3, 0.8), (-1.0, 0.2)  # precision and estimate; location, scale
+
+    def population(location_, scale_):
+        values = np.zeros((*datasets, layout.width))
+        values[..., location], values[..., scale] = location_, np.log(scale_)
+        return values
+
+    def expected(location_, scale_):
+        share = scale_**-2 / (scale_**-2 + told)
+        return share, share * location_ + (1 - share) * best
+
+    def part(share, origin):
+        weights, origins = np.zeros((2, *datasets, LANGUAGES, layout.block))
+        weights[..., :2], origins[..., :2] = share, origin
+        return Part(weights, origins)
+
+    nothing = np.zeros((*datasets, layout.width))
+    centring = Centring(Part(nothing, nothing), part(*expected(*begun)), np.eye(layout.block), population(*begun))
+    moved = centring.anchored(population(*wanted), layout)
+    for found, there in zip(moved.own, part(*expected(*wanted)), strict=True):
+        np.testing.assert_allclose(found, there, rtol=1e-12)
+    np.testing.assert_array_equal(moved.start, population(*wanted))
+    back = moved.anchored(population(*begun), layout)
+    for found, there in zip(back.own, centring.own, strict=True):
+        np.testing.assert_allclose(found, there, rtol=1e-12)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=["around zero", "located"])
@@ -144,7 +196,7 @@ def test_weights_are_the_priors_share_of_what_is_known():
     variance = np.array([[1.0, 2.0, 7.0], [4.0, 10.0, 7.0], [1.0, 1e-6, 7.0]])  # (language, own own plain)
     shared = np.where(layout.coordinates[: layout.width] == "apart", 16.0, 3.0)
     covariance = variance[..., None] * np.eye(3)
-    centring = Centring.of(layout, mode, jnp.asarray(shared), jnp.asarray(covariance))
+    centring = Centring.of(layout, mode, curvature_of(layout, shared, covariance))
     np.testing.assert_allclose(centring.own.weight, [[0.25, 0.5, 0], [1, 1, 0], [0.25, 0.25e-6, 0]], rtol=1e-6)
     np.testing.assert_allclose(centring.along, np.tile(np.eye(3), (3, 1, 1)), atol=1e-12)
     np.testing.assert_allclose(centring.shared.weight, np.where(shared == 16, 4 / 16, 0))
@@ -156,11 +208,11 @@ def test_the_looser_is_followed_by_the_tighter():
     layout = LAYOUTS[True]
     mode = jnp.zeros(layout.size)  # scales of 1
     covariance = np.array([[0.2, 0.1, 0.3], [0.1, 0.9, 0.4], [0.3, 0.4, 2.0]])
-    centring = Centring.of(layout, mode, jnp.ones(layout.width), jnp.asarray(np.tile(covariance, (3, 1, 1))))
+    centring = Centring.of(layout, mode, curvature_of(layout, np.ones(layout.width), np.tile(covariance, (3, 1, 1))))
     left = 0.2 - 0.1**2 / 0.9  # of the first, given the second
     np.testing.assert_allclose(centring.own.weight[0], [left, 0.9, 0], rtol=1e-5)
     follows = (0.3 - 0.1 * 0.4 / 0.9) / left
-    expected = [[1, 0.1 / 0.9, 0], [0, 1, 0], [follows, 0.4 / 0.9, 1]]
+    expected = [[1, 0.1 / 0.9, 0], [0, 1, 0], [follows, 0.4 / 0.9, 1]]  # the last is of no pool: none follows it
     np.testing.assert_allclose(centring.along[0], expected, rtol=1e-5, atol=1e-7)
 
 
