@@ -1,7 +1,7 @@
 """How far each pooled parameter is sampled apart from its population."""
 
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +27,9 @@ class Centring(NamedTuple):
     determine it, at weight 0, and in units of the scale (non-centred) where they do not, at weight 1. The locals that
     the runs tie to it go along.
 
-    Towards smaller scales the spread follows its tangent at the start instead, ``s ** weight``, which it never exceeds:
-    there runs are not normal in what the population has drawn far from where they would have it, and chains diverge.
+    Towards smaller scales v is stretched by a power of the scale instead, its weight, which shrinks it less than that
+    posterior would: there runs are not normal in what the population has drawn far from where they would have it, and
+    chains diverge.
     """
 
     shared: Part
@@ -65,56 +66,53 @@ class Centring(NamedTuple):
     def anchored(self, start: np.ndarray, layout: Layout) -> "Centring":
         """As it would be had it been found at other locations and scales ``(width,)``, with the same runs.
 
-        What a mode says of a scale can be far off, where the runs say little. Leading axes are those of data sets.
+        What a mode says of a scale can be far off, where the runs say little. What goes along stays as it was found.
+        Leading axes are those of data sets.
         """
         parts = {local: Part(*map(np.array, part)) for local, part in ((False, self.shared), (True, self.own))}
         for pool in layout.pools.values():
             (weight, origin), members = parts[pool.local], list(pool.members)
-
-            def population(values: np.ndarray, place: int | None, like: np.ndarray = weight) -> Any:
-                at = np.zeros(values.shape[:-1]) if place is None else values[..., place]
-                return at.reshape(at.shape + (1,) * (like.ndim - at.ndim))
-
-            was, now = (population(values, pool.location) for values in (self.start, start))
-            prior = np.exp(-2 * population(start - self.start, pool.scale))
+            was, now = (_of_population(values, pool.location, weight) for values in (self.start, start))
+            prior = np.exp(-2 * _of_population(start - self.start, pool.scale, weight))
             share = weight[..., members]
-            variance = _spread(share, prior) ** 2
-            origin[..., members] = now + (origin[..., members] - was - (1 - share) * (now - was)) * variance
-            weight[..., members] = share * prior * variance
+            precision = _precision(share, prior)
+            origin[..., members] = now + (origin[..., members] - was - (1 - share) * (now - was)) / precision
+            weight[..., members] = np.clip(share * prior / precision, 0, 1)
         return self._replace(shared=parts[False], own=parts[True], start=np.array(start))
 
     def apply(self, v: jax.Array, layout: Layout) -> tuple[jax.Array, jax.Array]:
         """The vector u and the log determinant of its Jacobian."""
         shared, own = layout.split(v)
-        mean, moved, spread = self._population(shared, self.shared, layout, local=False)
-        mean_own, moved_own, spread_own = self._population(shared, self.own, layout, local=True)
-        away = moved_own + (own - mean_own) * spread_own - self.own.origin
+        mean, moved, stretch = self._population(shared, self.shared, layout, local=False)
+        mean_own, moved_own, stretch_own = self._population(shared, self.own, layout, local=True)
+        away = moved_own + (own - mean_own) * jnp.exp(stretch_own) - self.own.origin
         along = self.own.origin + (self.along * away[:, None, :]).sum(axis=-1)
-        u = jnp.concatenate([moved + (shared - mean) * spread, along.reshape(-1)])
-        return u, jnp.log(spread).sum() + jnp.log(spread_own).sum()
+        u = jnp.concatenate([moved + (shared - mean) * jnp.exp(stretch), along.reshape(-1)])
+        return u, stretch.sum() + stretch_own.sum()
 
     def invert(self, u: jax.Array, layout: Layout) -> jax.Array:
         """The v of a vector u."""
         shared, own = layout.split(u)  # locations and scales are the same in u and v
-        mean, moved, spread = self._population(shared, self.shared, layout, local=False)
-        mean_own, moved_own, spread_own = self._population(shared, self.own, layout, local=True)
+        mean, moved, stretch = self._population(shared, self.shared, layout, local=False)
+        mean_own, moved_own, stretch_own = self._population(shared, self.own, layout, local=True)
         away = jnp.linalg.solve(self.along, (own - self.own.origin)[..., None])[..., 0]
-        apart = mean_own + (self.own.origin + away - moved_own) / spread_own
-        return jnp.concatenate([mean + (shared - moved) / spread, apart.reshape(-1)])
+        apart = mean_own + (self.own.origin + away - moved_own) * jnp.exp(-stretch_own)
+        return jnp.concatenate([mean + (shared - moved) * jnp.exp(-stretch), apart.reshape(-1)])
 
     def reversed(self, layout: Layout, names: Collection[str]) -> "Centring":
-        """Pools of these names as far apart as they were together; leading axes are those of data sets."""
-        shared, own = np.array(self.shared.weight), np.array(self.own.weight)
+        """Pools of these names as far apart as they were together, around their location; leading axes: data sets."""
+        parts = {local: Part(*map(np.array, part)) for local, part in ((False, self.shared), (True, self.own))}
         for name in names:
             pool = layout.pools[name]
-            weight = own if pool.local else shared
-            weight[..., list(pool.members)] = 1 - weight[..., list(pool.members)]
-        return self._replace(shared=self.shared._replace(weight=shared), own=self.own._replace(weight=own))
+            (weight, origin), members = parts[pool.local], list(pool.members)
+            weight[..., members] = 1 - weight[..., members]
+            origin[..., members] = _of_population(self.start, pool.location, weight)
+        return self._replace(shared=parts[False], own=parts[True])
 
     def _population(
         self, shared: jax.Array, part: Part, layout: Layout, *, local: bool
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Of the globals or the locals: means of v and of u, and the spread of u in units of that of v."""
+        """Of the globals or the locals: means of v and of u, and the log spread of u in units of that of v."""
         columns = part.weight.shape[-1]
         scale, location = np.zeros(columns, int), np.zeros(columns, int)
         pooled, located = np.zeros(columns), np.zeros(columns)
@@ -127,15 +125,22 @@ class Centring(NamedTuple):
         weight = part.weight
         wider = (shared - self.start)[scale]
         narrower = jnp.minimum(wider, 0.0)
-        spread = jnp.exp(weight * narrower) * _spread(weight, jnp.exp(2 * (narrower - wider)))
+        precision = _precision(weight, jnp.exp(2 * (narrower - wider)))
+        stretch = weight * narrower - jnp.log(precision) / 2
         now, then = ((values[location] * located) for values in (shared, self.start))
         offset = pooled * (part.origin - then - (1 - weight) * (now - then))
-        return now + offset, now + offset * spread**2, spread
+        return now + offset, now + offset * jnp.exp(2 * stretch), stretch
 
 
-def _spread(weight: Array, prior: Array) -> Array:
+def _of_population(values: Array, place: int | None, like: np.ndarray) -> np.ndarray:
+    """What stands at a place among globals ``(.., width)``, else 0, ready to meet members in an array like that."""
+    at = np.zeros(values.shape[:-1]) if place is None else np.asarray(values)[..., place]
+    return at.reshape(at.shape + (1,) * (like.ndim - at.ndim))
+
+
+def _precision(weight: Array, prior: Array) -> Array:
     """Of a normal posterior whose `prior` is so many times as precise as at the start, in units of then."""
-    return (weight * prior + 1 - weight) ** -0.5
+    return weight * prior + (1 - weight)
 
 
 def _in_turn(curvature: jax.Array, prior: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -143,7 +148,7 @@ def _in_turn(curvature: jax.Array, prior: jax.Array) -> tuple[jax.Array, jax.Arr
 
     The looser, the larger the `prior` precision's share in what is known of it; 0 where it is not pooled.
     """
-    unit = jnp.where(prior > 0, prior, jnp.abs(jnp.diag(curvature))) ** -0.5
+    unit = jnp.where(prior > 0, prior, 1.0) ** -0.5
     covariance = inverse(curvature * unit[:, None] * unit) * unit[:, None] * unit
     order = jnp.argsort(-prior * jnp.diag(covariance))
     back = jnp.argsort(order)

@@ -112,7 +112,7 @@ def _regression(shared: np.ndarray, own: np.ndarray, covariance: np.ndarray, wei
     """
     draws = len(shared)
     found = np.linalg.solve(covariance, weight * np.einsum("ng,nlp->lgp", shared, own, optimize=True) / draws).mT
-    chance = np.outer((own**2).mean(axis=0).sum(axis=0), np.diag(np.linalg.inv(covariance))) / draws
+    chance = weight * np.outer((own**2).mean(axis=0).sum(axis=0), np.diag(np.linalg.inv(covariance))) / draws
     size = (found**2).sum(axis=0)
     return found * np.clip(1 - chance / np.where(size > 0, size, 1.0), 0.0, 1.0)
 

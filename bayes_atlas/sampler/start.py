@@ -81,7 +81,7 @@ def find_start(apart: Callable[[jax.Array, Centring], jax.Array], initial: jax.A
         settled = settled | (state.rounds + 1 >= ROUNDS)
         centring = Centring.of(layout, state.vector, curvature)
         goes_on = _State(
-            vector=scales,
+            vector=jnp.where(settled, centring.invert(scales, layout), scales),
             centring=jax.tree.map(lambda new, old: jnp.where(settled, new, old), centring, state.centring),
             metric=metric,
             coupling=coupling,

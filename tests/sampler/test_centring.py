@@ -90,7 +90,7 @@ def test_of_a_normal_posterior_neither_mean_nor_spread_hangs_on_the_scale(scale,
     with jax.enable_x64(True):
         globals_ = [Site(name, (), False) for name in ("own_location", "own_scale")]
         layout = Layout((*globals_, Site("own", (2,), True), Site("plain", (2,), True)), 2, ())
-        told = np.array([[[4.0, 5.0], [5.0, 9.0]], [[0.7, -0.4], [-0.4, 0.5]]])  # precision, by language
+        told = np.array([[[4.0, 5.0], [5.0, 9.0]], [[100.7, -100.0], [-100.0, 100.5]]])  # precision, by language
         best = np.array([[1.0, -0.5], [2.0, 3.0]])
 
         def given_population(location, scale):
@@ -164,6 +164,23 @@ def test_anchored_elsewhere_it_is_the_same_normal_posterior(datasets):
         np.testing.assert_allclose(found, there, rtol=1e-12)
 
 
+@pytest.mark.parametrize("wider", [-20.0, 5.0, 12.0])
+def test_in_single_precision_members_that_hang_on_their_prior_alone_are_finite(wider):
+    layout = LAYOUTS[True]
+    with jax.enable_x64(False):
+        weight = np.where(np.isin(layout.coordinates, list(layout.pools)), 1, 0).astype(np.float32)
+        shared, own = (Part(each, 0 * each) for each in layout.split(weight))
+        centring = Centring(shared, own, np.eye(layout.block, dtype=np.float32), np.zeros(layout.width, np.float32))
+        rng = np.random.default_rng(0)
+        for _ in range(20):
+            centring = centring.anchored(rng.normal(size=layout.width).astype(np.float32), layout)
+            assert centring.own.weight.max() <= 1
+            v = np.ones(layout.size, np.float32)
+            v[layout.scales] = wider + centring.start[layout.scales]
+            u, log_determinant = centring.apply(jnp.asarray(v), layout)
+            assert np.isfinite(u).all() and np.isfinite(log_determinant)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=["around zero", "located"])
 def test_a_weight_of_one_is_non_centred(layout):
     pooled = np.isin(layout.coordinates, list(layout.pools)).astype(float)
@@ -220,7 +237,8 @@ def test_the_looser_is_followed_by_the_tighter():
 def test_reversed_flips_the_weights_of_the_named_pools(datasets):
     layout = LAYOUTS[False]
     shared, own = np.full((*datasets, layout.width), 0.2), np.full((*datasets, LANGUAGES, layout.block), 0.3)
-    centring = Centring(Part(shared, 0 * shared), Part(own, 0 * own), np.eye(layout.block), np.zeros(layout.width))
+    parts = Part(shared, shared), Part(own, np.full_like(own, 0.5))
+    centring = Centring(*parts, np.eye(layout.block), np.zeros(layout.width))
     only_own = centring.reversed(layout, ["own"])
     np.testing.assert_array_equal(only_own.shared.weight, shared)
     np.testing.assert_allclose(only_own.own.weight[..., :2], 0.7)
@@ -231,4 +249,6 @@ def test_reversed_flips_the_weights_of_the_named_pools(datasets):
     np.testing.assert_array_equal(both.shared.weight[..., ~members], 0.2)
     again = both.reversed(layout, {"own", "apart"})
     np.testing.assert_allclose(again.own.weight, own)
+    np.testing.assert_array_equal(both.own.origin[..., :2], 0.0)  # around the location, here zero
+    np.testing.assert_array_equal(both.own.origin[..., 2:], 0.5)
     np.testing.assert_array_equal(centring.own.weight, 0.3)  # it is a new one
