@@ -118,7 +118,8 @@ class _Run:
         """Take the centring and the metric anew from draws `z` ``(dataset, chain, draw, dimension)``."""
         metric, width = self.argument.metric, self.layout.width
         middle = (metric.shared @ np.median(z[..., :width], axis=(1, 2))[..., None])[..., 0]
-        self._recentre(z, self.argument.centring.anchored(metric.centre[:, :width] + middle, self.layout))
+        scales = metric.centre[:, :width] + middle
+        self._recentre(z, self.argument.centring.rescaled(scales, self.layout))
 
     def _recentre(self, z: np.ndarray, centring: Centring) -> None:
         """Go on from draws `z` with another centring, and a metric taken anew from them."""

@@ -79,9 +79,10 @@ def find_start(apart: Callable[[jax.Array, Centring], jax.Array], initial: jax.A
         scales = _em_step(searching, vector, initial, layout)
         settled = (moved < SETTLED) & (jnp.abs(scales - vector).max() < SETTLED)
         settled = settled | (state.rounds + 1 >= ROUNDS)
-        centring = Centring.of(layout, state.vector, curvature)
+        diagonal = jnp.diagonal(curvature.own, axis1=-2, axis2=-1)
+        centring = Centring.of(layout, scales, jnp.diag(curvature.shared), diagonal)
         goes_on = _State(
-            vector=jnp.where(settled, centring.invert(scales, layout), scales),
+            vector=scales,
             centring=jax.tree.map(lambda new, old: jnp.where(settled, new, old), centring, state.centring),
             metric=metric,
             coupling=coupling,

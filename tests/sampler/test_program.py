@@ -11,7 +11,7 @@ from bayes_atlas.curves import arrange
 from bayes_atlas.fitting import _keyworded
 from bayes_atlas.runs import runs_from_frame
 from bayes_atlas.sampler import Settings, sample, sample_many
-from bayes_atlas.sampler.centring import Centring, Part
+from bayes_atlas.sampler.centring import Centring
 from bayes_atlas.sampler.layout import Layout
 from bayes_atlas.sampler.metric import Metric
 from bayes_atlas.sampler.program import Argument, Tuning, program
@@ -43,8 +43,8 @@ def test_recentred_draws_are_the_same_parameters(schools_by_language, schools_da
     rng = np.random.default_rng(0)
     root = np.tril(rng.normal(size=(2, 2))) + 3 * np.eye(2)
     metric = Metric(rng.normal(size=10), root, rng.normal(size=(8, 1, 2)), rng.uniform(1, 2, (8, 1, 1)))
-    own = Part(np.full((8, 1), 0.8), rng.normal(size=(8, 1)))
-    centring = Centring(Part(np.zeros(2), np.zeros(2)), own, np.ones((8, 1, 1)), rng.normal(size=2))
+    pooled = np.full((8, 1), 0.8)
+    centring = Centring(np.zeros(2), pooled, rng.normal(size=2))
     stacked = jax.tree.map(lambda leaf: np.stack([leaf, leaf]), Argument(metric, centring, schools_data))
     other = stacked.centring.reversed(layout, ["theta"])
     z = rng.normal(size=(2, 3, 5, 10))

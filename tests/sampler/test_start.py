@@ -72,7 +72,7 @@ def test_the_start_is_the_mode_and_its_exact_curvature(regression, regression_da
     assert layout.languages == 0
     np.testing.assert_allclose(start.metric.centre, mean, atol=1e-6)
     np.testing.assert_allclose(start.metric.shared, np.linalg.cholesky(covariance), rtol=1e-6, atol=1e-12)
-    np.testing.assert_array_equal(start.centring.shared.weight, 0)
+    np.testing.assert_array_equal(start.centring.shared, 0)
     assert start.coupling == 0
 
 
@@ -152,7 +152,7 @@ def test_many_rows_get_over_the_wall(lines, start_of, sigma):
 
 def weights_of(start):
     """By place."""
-    return np.concatenate([start.centring.shared.weight, start.centring.own.weight.reshape(-1)])
+    return np.concatenate([start.centring.shared, start.centring.own.reshape(-1)])
 
 
 @pytest.mark.parametrize("plate", ["schools", "schools_by_language"])
