@@ -8,7 +8,7 @@ directions.
 2. Warm-up has `PHASES` phases; after each but the last the metric is estimated anew from the draws of all chains
    together, shrunk towards what it was as far as their number warrants (`metric`). Languages are independent given the
    globals, so it has a block for each and is estimated alike from a few draws in six dimensions and in four thousand.
-   What is pooled is sampled apart from its population, as far as the runs leave it to that (`centring`).
+   What is pooled is sampled apart from its population's scale, as far as the runs leave it to that (`centring`).
 3. Chains, and data sets of one shape, are mapped over the devices in blocks of draws (`program`), so that progress can
    be shown and a checkpoint written (`checkpoint`). Data, metric and keys are arguments of the compiled program.
 4. Where chains diverge, sampling is done again: more carefully, then with other centring (`driver`).

@@ -57,20 +57,19 @@ class Curvature(NamedTuple):
         """The map whose covariance is the inverse of this; directions of little or wrong curvature get a wide step."""
         if not self.own.shape[0]:
             return Metric(centre, _factor(self.shared), self.mixed, self.own)
-        covariance = inverse(self.own)
+        covariance = _inverse(self.own)
         regression = -covariance @ self.mixed  # of a language's locals on the globals
         shared = _factor(self.shared + jnp.einsum("lpg,lph->gh", self.mixed, regression))
         return Metric(centre, shared, regression @ shared, jnp.linalg.cholesky(covariance))
 
 
-def inverse(curvature: jax.Array) -> jax.Array:
-    """The covariance of a density of this curvature; directions of little or wrong curvature get a wide step."""
+def _inverse(curvature: jax.Array) -> jax.Array:
     values, directions = jnp.linalg.eigh(curvature)
     return (directions / jnp.maximum(jnp.abs(values), LEAST_CURVATURE)[..., None, :]) @ directions.mT
 
 
 def _factor(curvature: jax.Array) -> jax.Array:
-    return jnp.linalg.cholesky(inverse(curvature))
+    return jnp.linalg.cholesky(_inverse(curvature))
 
 
 def refine(metric: Metric, z: np.ndarray, layout: Layout) -> tuple[Metric, np.ndarray]:
