@@ -84,10 +84,10 @@ def refine(metric: Metric, z: np.ndarray, layout: Layout) -> tuple[Metric, np.nd
     centre, shared, slope, own = (np.asarray(part) for part in metric)
 
     covariance = weight * away[0].T @ away[0] / len(draws) + (1 - weight) * np.eye(layout.width)
-    regression = _regression(*away, covariance, weight)  # of a language's locals on the globals
-    residual = away[1] - np.einsum("lpg,ng->nlp", regression, away[0], optimize=True)
-    within = weight * np.einsum("nlp,nlq->lpq", residual, residual, optimize=True) / len(draws)
-    within = within + (1 - weight) * np.eye(layout.block)
+    with_locals = weight * np.einsum("ng,nlp->lgp", *away, optimize=True) / len(draws)
+    regression = np.linalg.solve(covariance, with_locals).mT  # of a language's locals on the globals
+    within = weight * np.einsum("nlp,nlq->lpq", away[1], away[1], optimize=True) / len(draws)
+    within = within + (1 - weight) * np.eye(layout.block) - regression @ with_locals
     first, second = _lower(covariance, 1 - weight), _lower(within, 1 - weight)
 
     begun = np.linalg.solve(first, last[0].T).T
@@ -102,18 +102,6 @@ def refine(metric: Metric, z: np.ndarray, layout: Layout) -> tuple[Metric, np.nd
         own @ second,
     )
     return refined, np.concatenate([begun, begun_own], axis=1)
-
-
-def _regression(shared: np.ndarray, own: np.ndarray, covariance: np.ndarray, weight: float) -> np.ndarray:
-    """Locals on globals ``(languages, block, width)``, less what chance alone would show (James and Stein 1961).
-
-    Each global has a coefficient for every language, and errors in all of them add up to a wall on both sides of it.
-    """
-    draws = len(shared)
-    found = np.linalg.solve(covariance, weight * np.einsum("ng,nlp->lgp", shared, own, optimize=True) / draws).mT
-    chance = weight * np.outer((own**2).mean(axis=0).sum(axis=0), np.diag(np.linalg.inv(covariance))) / draws
-    size = (found**2).sum(axis=0)
-    return found * np.clip(1 - chance / np.where(size > 0, size, 1.0), 0.0, 1.0)
 
 
 def _lower(covariance: np.ndarray, least: float) -> np.ndarray:
