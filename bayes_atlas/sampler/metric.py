@@ -15,6 +15,7 @@ from jax.scipy.linalg import solve_triangular
 from bayes_atlas.sampler.layout import Array, Layout
 
 LEAST_CURVATURE = 0.25  # of a direction, in units where priors are of order one
+FARTHEST = 2.0  # that a slope is moved by what other languages show, in standard errors of it
 
 
 class Metric(NamedTuple):
@@ -88,6 +89,10 @@ def refine(metric: Metric, z: np.ndarray, layout: Layout) -> tuple[Metric, np.nd
     regression = np.linalg.solve(covariance, with_locals).mT  # of a language's locals on the globals
     within = weight * np.einsum("nlp,nlq->lpq", away[1], away[1], optimize=True) / len(draws)
     within = within + (1 - weight) * np.eye(layout.block) - regression @ with_locals
+    unexplained = np.maximum(np.diagonal(within, axis1=1, axis2=2), 1 - weight)  # less it is by rounding alone
+    variance = weight * unexplained[..., None] * np.diag(np.linalg.inv(covariance)) / len(draws)
+    chance = _chance(regression, np.sqrt(variance))
+    regression, within = regression - chance, within + chance @ covariance @ chance.mT
     first, second = _lower(covariance, 1 - weight), _lower(within, 1 - weight)
 
     begun = np.linalg.solve(first, last[0].T).T
@@ -102,6 +107,18 @@ def refine(metric: Metric, z: np.ndarray, layout: Layout) -> tuple[Metric, np.nd
         own @ second,
     )
     return refined, np.concatenate([begun, begun_own], axis=1)
+
+
+def _chance(slopes: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """What of slopes ``(languages, block, width)`` of these standard errors is put down to chance.
+
+    Each global has a slope for every language, and errors in all of them add up to a wall on both sides of it. In units
+    of their errors slopes are shrunk by a factor that languages have in common (James and Stein 1961), but by at most
+    `FARTHEST` errors (limited translation: Efron and Morris 1972), so that one that is beyond doubt stays.
+    """
+    free = max(len(slopes) - 2, 0)
+    away = slopes / errors
+    return errors * np.clip(away * free / np.maximum((away**2).sum(axis=0), max(free, 1)), -FARTHEST, FARTHEST)
 
 
 def _lower(covariance: np.ndarray, least: float) -> np.ndarray:
