@@ -428,8 +428,7 @@ def _identity(task: _Task, data: Any) -> dict[str, str]:
         "model": hashlib.sha256(task.path.read_bytes()).hexdigest(),
         "setting of the sampler": repr(task.settings),
         "platform": task.platform,
-        "version of jax": jax.__version__,
-    }
+    } | {f"version of {name}": importlib.metadata.version(name) for name in ("bayes-atlas", "jax", "numpyro")}
 
 
 @lru_cache(maxsize=64)

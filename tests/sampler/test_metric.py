@@ -177,6 +177,21 @@ def test_slopes_that_draws_show_are_kept():
     np.testing.assert_allclose(regression_of(refined, before), slopes, atol=5 / np.sqrt(1000), rtol=0.02)
 
 
+@pytest.mark.parametrize("others", ["noisy", "without slopes"])
+def test_a_slope_beyond_doubt_is_kept_whatever_other_languages_show(others):
+    """A language that is still far from rest, or many whose slopes are nought, do not take the slopes of one."""
+    layout = layout_of(2, 30, 2)
+    rng = np.random.default_rng(6)
+    shared, own = rng.normal(size=(4, 250, 2)), rng.normal(size=(4, 250, 30, 2))
+    if others == "noisy":
+        own[:, :, 1:] *= 100
+    own[:, :, 0] += shared[..., :1]  # found to within .03
+    before = standard(layout)
+    refined, _ = refine(before, np.concatenate([shared, own.reshape(4, 250, -1)], axis=-1), layout)
+    # Two standard errors at most for what others show, and four for draws: .19.
+    np.testing.assert_allclose(regression_of(refined, before)[0], [[1, 0], [1, 0]], atol=6 / np.sqrt(1000))
+
+
 def test_languages_are_estimated_apart():
     """What one language's draws are moves another's slopes by a factor that all have in common, and nothing else."""
     layout = layout_of(2, 3, 2)
