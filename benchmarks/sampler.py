@@ -8,7 +8,7 @@ From the root of the checkout:
 
     python -m benchmarks.sampler
     python -m benchmarks.sampler --parts refit languages --languages 8 400
-    python -m benchmarks.sampler --parts languages --languages 400 --draws 2500 --once
+    python -m benchmarks.sampler --parts languages --languages 8 400 --draws 2000 --once
     python -m benchmarks.sampler --quick
 """
 
