@@ -11,10 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bayes_atlas.bilingual import bilingual_study
-    from bayes_atlas.crossings import read_crossings
-    from bayes_atlas.decisions.action import Action, bayes_action, cautious_action
-    from bayes_atlas.decisions.bilingual import BilingualScores, transfer_scores
+    from bayes_atlas.data.bilingual_design import bilingual_study
+    from bayes_atlas.data.crossings import read_crossings
+    from bayes_atlas.data.runs import read_runs, runs_from_frame
+    from bayes_atlas.data.transfer_scores import read_scores, scores_from_frame
+    from bayes_atlas.decisions.bayes_action import Action, bayes_action, cautious_action
     from bayes_atlas.decisions.crossover import Crossover, find_crossover
     from bayes_atlas.decisions.expand import Expansion, Frontier, expand, frontier
     from bayes_atlas.decisions.mixture import Mixture, mixture
@@ -22,15 +23,14 @@ if TYPE_CHECKING:
     from bayes_atlas.decisions.scenario import plan, read_scenario
     from bayes_atlas.decisions.tax import Tax, efficiency_tax
     from bayes_atlas.decisions.trajectory import Trajectory, trajectory
-    from bayes_atlas.decisions.transfer import TransferMap, transfer_map
+    from bayes_atlas.decisions.transfer_map import TransferMap, transfer_map
+    from bayes_atlas.decisions.transfer_scores import BilingualScores, transfer_scores
     from bayes_atlas.errors import InputError
-    from bayes_atlas.fitting import fit, fit_many
+    from bayes_atlas.inference.fit import fit, fit_many
     from bayes_atlas.posterior import Posterior, load_posterior
-    from bayes_atlas.runs import read_runs, runs_from_frame
-    from bayes_atlas.scores import read_scores, scores_from_frame
     from bayes_atlas.validation.held_out import Validation, validate
+    from bayes_atlas.validation.law_error_within import Misfit, with_misfit
     from bayes_atlas.validation.loo import LeaveOneOut, leave_one_out
-    from bayes_atlas.validation.misfit import Misfit, with_misfit
     from bayes_atlas.validation.predict import predict
     from bayes_atlas.validation.stack import predict_stack
 
@@ -80,13 +80,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Action": "decisions.action",
-    "BilingualScores": "decisions.bilingual",
-    "bilingual_study": "bilingual",
-    "transfer_scores": "decisions.bilingual",
+    "Action": "decisions.bayes_action",
+    "BilingualScores": "decisions.transfer_scores",
+    "bilingual_study": "data.bilingual_design",
+    "transfer_scores": "decisions.transfer_scores",
     "Crossover": "decisions.crossover",
     "find_crossover": "decisions.crossover",
-    "read_crossings": "crossings",
+    "read_crossings": "data.crossings",
     "Expansion": "decisions.expand",
     "Frontier": "decisions.expand",
     "InputError": "errors",
@@ -95,33 +95,33 @@ _HOMES = {
     "Posterior": "posterior",
     "Tax": "decisions.tax",
     "Trajectory": "decisions.trajectory",
-    "bayes_action": "decisions.action",
-    "cautious_action": "decisions.action",
+    "bayes_action": "decisions.bayes_action",
+    "cautious_action": "decisions.bayes_action",
     "efficiency_tax": "decisions.tax",
     "expand": "decisions.expand",
-    "fit": "fitting",
-    "fit_many": "fitting",
+    "fit": "inference.fit",
+    "fit_many": "inference.fit",
     "frontier": "decisions.expand",
     "LeaveOneOut": "validation.loo",
     "leave_one_out": "validation.loo",
     "load_posterior": "posterior",
-    "Misfit": "validation.misfit",
+    "Misfit": "validation.law_error_within",
     "mixture": "decisions.mixture",
     "optimum": "decisions.optimum",
     "plan": "decisions.scenario",
     "predict": "validation.predict",
     "predict_stack": "validation.stack",
-    "read_runs": "runs",
+    "read_runs": "data.runs",
     "read_scenario": "decisions.scenario",
-    "read_scores": "scores",
-    "runs_from_frame": "runs",
-    "scores_from_frame": "scores",
-    "TransferMap": "decisions.transfer",
+    "read_scores": "data.transfer_scores",
+    "runs_from_frame": "data.runs",
+    "scores_from_frame": "data.transfer_scores",
+    "TransferMap": "decisions.transfer_map",
     "trajectory": "decisions.trajectory",
-    "transfer_map": "decisions.transfer",
+    "transfer_map": "decisions.transfer_map",
     "Validation": "validation.held_out",
     "validate": "validation.held_out",
-    "with_misfit": "validation.misfit",
+    "with_misfit": "validation.law_error_within",
 }
 
 

@@ -17,17 +17,15 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from bayes_atlas.arrays import Floats
 from bayes_atlas.catalogue import NameOrPath, find_posterior
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import get_law
 
 SCHEMA: Final = 1
 DRAWS, INFO = "draws.nc", "info.json"
-
-type Floats = NDArray[np.float64]
 
 
 class PosteriorError(InputError):
@@ -116,8 +114,8 @@ class Posterior:
 
     Attributes:
         draws: DataTree with groups ``posterior``, ``sample_stats``, ``prior``, ``log_prior`` (see
-            `bayes_atlas.replay`) and, unless left out, ``log_likelihood``, ``observed_data``, ``constant_data``; dims
-            ``chain``, ``draw`` and those of the model's plates.
+            `bayes_atlas.inference.evaluate`) and, unless left out, ``log_likelihood``, ``observed_data``,
+            ``constant_data``; dims ``chain``, ``draw`` and those of the model's plates.
         info: everything else that is known of it.
         name: where it came from, for messages.
     """
@@ -213,11 +211,6 @@ class Posterior:
                 os.rename(old, target)
             shutil.rmtree(staging, ignore_errors=True)
         return Posterior(self.draws, info, str(folder))
-
-
-def source_of(language: str) -> str:
-    """The source of a language's own tokens: its name without the labels of a fit by label (``fr:multilingual``)."""
-    return language.partition(":")[0]
 
 
 def check_target(folder: str | Path, *, force: bool) -> None:

@@ -25,10 +25,10 @@ import numpy as np
 from numpyro.diagnostics import effective_sample_size
 
 from bayes_atlas.catalogue import covariates_of, load_model
-from bayes_atlas.curves import ModelData, Shape, arrange
-from bayes_atlas.platforms import precision, use_platform
-from bayes_atlas.runs import runs_from_frame
+from bayes_atlas.data.runs import runs_from_frame
+from bayes_atlas.observations.curves import ModelData, Shape, arrange
 from bayes_atlas.sampler import Draws, Progress, Settings, sample_many
+from bayes_atlas.sampler.platforms import precision, use_platform
 from benchmarks.tables import atlas_study, chinchilla_study
 
 LANGUAGES, RUNS = 12, 17

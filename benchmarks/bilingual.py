@@ -21,8 +21,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayes_atlas import fit, runs_from_frame
-from bayes_atlas.bilingual import bilingual_study
-from bayes_atlas.decisions.bilingual import transfer_scores
+from bayes_atlas.data.bilingual_design import bilingual_study
+from bayes_atlas.decisions.transfer_scores import transfer_scores
 from bayes_atlas.laws import bilingual as law
 
 ANCHOR = 42e9

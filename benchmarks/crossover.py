@@ -31,12 +31,12 @@ from numpy.typing import NDArray
 from numpyro import handlers
 
 from bayes_atlas.catalogue import covariates_of, load_model
-from bayes_atlas.curves import Curves, ModelData, arrange
-from bayes_atlas.noise import CurveStudentT
-from bayes_atlas.platforms import keep_compiled, precision, use_platform
-from bayes_atlas.runs import read_runs
+from bayes_atlas.data.runs import read_runs
+from bayes_atlas.modelling.curve_noise import CurveStudentT
+from bayes_atlas.observations.curves import Curves, ModelData, arrange
 from bayes_atlas.sampler import Settings, sample_many
-from bayes_atlas.validation.scores import crps
+from bayes_atlas.sampler.platforms import keep_compiled, precision, use_platform
+from bayes_atlas.validation.proper_scores import crps
 
 MODULE = load_model("crossover")
 PROBABILITY = 0.9

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from bayes_atlas import Posterior, load_posterior
-from bayes_atlas.decisions.training import Training, training
+from bayes_atlas.decisions.problem import Problem, problem
 from bayes_atlas.posterior import thin
 
 BUDGETS = np.geomspace(1e18, 1e24, 200)
@@ -69,16 +69,16 @@ def in_turn(commands: Sequence[Sequence[str]]) -> list[float]:
     return least
 
 
-def loop(asked: Training, count: int) -> float:
+def loop(asked: Problem, count: int) -> float:
     """Seconds of scipy's scalar minimiser, one draw and budget after the other, on `count` of them."""
     rng = np.random.default_rng(0)
-    law, (language,) = asked.outlook.posterior.law, asked.outlook.weights
-    reference = asked.outlook.posterior.info.references[language]
-    unique = {"unique": asked.first_repeated / reference["tokens"]} if asked.outlook.knows_repetition else {}
-    chosen = zip(rng.integers(asked.outlook.draws, size=count), rng.choice(BUDGETS, count), strict=True)
+    law, (language,) = asked.objective.posterior.law, asked.objective.weights
+    reference = asked.objective.posterior.info.references[language]
+    unique = {"unique": asked.first_repeated / reference["tokens"]} if asked.objective.knows_repetition else {}
+    chosen = zip(rng.integers(asked.objective.draws, size=count), rng.choice(BUDGETS, count), strict=True)
     began = time.perf_counter()
     for draw, compute in chosen:
-        drawn = {name: float(v[draw]) for name, v in asked.outlook.parameters[language].items() if v.ndim == 1}
+        drawn = {name: float(v[draw]) for name, v in asked.objective.parameters[language].items() if v.ndim == 1}
 
         def loss(log_tokens: float, compute: float = float(compute), drawn: dict[str, float] = drawn) -> float:
             tokens = np.exp(log_tokens)
@@ -95,7 +95,7 @@ def _of_size(posterior: Posterior, draws: int) -> Posterior:
 
 
 def _solve(posterior: Posterior, request: dict[str, Any]) -> object:
-    return training(posterior, **request).best_tokens(BUDGETS)
+    return problem(posterior, **request).best_tokens(BUDGETS)
 
 
 def main() -> None:
@@ -105,8 +105,8 @@ def main() -> None:
     for name, (posterior, request) in CASES.items():
         loaded = _of_size(load_posterior(posterior), DRAWS)
         ours = seconds(partial(_solve, loaded, request))
-        asked = training(loaded, **request)
-        optima = asked.outlook.draws * len(BUDGETS)
+        asked = problem(loaded, **request)
+        optima = asked.objective.draws * len(BUDGETS)
         theirs = loop(asked, LOOPED) * optima / LOOPED
         print(f"{name:38}{ours:7.2f} s{theirs:8.0f} s{theirs / ours:8.0f}x", flush=True)
     print(f"\n{'whole process':38}{'seconds':>9}{'over baseline':>15}")

@@ -23,10 +23,10 @@ import numpy as np
 import xarray as xr
 
 from bayes_atlas import InputError, read_runs, runs_from_frame
-from bayes_atlas.simulate import simulate
+from bayes_atlas.data.simulate.atlas_runs import simulate
 from bayes_atlas.validation.baselines import BASELINES
 from bayes_atlas.validation.held_out import Validation, validate
-from bayes_atlas.validation.scores import RowScores
+from bayes_atlas.validation.proper_scores import RowScores
 
 SIMULATED = "simulated"
 LANGUAGES = ("en", "fr", "ru", "hi", "sw")  # of the simulated runs, whose losses are fitted; the rest are sources

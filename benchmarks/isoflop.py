@@ -3,8 +3,8 @@
 The runs of the largest budgets are held out, if `--held-out` says how many. Of each of the `--budgets` largest budgets
 that are fitted, and each language, prints the size at the minimum of a parabola in log size through all its runs, the
 90 % interval of that minimum over resampled runs, and the 90 % interval of the posterior's optimal size: if the law
-holds, and with the error of the law that the fitted runs show (`bayes_atlas.validation.misfit`). Nothing is scored on
-what is held out. Run from the root of the checkout:
+holds, and with the error of the law that the fitted runs show (`bayes_atlas.validation.law_error_within`). Nothing is
+scored on what is held out. Run from the root of the checkout:
 
     python benchmarks/isoflop.py --runs $BAYES_ATLAS_DATA/marin_isoflop.csv --held-out 1
 """

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from bayes_atlas import Misfit, fit_many, optimum, runs_from_frame, with_misfit
+from bayes_atlas.data.outliers import NU
 from bayes_atlas.laws import chinchilla
-from bayes_atlas.residuals import NU
 
 LAW = {"E": 1.5, "A": 0.5, "B": 0.6, "alpha": 0.3, "beta": 0.3}
 PARAMS, TOKENS = 1e9, 1e10  # where A and B are what they are

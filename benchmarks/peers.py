@@ -11,8 +11,8 @@ the largest is expected around 2.5 and their root mean square around 1. ``own pr
 parameterisation does not allow the same ones: only its speed is to be compared. ESS is the smallest of the parameters
 compared, in bulk; gradients are those of the draws kept.
 
-The ratios depend on the noise of the runs, by default that of `bayes_atlas.simulate`: the sharper the runs determine
-the curves, the narrower the valleys that a diagonal metric has to follow. ``--noise .005`` is twice as much.
+The ratios depend on the noise of the runs, by default that of `bayes_atlas.data.simulate`: the sharper the runs
+determine the curves, the narrower the valleys that a diagonal metric has to follow. ``--noise .005`` is twice as much.
 
 From the root of the checkout, in an environment with the extra ``peers``; what is not installed is skipped:
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bayes_atlas import fit, fit_many, read_runs
 from bayes_atlas.validation.predict import predict
-from bayes_atlas.validation.scores import RowScores
+from bayes_atlas.validation.proper_scores import RowScores
 
 KEPT = 2  # sizes of data of a language that are fitted
 

@@ -26,9 +26,9 @@ import numpy as np
 import pandas as pd
 
 from bayes_atlas import load_posterior, transfer_map
-from bayes_atlas.crossings import TYPICAL
+from bayes_atlas.data.crossings import TYPICAL
+from bayes_atlas.data.printed import load_table
 from bayes_atlas.laws.crossover_rule import PRINTED_LEGEND, PRINTED_TEXT, crossover_tokens
-from bayes_atlas.tables import load_table
 
 MEASURED_LANGUAGES = 9
 MEASURED_ERROR = 0.05

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bayes_atlas import Posterior, fit, read_runs
-from bayes_atlas.simulate import write_simulation
+from bayes_atlas.data.simulate import write_simulation
 
 PROBABILITY = 0.9
 

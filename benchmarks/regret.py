@@ -22,12 +22,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_atlas import Posterior, runs_from_frame
-from bayes_atlas.decisions.action import bayes_action
+from bayes_atlas.decisions.bayes_action import bayes_action
 from bayes_atlas.decisions.expand import expand
 from bayes_atlas.decisions.mixture import Plan, mixture
+from bayes_atlas.decisions.objective import objective
 from bayes_atlas.decisions.optimum import optimum
-from bayes_atlas.decisions.outlook import outlook
-from bayes_atlas.fitting import fit_many
+from bayes_atlas.inference.fit import fit_many
 from bayes_atlas.laws import atlas, capacity, chinchilla
 from bayes_atlas.validation.baselines import huber
 
@@ -191,7 +191,7 @@ def measure_expansion(study: Study, posterior: Posterior) -> dict[str, float]:
 def measure_mixture(study: Study, posterior: Posterior) -> dict[str, float]:
     """Whether the interval holds the true gain over uniform sampling, and that gain itself."""
     found = mixture(posterior, compute=BUDGET)
-    truth = outlook(true_posterior(study, posterior), weights=found.outlook.weights)
+    truth = objective(true_posterior(study, posterior), weights=found.objective.weights)
 
     def loss(plan: Plan) -> float:
         return float(truth.loss(plan.params, {name: share * plan.tokens for name, share in plan.shares.items()})[0])

@@ -1,8 +1,8 @@
 """Run tables simulated from a law, with known truth: what the benchmarks fit.
 
-All is drawn from one seed. Sizes are in units of `PARAMS` and `TOKENS`, so that the true A and B are losses there.
-Runs have one of `SIZES` model sizes, too few for a size effect (see `bayes_atlas.noise`). Residuals on log loss are
-those of the models: Student-t by run, drifting along its checkpoints, larger early on.
+All is drawn from one seed. Sizes are in units of `PARAMS` and `TOKENS`, so that the true A and B are losses there. Runs
+have one of `SIZES` model sizes, too few for a size effect (see `bayes_atlas.modelling.curve_noise`). Residuals on log
+loss are those of the models: Student-t by run, drifting along its checkpoints, larger early on.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ REST = "rest"  # in half of them
 RATIO = (np.log(0.1), np.log(10.0))  # of a source's tokens to the language's own, in logs
 HUB_UNIQUE = 5e11
 MOST_EPOCHS = 8.0  # over a language's own tokens
-SIGMA = 0.0025  # scale of a finished run's Student-t: sd .0035, as much as in `bayes_atlas.simulate`
+SIGMA = 0.0025  # scale of a finished run's Student-t: sd .0035, as much as in `bayes_atlas.data.simulate`
 NU, MEMORY, STAGE = 4.0, 0.5, 0.3  # degrees of freedom, e-folds of memory, growth of noise towards the start
 
 

@@ -9,20 +9,20 @@ where only data decay and .065 together with excess parameters. tau is normal, s
 is an ordinary point and interference is as easy as help; its population is centred within a few tenths of zero (printed
 transfer scores correspond to -.4 to .3), tau_other's closer to it, since that one constant multiplies up to hundreds of
 times a language's own tokens. With ``tau_prior``, the sources that have one have it instead of the population's: what
-bilingual runs have measured (`bayes_atlas.priors`). Where nothing repeats lam stays at its prior, shared by all
-languages. The rest is as in `chinchilla`.
+bilingual runs have measured (`bayes_atlas.inference.tau_prior`). Where nothing repeats lam stays at its prior, shared
+by all languages. The rest is as in `chinchilla`.
 """
 
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
-from bayes_atlas.curves import Curves
 from bayes_atlas.laws import atlas as law
 from bayes_atlas.laws import chinchilla
-from bayes_atlas.noise import observe
-from bayes_atlas.pooling import pooled
-from bayes_atlas.terms import exponents, split_loss
+from bayes_atlas.modelling.curve_noise import observe
+from bayes_atlas.modelling.loss_terms import exponents, split_loss
+from bayes_atlas.modelling.pooling import pooled
+from bayes_atlas.observations.curves import Curves
 
 LAW = "atlas"
 

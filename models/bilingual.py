@@ -15,10 +15,10 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
-from bayes_atlas.curves import Curves
 from bayes_atlas.laws import bilingual as law
-from bayes_atlas.noise import observe
-from bayes_atlas.pooling import pooled
+from bayes_atlas.modelling.curve_noise import observe
+from bayes_atlas.modelling.pooling import pooled
+from bayes_atlas.observations.curves import Curves
 
 LAW = "bilingual"
 

@@ -11,11 +11,11 @@ tightly, within some hundredths between languages: the paper prints one value fo
 
 import numpyro.distributions as dist
 
-from bayes_atlas.curves import Curves
 from bayes_atlas.laws import capacity as law
-from bayes_atlas.noise import observe
-from bayes_atlas.pooling import pooled
-from bayes_atlas.terms import exponents, split_loss
+from bayes_atlas.modelling.curve_noise import observe
+from bayes_atlas.modelling.loss_terms import exponents, split_loss
+from bayes_atlas.modelling.pooling import pooled
+from bayes_atlas.observations.curves import Curves
 
 LAW = "capacity"
 

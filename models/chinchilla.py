@@ -7,13 +7,13 @@ Why these priors. The loss at the reference may be in any unit, so its populatio
 How it divides into E, A and B is left open too: logit-normal shares that put anything from a tenth to nine tenths on
 each. The exponents are log-normal around .35, with 90 % between .16 and .76: published fits run from .15 to .64. Each
 is drawn by language around a learned population, with a pooling scale of up to a few tenths in logs. Noise: see
-`bayes_atlas.noise`.
+`bayes_atlas.modelling.curve_noise`.
 """
 
-from bayes_atlas.curves import Curves
 from bayes_atlas.laws import chinchilla as law
-from bayes_atlas.noise import observe
-from bayes_atlas.terms import exponents, split_loss
+from bayes_atlas.modelling.curve_noise import observe
+from bayes_atlas.modelling.loss_terms import exponents, split_loss
+from bayes_atlas.observations.curves import Curves
 
 LAW = "chinchilla"
 

@@ -13,12 +13,12 @@ one size these two follow their priors, independent of all else, and cost two di
 differ by checkpoint. D_0 is ``donor``, of the checkpoint, times ``match``, of the pair, both in logs.
 
 Why these priors. Units are geometric means of sizes and of each language's tokens. Level, shares and exponents are as
-in `bayes_atlas.terms`. D_0 is log-normal around one unit, 90 % within a factor of 30: a checkpoint may be worth nothing
-or more than all there is. delta is uniform. Limits are log-normal around ten units, 90 % within a factor of 30: whether
-one is reached at all is the question. Before it has caught on a run may lose about as much again as its level. Noise
-may fall or rise with data (``kappa_tokens``); not with epochs as well, which in such tables go with data, and would let
-noise take up what happens to the longest runs. A run that failed counts for little; ``weight`` says how little: 1 or
-more where a run follows the law, near zero where it has no influence.
+in `bayes_atlas.modelling.loss_terms`. D_0 is log-normal around one unit, 90 % within a factor of 30: a checkpoint may
+be worth nothing or more than all there is. delta is uniform. Limits are log-normal around ten units, 90 % within a
+factor of 30: whether one is reached at all is the question. Before it has caught on a run may lose about as much again
+as its level. Noise may fall or rise with data (``kappa_tokens``); not with epochs as well, which in such tables go with
+data, and would let noise take up what happens to the longest runs. A run that failed counts for little; ``weight`` says
+how little: 1 or more where a run follows the law, near zero where it has no influence.
 """
 
 import jax.numpy as jnp
@@ -26,11 +26,11 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
-from bayes_atlas.curves import Curves
 from bayes_atlas.laws import crossover as law
-from bayes_atlas.laws.repetition import effective_tokens
-from bayes_atlas.noise import observe
-from bayes_atlas.pooling import pooled
+from bayes_atlas.laws._repetition import effective_tokens
+from bayes_atlas.modelling.curve_noise import observe
+from bayes_atlas.modelling.pooling import pooled
+from bayes_atlas.observations.curves import Curves
 
 LAW = "crossover"
 SCRATCH = {"D_0": 0.0, "delta": 0.0, "limit": jnp.inf}  # what it means to start from no checkpoint

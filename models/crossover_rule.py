@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from bayes_atlas.crossings import Crossings
 from bayes_atlas.laws import crossover_rule as law
+from bayes_atlas.observations.crossings import Crossings
 
 LAW = "crossover_rule"
 

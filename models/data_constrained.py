@@ -15,12 +15,12 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
-from bayes_atlas.curves import Curves
 from bayes_atlas.laws import data_constrained as law
-from bayes_atlas.laws.repetition import effective_tokens
-from bayes_atlas.noise import observe
-from bayes_atlas.pooling import pooled
-from bayes_atlas.terms import split_loss
+from bayes_atlas.laws._repetition import effective_tokens
+from bayes_atlas.modelling.curve_noise import observe
+from bayes_atlas.modelling.loss_terms import split_loss
+from bayes_atlas.modelling.pooling import pooled
+from bayes_atlas.observations.curves import Curves
 
 LAW = "data_constrained"
 

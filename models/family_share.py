@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
-from bayes_atlas.curves import Curves
 from bayes_atlas.laws import family_share as law
-from bayes_atlas.noise import observe
-from bayes_atlas.pooling import pooled
-from bayes_atlas.terms import exponents, split_loss
+from bayes_atlas.modelling.curve_noise import observe
+from bayes_atlas.modelling.loss_terms import exponents, split_loss
+from bayes_atlas.modelling.pooling import pooled
+from bayes_atlas.observations.curves import Curves
 
 LAW = "family_share"
 

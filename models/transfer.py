@@ -21,10 +21,10 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from bayes_atlas.dyads import NU, DyadStudentT
+from bayes_atlas.data.transfer_scores import TRAITS
 from bayes_atlas.laws import transfer as law
-from bayes_atlas.pairs import Pairs
-from bayes_atlas.scores import TRAITS
+from bayes_atlas.modelling.pair_noise import NU, DyadStudentT
+from bayes_atlas.observations.pairs import Pairs
 
 LAW = "transfer"
 IMPUTED = {"score": ("target", "source")}

@@ -33,7 +33,7 @@ def test_the_report_of_imports_is_read_aright():
         ["-m", "bayes_atlas", "optimum", "chinchilla-2022", "--compute", "1e22"],
         ["-m", "bayes_atlas", "expand", "capacity-simulated", "--factor", "4"],
         ["-m", "bayes_atlas", "transfer", "transfer-atlas", "--target", "sw"],
-        ["-c", "import bayes_atlas.bilingual, bayes_atlas.decisions.bilingual"],
+        ["-c", "import bayes_atlas.data.bilingual_design, bayes_atlas.decisions.transfer_scores"],
         ["-m", "bayes_atlas", "trajectory", "datablations-2023", "--from", "1e19", "--to", "1e22", "--unique", "1e9"],
     ],
     ids=" ".join,

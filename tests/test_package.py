@@ -85,7 +85,7 @@ def test_each_posterior_ships_with_its_draws(wheel):
 
 
 def test_the_wheel_says_that_it_is_typed_and_holds_the_printed_tables(wheel):
-    assert {"bayes_atlas/py.typed", "bayes_atlas/tables/languages.csv"} <= contents(wheel).keys()
+    assert {"bayes_atlas/py.typed", "bayes_atlas/data/printed/languages.csv"} <= contents(wheel).keys()
 
 
 def test_the_wheel_is_small(wheel):

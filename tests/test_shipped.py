@@ -9,8 +9,8 @@ import pytest
 
 from bayes_atlas import expand, load_posterior
 from bayes_atlas.catalogue import posterior_names
-from bayes_atlas.simulate import SIMULATIONS
-from bayes_atlas.staleness import is_stale
+from bayes_atlas.data.simulate import SIMULATIONS
+from bayes_atlas.inference.staleness import is_stale
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

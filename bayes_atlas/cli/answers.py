@@ -9,7 +9,7 @@ from bayes_atlas.cli.console import new_table, number, out, say, writing
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from bayes_atlas.decisions.action import Action
+    from bayes_atlas.decisions.bayes_action import Action
     from bayes_atlas.decisions.expand import Frontier
     from bayes_atlas.decisions.mixture import Mixture
     from bayes_atlas.decisions.optimum import Optimum
@@ -38,13 +38,13 @@ def print_optimum(
     doubted: "Optimum | None" = None,
 ) -> None:
     """What is trained, and the compute-optimal plan with its intervals; beside them those with the law's error."""
-    training = decision.training
+    problem = decision.problem
     limit = "" if not isinstance(decision.unique, float) else f" and {number(decision.unique)} unique tokens"
-    convention = "" if training.cost.is_plain else f" ({training.cost.convention})"
+    convention = "" if problem.cost.is_plain else f" ({problem.cost.convention})"
     what = (
         decision.language
-        if len(training.shares) == 1
-        else f"{listed(training.shares)} for {listed(training.outlook.weights)}"
+        if len(problem.shares) == 1
+        else f"{listed(problem.shares)} for {listed(problem.objective.weights)}"
     )
     say(f"{posterior}: training in {what} with {decision.compute:.3g} FLOPs{convention}{limit}")
     wider = {} if doubted is None else doubted.summary(probability)

@@ -7,12 +7,12 @@ from bayes_atlas.cli.console import new_table, number, out, say, value_range, wr
 from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:
-    from bayes_atlas.checking import FullCheck, PredictedRows, Sensitivity
+    from bayes_atlas.validation.review import PredictedRows, Review, Sensitivity
 
 SHOWN = 8  # rows of a table; --json has all
 
 
-def print_checks(found: "FullCheck") -> None:
+def print_checks(found: "Review") -> None:
     """Tables of what was found, then remarks, then what could not be checked."""
     drawn = {"prior": found.prior, "posterior": found.posterior}
     predictives = {name: each for name, each in drawn.items() if each is not None}
@@ -42,7 +42,7 @@ def print_checks(found: "FullCheck") -> None:
         say(f"Not checked: {part}, for lack of {lacking}.")
 
 
-def draw_checks(found: "FullCheck", path: Path) -> None:
+def draw_checks(found: "Review", path: Path) -> None:
     """PIT values, and both predictives, side by side."""
     from bayes_atlas.plots import new_axes, pit, predictives, save
 

@@ -87,7 +87,7 @@ def optimum(
 
     - `bayes-atlas optimum ./mine --compute 1e22 --weight sw=3 --weight en=1 --unique sw=7.7e8 --served 1e12`
     """
-    from bayes_atlas.decisions.action import bayes_action, cautious_action
+    from bayes_atlas.decisions.bayes_action import bayes_action, cautious_action
     from bayes_atlas.decisions.optimum import optimum as decide
     from bayes_atlas.posterior import load_posterior
 
@@ -103,11 +103,11 @@ def optimum(
     act, cautious = (action.to_dict(probability) for action in actions.values())
     if as_json:
         asked = {"posterior": posterior, "language": decision.language, "compute": compute, "unique": decision.unique}
-        training = {"weights": decision.training.outlook.weights, "shares": decision.training.shares}
-        limits = {"flops": decision.training.cost.convention, "max_params": max_params, "max_tokens": max_tokens}
+        problem = {"weights": decision.problem.objective.weights, "shares": decision.problem.shares}
+        limits = {"flops": decision.problem.cost.convention, "max_params": max_params, "max_tokens": max_tokens}
         decided = summary | {"action": act, "cautious_action": cautious, "notes": (doubted or decision).notes}
         wider = {"with_law_error": None if doubted is None else doubted.summary(probability)}
-        print_json(asked | training | limits | {"served": served} | decided | wider)
+        print_json(asked | problem | limits | {"served": served} | decided | wider)
         return
     print_optimum(posterior, decision, summary, probability, doubted)
     print_actions(actions)
@@ -138,9 +138,10 @@ def trajectory(
 
     Example: `bayes-atlas trajectory datablations-2023 --from 1e19 --to 1e23 --unique 1e10`
     """
+    from bayes_atlas.data.names import source_of
     from bayes_atlas.decisions.trajectory import budgets_between
     from bayes_atlas.decisions.trajectory import trajectory as follow
-    from bayes_atlas.posterior import load_posterior, source_of
+    from bayes_atlas.posterior import load_posterior
 
     loaded = load_posterior(posterior, parameters_only=True)
     budgets = budgets_between(least, most, points)
@@ -217,10 +218,12 @@ def mixture(
     if plot is not None:
         draw_mixture(found, plot, probability)
     if as_json:
-        asked = {"posterior": posterior, "compute": compute, "weights": found.outlook.weights}
+        asked = {"posterior": posterior, "compute": compute, "weights": found.objective.weights}
         print_json(asked | {"flops": found.cost.convention} | found.to_dict(probability) | {"notes": found.notes})
         return
-    say(f"{posterior}: mixture for {listed(found.outlook.weights)} with {compute:.3g} FLOPs ({found.cost.convention})")
+    say(
+        f"{posterior}: mixture for {listed(found.objective.weights)} with {compute:.3g} FLOPs ({found.cost.convention})"
+    )
     print_mixture(found, probability)
     print_notes(found.notes)
 
@@ -378,11 +381,11 @@ def plan(
 
 
 def _with_law_error(decision: "Optimum", runs: Path, by: list[str]) -> "Optimum":
-    from bayes_atlas.runs import group_runs, read_runs
-    from bayes_atlas.validation.misfit import Misfit, with_misfit
+    from bayes_atlas.data.runs import group_runs, read_runs
+    from bayes_atlas.validation.law_error_within import Misfit, with_misfit
 
     table = read_runs(runs)
-    misfit = Misfit.of(decision.training.outlook.posterior, group_runs(table, by) if by else table)
+    misfit = Misfit.of(decision.problem.objective.posterior, group_runs(table, by) if by else table)
     doubted = with_misfit(decision, misfit)
     return replace(doubted, notes=[*doubted.notes, "the plans to act on take the law to hold"])
 

@@ -12,10 +12,10 @@ from bayes_atlas.cli.console import new_table, number, out, print_json, print_no
 from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:
-    from bayes_atlas.decisions.bilingual import BilingualScores
     from bayes_atlas.decisions.crossover import Crossover
     from bayes_atlas.decisions.summary import Summary
-    from bayes_atlas.decisions.transfer import Pair, Source, TransferMap
+    from bayes_atlas.decisions.transfer_map import Pair, Source, TransferMap
+    from bayes_atlas.decisions.transfer_scores import BilingualScores
 
 SHOWN = 10  # sources in a table for people
 
@@ -57,15 +57,15 @@ def scores(
 
     - `bayes-atlas scores runs.csv --params 2e9 --anchor 1e10 --anchor 42e9`
     """
-    from bayes_atlas.bilingual import bilingual_study
-    from bayes_atlas.decisions.bilingual import check_anchors, transfer_scores
-    from bayes_atlas.runs import read_runs
+    from bayes_atlas.data.bilingual_design import bilingual_study
+    from bayes_atlas.data.runs import read_runs
+    from bayes_atlas.decisions.transfer_scores import check_anchors, transfer_scores
 
     study = bilingual_study(read_runs(runs), params)
     check_anchors(study.runs, anchor, one=output is not None)
     if output is not None and output.suffix != ".csv":
         raise InputError(f"cannot write scores to {output.name!r}; end its name in .csv")
-    from bayes_atlas.fitting import fit
+    from bayes_atlas.inference.fit import fit
 
     posterior = fit(study.runs, "bilingual", chains=chains, warmup=warmup, draws=draws, seed=seed)
     found = transfer_scores(posterior, study.runs, anchor, seeds=seeds, seed=seed)
@@ -106,7 +106,7 @@ def transfer(
 
     - `bayes-atlas transfer transfer-atlas --plot map.svg`
     """
-    from bayes_atlas.decisions.transfer import transfer_map
+    from bayes_atlas.decisions.transfer_map import transfer_map
     from bayes_atlas.posterior import load_posterior
 
     if target is None and pair is None and plot is None:
@@ -175,7 +175,7 @@ def crossover(
         charge=charge,
     )
     if plot is not None:
-        from bayes_atlas.crossings import read_crossings
+        from bayes_atlas.data.crossings import read_crossings
         from bayes_atlas.plots import crossovers
 
         measured = None if points is None else read_crossings(points)

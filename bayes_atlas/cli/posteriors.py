@@ -117,7 +117,7 @@ def fit(
     checkpoint = target.with_name(f".{target.name}.unfinished")
     check_target(target, force=force)
     table = _read(runs, model, traits)
-    from bayes_atlas.fitting import fit as run_fit
+    from bayes_atlas.inference.fit import fit as run_fit
 
     with _stopping(checkpoint), writing(checkpoint), _progress_bar() as report:
         posterior = run_fit(
@@ -178,16 +178,16 @@ def diagnose(
 
     - `bayes-atlas diagnose ./mine --full --plot checks.svg`
     """
+    from bayes_atlas.inference.staleness import is_stale
     from bayes_atlas.posterior import load_posterior
-    from bayes_atlas.staleness import is_stale
 
     if plot is not None and not full:
         raise InputError("--plot draws what --full checks; add --full, or leave --plot out")
     loaded = load_posterior(posterior)
     if full:
-        from bayes_atlas.checking import full_check
+        from bayes_atlas.validation.review import review_fit
 
-        found = full_check(loaded)
+        found = review_fit(loaded)
         stale, more = found.stale, {"full": found.to_dict()}
         if plot is not None:
             draw_checks(found, plot)
@@ -236,16 +236,16 @@ def _read(path: Path, model: str, traits: Path | None) -> "xr.Dataset":
     from bayes_atlas.catalogue import find_model, layout_of
 
     if layout_of(find_model(model)) == "pairs":
-        from bayes_atlas.scores import read_scores
+        from bayes_atlas.data.transfer_scores import read_scores
 
         return read_scores(path, traits)
     if layout_of(find_model(model)) == "crossings" and traits is None:
-        from bayes_atlas.crossings import read_crossings
+        from bayes_atlas.data.crossings import read_crossings
 
         return read_crossings(path)
     if traits is not None:
         raise InputError(f"--traits is for models of transfer scores, and {model} is none; leave it out")
-    from bayes_atlas.runs import read_runs
+    from bayes_atlas.data.runs import read_runs
 
     return read_runs(path)
 

@@ -25,7 +25,7 @@ def simulate(
 
     - `bayes-atlas simulate runs.csv --law capacity`
     """
-    from bayes_atlas.simulate import write_simulation
+    from bayes_atlas.data.simulate import write_simulation
 
     with writing(target):
         simulation = write_simulation(target, seed, law)
@@ -42,8 +42,8 @@ def check(runs: RunsFile, as_json: AsJson = False) -> None:
 
     Example: `bayes-atlas check runs.csv`
     """
-    from bayes_atlas.identification import describe
-    from bayes_atlas.runs import SCRATCH, read_runs
+    from bayes_atlas.data.describe import describe
+    from bayes_atlas.data.runs import SCRATCH, read_runs
 
     description = describe(read_runs(runs))
     if as_json:

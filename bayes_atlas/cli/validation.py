@@ -156,7 +156,7 @@ def _check_alone(holdout: str | None, test: Path | None, discrepancy: str) -> No
 
 def _compare_loo(runs: Path, asked: Sequence[str], as_json: bool, **settings: Any) -> NoReturn:
     """Leave-one-out scores, best first. Baselines have none: they are left out aloud. Exits as `compare` does."""
-    from bayes_atlas.runs import read_runs
+    from bayes_atlas.data.runs import read_runs
     from bayes_atlas.validation.baselines import BASELINES
     from bayes_atlas.validation.loo import leave_one_out
 
@@ -186,7 +186,7 @@ def _compare_loo(runs: Path, asked: Sequence[str], as_json: bool, **settings: An
 def _validated(
     runs: Path, models: Sequence[str], holdout: str | None, test: Path | None, *, discrepancy: str, **settings: Any
 ) -> "Validation":
-    from bayes_atlas.runs import read_runs
+    from bayes_atlas.data.runs import read_runs
     from bayes_atlas.validation.held_out import validate as run_validate
 
     if holdout is not None and test is not None:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import elementwise
 
-from bayes_atlas.decisions.outlook import Floats, positive
+from bayes_atlas.arrays import Floats
+from bayes_atlas.decisions.objective import positive
 from bayes_atlas.errors import InputError
 
 type Flops = Callable[[Floats, Floats], Floats]  # training FLOPs of size and tokens, both `(...)`, growing in either

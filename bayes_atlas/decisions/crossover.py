@@ -8,20 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bayes_atlas.decisions.outlook import positive
+from bayes_atlas.arrays import Floats
+from bayes_atlas.data.outliers import suspects
+from bayes_atlas.decisions.objective import positive
 from bayes_atlas.decisions.summary import Summary, summarise
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import crossover, crossover_rule
 from bayes_atlas.posterior import Posterior
-from bayes_atlas.residuals import suspects
 
 POINTS = 241  # of the range in which a crossover is looked for
 OF_SCRATCH, OF_CHECKPOINT = ("late", "onset", "steep"), ("D_0", "limit")  # parameters of one of the two curves alone
 SAME_SIZE = 1.1  # factor up to which a size counts as within those that were fitted
-
-type Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -197,7 +195,7 @@ def _by_curves(
 
 
 def outlying(posterior: Posterior) -> list[str]:
-    """Runs that the law cannot account for: `bayes_atlas.residuals.suspects`."""
+    """Runs that the law cannot account for: `bayes_atlas.data.outliers.suspects`."""
     weight = posterior.drawn("weight")["weight"].mean(axis=0)
     return list(suspects(posterior.draws["posterior"]["run"].to_numpy(), weight))
 

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_atlas.arrays import Floats
+from bayes_atlas.decisions.objective import positive
 from bayes_atlas.decisions.optimum import posterior_notes
-from bayes_atlas.decisions.outlook import Floats, positive
+from bayes_atlas.decisions.problem import training_flops
 from bayes_atlas.decisions.summary import Summary, summarise_all
-from bayes_atlas.decisions.training import training_flops
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import capacity
 from bayes_atlas.posterior import Posterior

@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import LinearConstraint, NonlinearConstraint, brentq, minimize
 
+from bayes_atlas.arrays import Floats
+from bayes_atlas.data.names import source_of
 from bayes_atlas.decisions.cost import Cost, Flops, cost
+from bayes_atlas.decisions.objective import EVERY, Draws, Objective, objective, positive
 from bayes_atlas.decisions.optimum import posterior_notes
-from bayes_atlas.decisions.outlook import EVERY, Draws, Floats, Outlook, outlook, positive
+from bayes_atlas.decisions.problem import LOOK, least_between, training_flops
 from bayes_atlas.decisions.summary import Summary, summarise
-from bayes_atlas.decisions.training import LOOK, least_between, training_flops
 from bayes_atlas.errors import InputError
-from bayes_atlas.posterior import Posterior, source_of
+from bayes_atlas.posterior import Posterior
 
 LEAST_SHARE = 1e-6  # in place of none at all, which has no logarithm
 POWER = 0.3  # of the temperature baseline
@@ -49,7 +51,7 @@ class Plan:
 class Mixture:
     """The plan of least expected loss, and those it was compared with."""
 
-    outlook: Outlook
+    objective: Objective
     cost: Cost
     compute: float  # FLOPs
     plan: Plan
@@ -63,7 +65,7 @@ class Mixture:
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
         """JSON of it: the plan, and for each baseline its plan, the gain over it and the probability it is worse."""
-        unique = self.outlook.unique
+        unique = self.objective.unique
         tokens = {name: share * self.plan.tokens for name, share in self.plan.shares.items()}
         epochs = {name: max(1.0, tokens[name] / unique[name]) for name in tokens if name in unique}
         compared = {
@@ -108,22 +110,22 @@ def mixture(
         bounds: least and largest share of a source; 0 and 1 where absent.
         compare: mixtures to compare with besides the baselines: name -> source -> share.
         max_epochs: passes over the unique tokens of a source, at most. One where the law knows no repetition.
-        max_params, max_tokens, served, flops: as of `decisions.training.Request`.
+        max_params, max_tokens, served, flops: as of `decisions.problem.Request`.
 
     What is sampled are the languages that count, and every source that `unique`, `bounds` or `compare` name.
 
     Raises:
-        InputError: a number is out of range, bounds cannot be met, or `outlook` refuses.
+        InputError: a number is out of range, bounds cannot be met, or `objective` refuses.
     """
     positive("compute", compute)
-    ahead = outlook(posterior, weights=weights or dict.fromkeys(posterior.info.languages, 1.0), unique=unique)
+    ahead = objective(posterior, weights=weights or dict.fromkeys(posterior.info.languages, 1.0), unique=unique)
     named = [source_of(name) for name in ahead.weights]
     for mentioned in (ahead.unique, bounds or {}, *(compare or {}).values()):
         named += mentioned
     sources = list(dict.fromkeys(named))
     epochs = np.inf if max_epochs is None else positive("max_epochs", max_epochs, such_as="4")
     search = _Search(
-        outlook=ahead,
+        objective=ahead,
         cost=cost(served, flops),
         compute=compute,
         sources=sources,
@@ -158,7 +160,7 @@ def _rules(search: "_Search") -> dict[str, Rule]:
 def _fixed(name: str, shares: Mapping[str, float], search: "_Search") -> Rule:
     for source, share in shares.items():
         positive(f"share of {source} in {name}", share, such_as="0.5")
-    own = [source_of(language) for language in search.outlook.weights]
+    own = [source_of(language) for language in search.objective.weights]
     if absent := [source for source in own if source not in shares]:
         raise InputError(f"the mixture {name} has no share of {absent[0]}, whose loss counts; give it one")
     values = np.array([shares.get(source, 0.0) for source in search.sources])
@@ -194,7 +196,7 @@ def _bounds(sources: list[str], given: Mapping[str, tuple[float, float]]) -> NDA
 
 @dataclass(frozen=True)
 class _Search:
-    outlook: Outlook
+    objective: Objective
     cost: Cost
     compute: float
     sources: list[str]
@@ -205,7 +207,7 @@ class _Search:
 
     @cached_property
     def unique(self) -> Floats:
-        return np.array([self.outlook.unique.get(name, np.inf) for name in self.sources])
+        return np.array([self.objective.unique.get(name, np.inf) for name in self.sources])
 
     @cached_property
     def most(self) -> Floats:
@@ -216,14 +218,14 @@ class _Search:
         return float(np.minimum(self.cost.params(tokens, self.compute), self.max_params))
 
     def loss(self, shares: Floats, tokens: float, draws: Draws = EVERY) -> Floats:
-        return self.outlook.loss(self.size(tokens), self.divided(shares, tokens), draws)
+        return self.objective.loss(self.size(tokens), self.divided(shares, tokens), draws)
 
     def divided(self, shares: Floats, tokens: float) -> dict[str, float]:
         return {name: float(share * tokens) for name, share in zip(self.sources, shares, strict=True) if share > 0}
 
     def plan(self, shares: Floats, tokens: float) -> Plan:
-        losses = self.outlook.losses(self.size(tokens), self.divided(shares, tokens))
-        weighted = sum(weight * losses[name] for name, weight in self.outlook.weights.items())
+        losses = self.objective.losses(self.size(tokens), self.divided(shares, tokens))
+        weighted = sum(weight * losses[name] for name, weight in self.objective.weights.items())
         return Plan(
             shares=dict(zip(self.sources, shares.tolist(), strict=True)),
             params=self.size(tokens),
@@ -251,7 +253,7 @@ class _Search:
 
     def best(self, baselines: list[Plan]) -> tuple[Plan, Floats]:
         """The best plan within the bounds, and the expected losses at which the starts ended ``(start,)``."""
-        few = np.linspace(0, self.outlook.draws - 1, min(SEARCHED, self.outlook.draws)).round().astype(np.int64)
+        few = np.linspace(0, self.objective.draws - 1, min(SEARCHED, self.objective.draws)).round().astype(np.int64)
         starts = [self.start(np.array(list(plan.shares.values())), plan.tokens) for plan in baselines]
         typical = float(np.exp(np.mean([np.log(plan.tokens) for plan in baselines])))
         drawn = np.random.default_rng(0).dirichlet(np.ones(len(self.sources)), RANDOM_STARTS)
@@ -278,8 +280,8 @@ class _Search:
         """Mean loss at a point, and its gradient."""
         tokens = float(np.exp(point[-1]))
         divided = dict(zip(self.sources, (np.exp(point[:-1]) * tokens).tolist(), strict=True))
-        loss = self.outlook.loss(self.size(tokens), divided, draws).mean()
-        of_params, of_tokens = self.outlook.slopes(self.size(tokens), divided, draws)
+        loss = self.objective.loss(self.size(tokens), divided, draws).mean()
+        of_params, of_tokens = self.objective.slopes(self.size(tokens), divided, draws)
         by_source = np.array([np.mean(of_tokens[name]) for name in self.sources])
         line = self.cost.slope(tokens, self.compute) if self.size(tokens) < self.max_params else 0.0
         return float(loss), np.append(by_source, by_source.sum() + line * np.mean(of_params))
@@ -351,17 +353,17 @@ def _between(shares: Floats, bounds: NDArray[np.float64]) -> Floats:
 
 
 def _notes(search: _Search, plan: Plan, baselines: Mapping[str, Plan], ended: Floats) -> list[str]:
-    notes = posterior_notes(search.outlook.posterior, float(training_flops(plan.params, plan.tokens)))
-    if unlimited := [name for name in search.sources if name not in search.outlook.unique]:
+    notes = posterior_notes(search.objective.posterior, float(training_flops(plan.params, plan.tokens)))
+    if unlimited := [name for name in search.sources if name not in search.objective.unique]:
         notes.append(
             f"the unique tokens of {', '.join(unlimited)} are not given: nothing of it repeats, and the baselines that"
             f" go by unique tokens are left out"
         )
-    elif not search.outlook.knows_repetition:
+    elif not search.objective.knows_repetition:
         notes.append(
-            f"the law {search.outlook.posterior.info.law} does not know repetition: no mixture goes beyond one epoch"
+            f"the law {search.objective.posterior.info.law} does not know repetition: no mixture goes beyond one epoch"
         )
-    if unknown := search.outlook.unknown_sources(dict.fromkeys(search.sources)):
+    if unknown := search.objective.unknown_sources(dict.fromkeys(search.sources)):
         notes.append(
             f"the posterior says nothing of what tokens of {', '.join(unknown)} are worth to the languages that count: "
             f"they are taken to be worth nothing"

@@ -12,9 +12,10 @@ from typing import Unpack
 
 import numpy as np
 
-from bayes_atlas.decisions.outlook import Floats, positive
+from bayes_atlas.arrays import Floats
+from bayes_atlas.decisions.objective import positive
+from bayes_atlas.decisions.problem import ROUNDING, Problem, Request, problem, training_flops
 from bayes_atlas.decisions.summary import Summary, summarise_all
-from bayes_atlas.decisions.training import ROUNDING, Request, Training, training, training_flops
 from bayes_atlas.posterior import Posterior
 
 FLAT = 1e-4  # relative difference between losses, far below what tells two runs apart
@@ -26,25 +27,25 @@ SPENT = 0.999  # share of a budget from which on it counts as spent
 class Optimum:
     """Draws ``(draw,)`` of the compute-optimal plan. Each draw is the best plan *if* that draw were the truth."""
 
-    training: Training
+    problem: Problem
     compute: float  # FLOPs
     params: Floats
     tokens: Floats  # in all
     loss: Floats  # expected loss at the plan, weighted over languages: the law's value, without a run's noise
     epochs: Floats  # passes over the unique tokens of what repeats most; 1 where they are unlimited
     notes: list[str]  # what a reader should know before trusting it
-    corrected: bool = False  # for an error of the law (`bayes_atlas.validation.misfit`)
+    corrected: bool = False  # for an error of the law (`bayes_atlas.validation.law_error_within`)
 
     @property
     def language(self) -> str:
         """The language that counts; several are separated by commas."""
-        return ", ".join(self.training.outlook.weights)
+        return ", ".join(self.problem.objective.weights)
 
     @property
     def unique(self) -> float | dict[str, float] | None:
         """Unique tokens available: of the single language, or by source; None where unlimited."""
-        unique = self.training.outlook.unique
-        if len(self.training.shares) == 1:
+        unique = self.problem.objective.unique
+        if len(self.problem.shares) == 1:
             return next(iter(unique.values()), None)
         return unique or None
 
@@ -71,23 +72,23 @@ def optimum(posterior: Posterior, *, compute: float, **request: Unpack[Request])
         posterior: a posterior whose law has a compute-optimal point.
         compute: budget in FLOPs.
         request: what is trained, and under which limits: `language`, `weights`, `unique`, `shares`, `max_params`,
-            `max_tokens`, `served`, `flops`; see `decisions.training.Request`.
+            `max_tokens`, `served`, `flops`; see `decisions.problem.Request`.
 
     Raises:
         InputError: no such language, a budget or a limit that is not a positive number, or a law without an optimum.
     """
     positive("compute", compute)
-    asked = training(posterior, **request)
+    asked = problem(posterior, **request)
     tokens = asked.best_tokens(compute)
     params = asked.size(tokens, compute)
     loss = asked.loss(params, tokens)
     return Optimum(asked, compute, params, tokens, loss, asked.epochs(tokens), _notes(asked, compute, params, tokens))
 
 
-def _notes(asked: Training, compute: float, params: Floats, tokens: Floats) -> list[str]:
-    free = Training(asked.outlook, asked.shares, asked.cost)
+def _notes(asked: Problem, compute: float, params: Floats, tokens: Floats) -> list[str]:
+    free = Problem(asked.objective, asked.shares, asked.cost)
     return [
-        *posterior_notes(asked.outlook.posterior, float(np.median(training_flops(params, tokens)))),
+        *posterior_notes(asked.objective.posterior, float(np.median(training_flops(params, tokens)))),
         *_notes_on_data(asked, free, compute, tokens),
         *_notes_on_limits(asked, compute, params, tokens),
     ]
@@ -109,10 +110,10 @@ def posterior_notes(posterior: Posterior, compute: float) -> list[str]:
     return notes
 
 
-def _notes_on_data(asked: Training, free: Training, compute: float, tokens: Floats) -> list[str]:
-    posterior, repeated = asked.outlook.posterior, asked.first_repeated
+def _notes_on_data(asked: Problem, free: Problem, compute: float, tokens: Floats) -> list[str]:
+    posterior, repeated = asked.objective.posterior, asked.first_repeated
     notes = []
-    if not asked.outlook.knows_repetition and np.isfinite(repeated):
+    if not asked.objective.knows_repetition and np.isfinite(repeated):
         stopped = (tokens >= repeated * (1 - ROUNDING)).mean()
         if stopped:
             notes.append(
@@ -127,13 +128,13 @@ def _notes_on_data(asked: Training, free: Training, compute: float, tokens: Floa
             f"in {flat:.0%} of the draws the budget is more than there is use for: half or twice the tokens at the same"
             f" budget changes the loss by less than {FLAT:.2%}, so that size and tokens mean little there"
         )
-    repeats = asked.outlook.knows_repetition and (tokens > repeated * (1 + ROUNDING)).any()
+    repeats = asked.objective.knows_repetition and (tokens > repeated * (1 + ROUNDING)).any()
     if repeats and posterior.info.runs.ranges["epochs"][1] <= 1:
         notes.append("no run that was fitted repeats data: what repetition is worth comes from the prior alone")
     return notes
 
 
-def _notes_on_limits(asked: Training, compute: float, params: Floats, tokens: Floats) -> list[str]:
+def _notes_on_limits(asked: Problem, compute: float, params: Floats, tokens: Floats) -> list[str]:
     notes = []
     unspent = (asked.cost.total(params, tokens) < SPENT * compute).mean()
     if unspent:
@@ -141,7 +142,7 @@ def _notes_on_limits(asked: Training, compute: float, params: Floats, tokens: Fl
             f"in {unspent:.0%} of the draws the limits on size and data leave a part of the budget unspent: a smaller "
             f"budget would do as well"
         )
-    if unknown := asked.outlook.unknown_sources(asked.shares):
+    if unknown := asked.objective.unknown_sources(asked.shares):
         notes.append(
             f"the posterior says nothing of what tokens of {_listed(unknown)} are worth to the languages that count: "
             f"they are taken to be worth nothing"

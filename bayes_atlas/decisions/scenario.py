@@ -12,13 +12,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bayes_atlas.decisions.action import Action, bayes_action, cautious_action
+from bayes_atlas.data.names import source_of
+from bayes_atlas.decisions.bayes_action import Action, bayes_action, cautious_action
 from bayes_atlas.decisions.expand import Expansion, expand
 from bayes_atlas.decisions.mixture import Mixture, mixture
+from bayes_atlas.decisions.objective import positive
 from bayes_atlas.decisions.optimum import Optimum, optimum
-from bayes_atlas.decisions.outlook import positive
 from bayes_atlas.errors import InputError
-from bayes_atlas.posterior import Posterior, source_of
+from bayes_atlas.posterior import Posterior
 
 
 class _Section(BaseModel):

@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import elementwise
 
+from bayes_atlas.arrays import Floats
+from bayes_atlas.data.names import source_of
+from bayes_atlas.decisions.objective import positive
 from bayes_atlas.decisions.optimum import posterior_notes
-from bayes_atlas.decisions.outlook import Floats, positive
-from bayes_atlas.decisions.training import Training, training
+from bayes_atlas.decisions.problem import Problem, problem
 from bayes_atlas.errors import InputError
-from bayes_atlas.posterior import Posterior, source_of
+from bayes_atlas.posterior import Posterior
 
 NEVER = 1e6  # a factor beyond which it makes no difference whether more compute would be enough
 TOO_WIDE = 10.0  # ratio of an interval's ends beyond which it says nothing of use
@@ -91,14 +93,14 @@ def efficiency_tax(
     for budget in budgets.tolist():
         positive("compute", budget)
     notes = posterior_notes(posterior, float(budgets.max()))
-    reached = _losses(training(posterior, language=chosen, unique=unique), budgets)
+    reached = _losses(problem(posterior, language=chosen, unique=unique), budgets)
     return [
         Tax(
             chosen,
             name,
             budgets,
             reached,
-            _factor(training(posterior, language=name, unique=unique), budgets, reached),
+            _factor(problem(posterior, language=name, unique=unique), budgets, reached),
             notes,
         )
         for name in configurations
@@ -110,16 +112,16 @@ def _count(posterior: Posterior, language: str) -> int:
     return [source_of(name) for name in posterior.info.languages].count(language)
 
 
-def _losses(asked: Training, budgets: Floats) -> Floats:
+def _losses(asked: Problem, budgets: Floats) -> Floats:
     """Least loss ``(draw, budget)``."""
     tokens = asked.best_tokens(budgets)
     return asked.loss(asked.size(tokens, budgets).T, tokens.T).T
 
 
-def _factor(asked: Training, budgets: Floats, loss: Floats) -> Floats:
+def _factor(asked: Problem, budgets: Floats, loss: Floats) -> Floats:
     """By how much compute must exceed `budgets` to reach `loss`, ``(draw, budget)``."""
-    (name,) = asked.outlook.weights
-    irreducible = asked.outlook.parameters[name]["E"][:, None]
+    (name,) = asked.objective.weights
+    irreducible = asked.objective.parameters[name]["E"][:, None]
     wanted = np.maximum(loss - irreducible, 0.0)
     draws = np.repeat(np.arange(len(loss)), len(budgets))
 

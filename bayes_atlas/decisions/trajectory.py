@@ -7,10 +7,11 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_atlas.arrays import Floats
+from bayes_atlas.decisions.objective import positive
 from bayes_atlas.decisions.optimum import posterior_notes
-from bayes_atlas.decisions.outlook import Floats, positive
+from bayes_atlas.decisions.problem import Problem, Request, problem, training_flops
 from bayes_atlas.decisions.summary import summarise
-from bayes_atlas.decisions.training import Request, Training, training, training_flops
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
 
@@ -19,7 +20,7 @@ from bayes_atlas.posterior import Posterior
 class Trajectory:
     """Draws ``(draw, budget)`` of the compute-optimal plan at every budget."""
 
-    training: Training
+    problem: Problem
     compute: Floats  # (budget,) FLOPs
     params: Floats
     tokens: Floats
@@ -30,7 +31,7 @@ class Trajectory:
     @property
     def language(self) -> str:
         """The language that counts; several are separated by commas."""
-        return ", ".join(self.training.outlook.weights)
+        return ", ".join(self.problem.objective.weights)
 
     @property
     def quantities(self) -> dict[str, Floats]:
@@ -54,7 +55,7 @@ def trajectory(
     Args:
         posterior: a posterior whose law has a compute-optimal point.
         compute: budgets in FLOPs ``(budget,)``.
-        request: what is trained; see `decisions.training.Request`.
+        request: what is trained; see `decisions.problem.Request`.
 
     Raises:
         InputError: of `optimum`, or no budget was given.
@@ -64,7 +65,7 @@ def trajectory(
         raise InputError("compute must be a list of budgets in FLOPs; give at least one, such as [1e20, 1e21, 1e22]")
     for budget in budgets.tolist():
         positive("compute", budget)
-    asked = training(posterior, **request)
+    asked = problem(posterior, **request)
     tokens = asked.best_tokens(budgets)
     params = asked.size(tokens, budgets)
     loss = asked.loss(params.T, tokens.T).T

@@ -8,7 +8,8 @@ source i is worth `tau_i` of the target's own; negative values are interference.
 this law without sources or without the rest.
 """
 
-from bayes_atlas.laws import chinchilla, repetition
+from bayes_atlas.laws import _repetition as repetition
+from bayes_atlas.laws import chinchilla
 from bayes_atlas.laws._arrays import Array, namespace
 
 PARAMETERS = (

@@ -18,7 +18,7 @@ E + A / N^alpha + B / limit^beta, and from scratch they do.
 """
 
 from bayes_atlas.laws._arrays import Array
-from bayes_atlas.laws.repetition import effective_tokens
+from bayes_atlas.laws._repetition import effective_tokens
 
 SHARP = 4  # how abruptly the limit is met
 PARAMETERS = {

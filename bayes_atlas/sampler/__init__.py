@@ -15,9 +15,10 @@ directions.
 """
 
 from bayes_atlas.sampler.checkpoint import Checkpoint, digest
-from bayes_atlas.sampler.counted import Counted
+from bayes_atlas.sampler.draws import Draws
 from bayes_atlas.sampler.driver import sample, sample_many
-from bayes_atlas.sampler.results import BLOCK, PHASES, Draws, Progress, Settings
+from bayes_atlas.sampler.handlers import Counted
+from bayes_atlas.sampler.settings import BLOCK, PHASES, Progress, Settings
 
 __all__ = [
     "BLOCK",

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayes_atlas.sampler.layout import Array, Layout
+from bayes_atlas.arrays import Array
+from bayes_atlas.sampler.layout import Layout
 
 
 class Centring(NamedTuple):

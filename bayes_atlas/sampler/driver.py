@@ -10,11 +10,12 @@ from jax.experimental import multihost_utils
 
 from bayes_atlas.sampler.centring import Centring
 from bayes_atlas.sampler.checkpoint import Checkpoint
+from bayes_atlas.sampler.draws import Draws
 from bayes_atlas.sampler.layout import SCALE, Data, Layout, Model
 from bayes_atlas.sampler.memory import make_room
 from bayes_atlas.sampler.metric import Metric, refine
 from bayes_atlas.sampler.program import Argument, Tuning, program
-from bayes_atlas.sampler.results import BLOCK, PHASES, Draws, Progress, Settings
+from bayes_atlas.sampler.settings import BLOCK, PHASES, Progress, Settings
 
 type Report = Callable[[Progress], None]
 type Place = tuple[str, tuple[int, ...]]  # site and index

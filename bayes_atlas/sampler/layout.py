@@ -13,9 +13,8 @@ import numpyro.distributions as dist
 from numpyro import handlers
 from numpyro.infer.util import unconstrain_fn
 
-from bayes_atlas.outline import Outline
+from bayes_atlas.sampler.signature import Signature
 
-type Array = Any  # NumPy's on the host, JAX's where it is computed with
 type Model = Callable[..., Any]
 type Data = tuple[Any, ...]  # the model's arguments: covariates by name, loss
 
@@ -39,7 +38,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Pool:
-    """A partially pooled site (see `bayes_atlas.pooling`): its columns, and those of its population."""
+    """A partially pooled site (see `bayes_atlas.modelling.pooling`): its columns, and those of its population."""
 
     members: tuple[int, ...]  # columns: of the locals where `local`, else of the globals
     local: bool
@@ -58,7 +57,7 @@ class Layout:
     @classmethod
     def of(cls, model: Model, data: Data, *, blocks: bool = True) -> "Layout":
         """Lay out `model` given the shapes of `data`; nothing is computed. Without `blocks` everything is global."""
-        return _laid_out(model, Outline.of(data), blocks)
+        return _laid_out(model, Signature.of(data), blocks)
 
     @cached_property
     def globals(self) -> list[Site]:
@@ -151,7 +150,7 @@ class Layout:
 
 
 @lru_cache(maxsize=64)
-def _laid_out(model: Model, outline: Outline, blocks: bool) -> Layout:
+def _laid_out(model: Model, signature: Signature, blocks: bool) -> Layout:
     traced: dict[str, dict[str, Any]] = {}
 
     def unconstrained(data: Data) -> dict[str, jax.Array]:
@@ -161,7 +160,7 @@ def _laid_out(model: Model, outline: Outline, blocks: bool) -> Layout:
         values = {name: site["value"] for name, site in trace.items() if is_latent(site)}
         return unconstrain_fn(handlers.seed(model, jax.random.key(0)), data, {}, values)
 
-    shapes = {name: value.shape for name, value in jax.eval_shape(unconstrained, outline.shapes).items()}
+    shapes = {name: value.shape for name, value in jax.eval_shape(unconstrained, signature.shapes).items()}
     dims = {
         name: tuple(frame.name for frame in sorted(site["cond_indep_stack"], key=lambda frame: frame.dim))
         for name, site in traced.items()

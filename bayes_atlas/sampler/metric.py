@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import solve_triangular
 
-from bayes_atlas.sampler.layout import Array, Layout
+from bayes_atlas.arrays import Array
+from bayes_atlas.sampler.layout import Layout
 
 LEAST_CURVATURE = 0.25  # of a direction, in units where priors are of order one
 FARTHEST = 2.0  # that a slope is moved by what other languages show, in standard errors of it

@@ -18,12 +18,13 @@ from numpyro import handlers
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import constrain_fn, potential_energy
 
+from bayes_atlas.arrays import Array
 from bayes_atlas.sampler.centring import Centring
-from bayes_atlas.sampler.layout import Array, Data, Layout, Model, is_latent, prior_centre
+from bayes_atlas.sampler.handlers import Relative, is_observation
+from bayes_atlas.sampler.layout import Data, Layout, Model, is_latent, prior_centre
 from bayes_atlas.sampler.memory import check_memory, needed
 from bayes_atlas.sampler.metric import Metric
-from bayes_atlas.sampler.relative import Relative, is_observation
-from bayes_atlas.sampler.results import BLOCK
+from bayes_atlas.sampler.settings import BLOCK
 from bayes_atlas.sampler.start import Start, find_start
 
 # What runs once a fit takes longer to optimise than to run.

@@ -19,17 +19,11 @@ import numpy as np
 
 from bayes_atlas.sampler.centring import Centring
 from bayes_atlas.sampler.layout import LOCATION, Layout
+from bayes_atlas.sampler.lbfgs import Potential, minimise
 from bayes_atlas.sampler.metric import Curvature, Metric
 
-type Potential = Callable[[jax.Array], jax.Array]
-
 ROUNDS = 15
-TRIALS = 150  # of L-BFGS in a round
-MEMORY = 30  # moves that it remembers
-ENOUGH, SHORTER, SHORTEST = 1e-4, 0.3, 1e-12  # decrease that is accepted, else how much shorter the next trial is
-LONGEST = 10.0  # largest move of a coordinate in a trial
 SETTLED = 0.1  # move of the mode in standard deviations, and of a log scale, below which the start is found
-STILL = 1e-3  # length of the gradient in standard units below which L-BFGS stops
 NARROWER, WIDER = 4.0, 2.0  # how far a log scale may move from its prior's middle
 NOISE = "sigma"  # a naming convention, as that of pools is
 QUIETER, WALL = (
@@ -118,89 +112,6 @@ def _descend(potential: Potential, metric: Metric, layout: Layout) -> tuple[jax.
     free[layout.scales] = 0.0
     z = minimise(lambda z: potential(metric.apply(z * free, layout)), jnp.zeros_like(metric.centre))
     return metric.apply(z * free, layout), jnp.abs(z * free).max()
-
-
-class _Search(NamedTuple):
-    z: jax.Array
-    value: jax.Array
-    gradient: jax.Array
-    direction: jax.Array
-    length: jax.Array  # of the next trial along it
-    moves: jax.Array  # (memory, dimension) the last ones, newest first
-    turns: jax.Array  # (memory, dimension) what each changed in the gradient
-    weight: jax.Array  # (memory,) 1 / (move . turn), 0 where there is none
-    trials: jax.Array
-
-
-def minimise(function: Potential, start: jax.Array) -> jax.Array:
-    """L-BFGS (Nocedal and Wright 2006, algorithm 7.5) with backtracking, on a function that is well scaled.
-
-    One evaluation of the gradient stands in the loop and no other, since compiling each takes seconds; that is why this
-    is no library's.
-    """
-    value_and_grad = jax.value_and_grad(function)
-
-    def goes_on(now: _Search) -> jax.Array:
-        return (now.trials < TRIALS) & (jnp.abs(now.gradient).max() > STILL) & (now.length > SHORTEST)
-
-    def step(now: _Search) -> _Search:
-        z = now.z + now.length * now.direction
-        value, gradient = value_and_grad(z)
-        first = now.trials == 0  # the value at the start itself
-        enough = value <= now.value + ENOUGH * now.length * now.gradient @ now.direction
-        accepted = (first | enough) & jnp.isfinite(value) & jnp.isfinite(gradient).all()
-        move, turn = z - now.z, gradient - now.gradient
-        curved = accepted & ~first & (move @ turn > 0)
-        moves, turns, weight = (
-            jnp.where(curved, jnp.roll(old, 1, axis=0).at[0].set(new), old)
-            for old, new in ((now.moves, move), (now.turns, turn), (now.weight, 1 / (move @ turn)))
-        )
-        direction = -_two_loops(gradient, moves, turns, weight)
-        direction = direction / jnp.maximum(1.0, jnp.abs(direction).max() / LONGEST)
-        return _Search(
-            z=jnp.where(accepted, z, now.z),
-            value=jnp.where(accepted, value, now.value),
-            gradient=jnp.where(accepted, gradient, now.gradient),
-            direction=jnp.where(accepted, direction, now.direction),
-            length=jnp.where(accepted, 1.0, now.length * SHORTER),
-            moves=moves,
-            turns=turns,
-            weight=weight,
-            trials=now.trials + 1,
-        )
-
-    history = jnp.zeros((MEMORY, start.size), start.dtype)
-    unknown, still = jnp.full((), jnp.inf, start.dtype), jnp.zeros_like(start)
-    begun = _Search(
-        z=start,
-        value=unknown,
-        gradient=jnp.full_like(start, jnp.inf),
-        direction=still,
-        length=jnp.ones((), start.dtype),
-        moves=history,
-        turns=history,
-        weight=jnp.zeros(MEMORY, start.dtype),
-        trials=jnp.zeros((), int),
-    )
-    return jax.lax.while_loop(goes_on, step, begun).z
-
-
-def _two_loops(gradient: jax.Array, moves: jax.Array, turns: jax.Array, weight: jax.Array) -> jax.Array:
-    """The inverse Hessian that the last moves suggest, times the gradient."""
-
-    def down(q: jax.Array, pair: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        move, turn, weight = pair
-        share = weight * (move @ q)
-        return q - share * turn, share
-
-    def up(r: jax.Array, pair: tuple[jax.Array, jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-        move, turn, weight, share = pair
-        return r + (share - weight * (turn @ r)) * move, None
-
-    q, shares = jax.lax.scan(down, gradient, (moves, turns, weight))
-    norm = turns[0] @ turns[0]
-    scaled = q * jnp.where(weight[0] > 0, 1 / jnp.maximum(weight[0] * norm, 1e-300), 1.0)
-    return jax.lax.scan(up, scaled, (moves, turns, weight, shares), reverse=True)[0]
 
 
 def _curvature(potential: Potential, vector: jax.Array, layout: Layout) -> tuple[Curvature, jax.Array]:

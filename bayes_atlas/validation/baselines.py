@@ -15,12 +15,11 @@ from scipy.optimize import Bounds, minimize, nnls
 from scipy.stats import t as student_t
 from threadpoolctl import threadpool_limits
 
+from bayes_atlas.arrays import Floats
+from bayes_atlas.data.outliers import NU
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import chinchilla
-from bayes_atlas.residuals import NU
 from bayes_atlas.validation.predict import Prediction
-
-type Floats = NDArray[np.float64]
 
 HUBER = 1e-3
 GRID = {"a": (0, 8, 16, 24), "b": (0, 8, 16, 24), "e": (-1, 0, 1), "alpha": (0.0, 0.5, 1.0), "beta": (0.0, 0.5, 1.0)}

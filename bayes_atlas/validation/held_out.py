@@ -1,35 +1,24 @@
 """Fit to one part of a run table, score on the other: `validate`."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from bayes_atlas.arrays import Floats
 from bayes_atlas.catalogue import NameOrPath, find_model, layout_of
+from bayes_atlas.data.runs import count_all_tokens, group_runs
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
-from bayes_atlas.runs import SCRATCH, count_all_tokens, group_runs
 from bayes_atlas.validation.baselines import BASELINES, BaselineError, predict_baseline
-from bayes_atlas.validation.discrepancy import FORMS, SIZES, distance, learned, typical, unlearned, widened
+from bayes_atlas.validation.law_error_beyond import FORMS, SIZES, distance, learned, typical, unlearned, widened
 from bayes_atlas.validation.predict import Prediction, predict
-from bayes_atlas.validation.scores import Predictive, RowScores, stacking_weights
+from bayes_atlas.validation.proper_scores import Predictive, RowScores, stacking_weights
+from bayes_atlas.validation.rows import Fold, from_scratch, known, labels, listed, name_of, part
 from bayes_atlas.validation.splits import KEPT_RUNS, SPLITS, few_runs, folds
 from bayes_atlas.validation.stack import Stack, crossed_weights
-
-type Flags = NDArray[np.bool_]
-type Floats = NDArray[np.float64]
-
-
-class Fold(NamedTuple):
-    """What is fitted, and what is scored."""
-
-    name: str
-    fitted: xr.Dataset
-    rows: xr.Dataset
 
 
 @dataclass(frozen=True)
@@ -82,10 +71,9 @@ def validate(
         models: models by name or path, or baselines: ``huber``, ``varpro``.
         holdout: the split: one of `bayes_atlas.validation.splits.HOLDOUTS`. By language, every language with enough
             runs is held out in turn, and scores are of all these rows together.
-        test: the rows to score, instead of a part of `runs`.
-        by: labels whose values get parameters of their own, as in `fit`.
-        sources, others, all_tokens: as in `fit`, for the paper's ablations too.
-        discrepancy: how the error of a law grows beyond what was fitted: one of `bayes_atlas.validation.discrepancy.
+        test: the rows to score, instead of a part of `runs`. by: labels whose values get parameters of their own, as in
+        `fit`. sources, others, all_tokens: as in `fit`, for the paper's ablations too. discrepancy: how the error of a
+        law grows beyond what was fitted: one of `bayes_atlas.validation.law_error_beyond.
             FORMS`. How large it is, is learned by holding out the largest of the fitted runs by parameters, tokens and
             compute, which takes a fit of each that is gone beyond; where these are of one size, the prior's are taken.
             None for intervals that hold if the law does. Baselines have none.
@@ -95,11 +83,11 @@ def validate(
         InputError: nothing can be held out or nothing is left to score; a model that the table does not suit.
     """
     if not models:
-        raise InputError(f"there is no model to validate; name one, such as atlas, or a baseline: {_listed(BASELINES)}")
+        raise InputError(f"there is no model to validate; name one, such as atlas, or a baseline: {listed(BASELINES)}")
     for model in models:
         check_model(model)
     if discrepancy is not None and discrepancy not in FORMS:
-        raise InputError(f"there is no discrepancy {discrepancy!r}; choose one of: {_listed(FORMS)}, or None")
+        raise InputError(f"there is no discrepancy {discrepancy!r}; choose one of: {listed(FORMS)}, or None")
     parts, left_out, notes = _folds(runs, holdout, test, by, seed)
     if all_tokens:
         parts = [Fold(name, count_all_tokens(fitted), count_all_tokens(rows)) for name, fitted, rows in parts]
@@ -131,7 +119,9 @@ def validate(
         raise InputError(f"none of the baselines can be fitted: {'; '.join(notes)}")
     n_train = [fold.fitted.sizes["row"] for fold in parts]
     stack = _stack_scores(made, scores, parts, seed)
-    return Validation(holdout if test is None else _name(test), scores, n_train, left_out, failed, sizes, notes, stack)
+    return Validation(
+        holdout if test is None else name_of(test), scores, n_train, left_out, failed, sizes, notes, stack
+    )
 
 
 def check_model(model: NameOrPath) -> None:
@@ -143,9 +133,6 @@ def check_model(model: NameOrPath) -> None:
         )
 
 
-# Folds
-
-
 def _folds(
     runs: xr.Dataset, holdout: str, test: xr.Dataset | None, by: Sequence[str], seed: int
 ) -> tuple[list[Fold], dict[str, int], list[str]]:
@@ -155,69 +142,20 @@ def _folds(
     notes = []
     if test is not None:
         test = from_scratch(group_runs(test, by) if by else test, left_out)
-        parts = [Fold(_name(test), runs, test)]
-        if shared := len({*_labels(runs, "run")} & {*_labels(test, "run")}):
+        parts = [Fold(name_of(test), runs, test)]
+        if shared := len({*labels(runs, "run")} & {*labels(test, "run")}):
             notes.append(
-                f"{shared} runs of {_name(test)} have names that {_name(runs)} has too; if they are the same runs, "
+                f"{shared} runs of {name_of(test)} have names that {name_of(runs)} has too; if they are the same runs, "
                 f"they were fitted and the scores are too good"
             )
     else:
         masks = folds(runs, holdout, seed)
-        parts = [
-            Fold(name, _part(runs, ~mask, f"{name} held out"), runs.isel(row=mask)) for name, mask in masks.items()
-        ]
+        parts = [Fold(name, part(runs, ~mask, f"{name} held out"), runs.isel(row=mask)) for name, mask in masks.items()]
         if holdout == "language" and (few := few_runs(runs)):
             notes.append(
-                f"{len(few)} languages have no more than {KEPT_RUNS} runs and were not held out: {_listed(few)}"
+                f"{len(few)} languages have no more than {KEPT_RUNS} runs and were not held out: {listed(few)}"
             )
-    return [_known(fold, left_out) for fold in parts], left_out, notes
-
-
-def from_scratch(runs: xr.Dataset, left_out: dict[str, int]) -> xr.Dataset:
-    """Without rows of runs that began from a checkpoint, which are counted in `left_out`."""
-    scratch = _labels(runs, "init") == SCRATCH
-    if not scratch.any():
-        raise InputError(f"no run of {_name(runs)} started from scratch (column init); add runs with init = {SCRATCH}")
-    _count(left_out, "started from a checkpoint", ~scratch)
-    return runs.isel(row=scratch)
-
-
-def _known(fold: Fold, left_out: dict[str, int]) -> Fold:
-    """Without rows of languages that have nothing to be fitted."""
-    known = np.isin(_labels(fold.rows, "language"), _labels(fold.fitted, "language"))
-    if not known.any():
-        raise InputError(
-            f"no language of the held-out rows ({_listed(np.unique(_labels(fold.rows, 'language')))}) has rows to be "
-            f"fitted; hold out other runs, or add runs of these languages"
-        )
-    _count(left_out, "are of languages with nothing to fit", ~known)
-    return fold._replace(rows=fold.rows.isel(row=known))
-
-
-def _part(runs: xr.Dataset, chosen: Flags, what: str) -> xr.Dataset:
-    """Some rows, under a name and a hash of their own."""
-    sha256 = hashlib.sha256(str(runs.attrs["sha256"]).encode() + chosen.tobytes()).hexdigest()
-    return runs.isel(row=chosen).assign_attrs(name=f"{_name(runs)} ({what})", sha256=sha256)
-
-
-def _count(left_out: dict[str, int], reason: str, rows: Flags) -> None:
-    if rows.any():
-        left_out[reason] = left_out.get(reason, 0) + int(rows.sum())
-
-
-def _labels(runs: xr.Dataset, name: str) -> NDArray[np.str_]:
-    return runs[name].to_numpy().astype(str)
-
-
-def _name(runs: xr.Dataset) -> str:
-    return str(runs.attrs["name"])
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(map(str, names))
-
-
-# Predictions
+    return [known(fold, left_out) for fold in parts], left_out, notes
 
 
 def _scores(predictions: Sequence[Predictive], parts: Sequence[Fold], seed: int) -> RowScores:
@@ -230,7 +168,7 @@ def _stack_scores(
     made: dict[str, list[Prediction]], scores: dict[str, RowScores], parts: Sequence[Fold], seed: int
 ) -> RowScores | None:
     """Of the mixture of all models, whose weights for a run are chosen on other runs."""
-    run = np.concatenate([_labels(fold.rows, "run") for fold in parts])
+    run = np.concatenate([labels(fold.rows, "run") for fold in parts])
     if len(scores) < 2 or len(np.unique(run)) < 2:
         return None
     weights = crossed_weights({name: rows.log_density for name, rows in scores.items()}, run, seed)
@@ -296,8 +234,8 @@ def _largest_held_out(fold: Fold, size: str) -> Fold | None:
     """
     try:
         largest = SPLITS[size](fold.fitted, 0)
-        inner = Fold(fold.name, _part(fold.fitted, ~largest, f"largest {size} held out"), fold.fitted.isel(row=largest))
-        inner = _known(inner, {})
+        inner = Fold(fold.name, part(fold.fitted, ~largest, f"largest {size} held out"), fold.fitted.isel(row=largest))
+        inner = known(inner, {})
     except InputError:
         return None
     return inner if distance(inner.rows, inner.fitted, size).any() else None
@@ -305,7 +243,8 @@ def _largest_held_out(fold: Fold, size: str) -> Fold | None:
 
 def _fit(tables: Sequence[xr.Dataset], model: NameOrPath, settings: dict[str, Any]) -> list[Posterior]:
     """The posterior of each table: all in one program, or each by itself where they differ in structure."""
-    from bayes_atlas.fitting import UnlikeError, fit, fit_many  # loads the sampler
+    from bayes_atlas.inference.fit import fit, fit_many
+    from bayes_atlas.inference.prepare import UnlikeError
 
     if len(tables) > 1:
         try:

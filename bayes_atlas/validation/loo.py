@@ -1,9 +1,9 @@
 """Compare models fitted to all runs, by leaving out one run at a time: `leave_one_out`.
 
 What is left out is a whole run, with all its checkpoints and languages, and what is scored is their joint density: they
-miss together (`bayes_atlas.noise`), so that a row would be told by its neighbours, and leaving out single rows asks how
-well a run's own curve is interpolated. Nobody plans by that. A run that was left out keeps the effect of its model size
-only as far as other runs of this size say.
+miss together (`bayes_atlas.modelling.curve_noise`), so that a row would be told by its neighbours, and leaving out
+single rows asks how well a run's own curve is interpolated. Nobody plans by that. A run that was left out keeps the
+effect of its model size only as far as other runs of this size say.
 
 Each model is fitted once and Pareto-smoothed importance sampling takes runs out of its posterior (Vehtari et al. 2017).
 Where k-hat says that this fails, the model is fitted again without the run. Moment matching (Paananen et al. 2021) is
@@ -22,13 +22,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_atlas.catalogue import NameOrPath
+from bayes_atlas.data.runs import group_runs
 from bayes_atlas.errors import InputError
-from bayes_atlas.fitting import fit, fit_without
+from bayes_atlas.inference.fit import fit, fit_without
 from bayes_atlas.posterior import Posterior
-from bayes_atlas.runs import group_runs
 from bayes_atlas.validation.baselines import BASELINES
-from bayes_atlas.validation.held_out import check_model, from_scratch
-from bayes_atlas.validation.scores import stacking_weights
+from bayes_atlas.validation.held_out import check_model
+from bayes_atlas.validation.proper_scores import stacking_weights
+from bayes_atlas.validation.rows import from_scratch
 
 REFITS = 10
 

@@ -1,9 +1,9 @@
 """What is predicted for rows that were held out: a mixture, over draws, of Student-t distributions of log loss.
 
 `predict` evaluates a posterior's law at each of its draws and adds what its models know beside the law
-(`bayes_atlas.noise`): the effect of a model size, drawn anew for sizes that were not fitted, and noise by language,
-stage of training and number of epochs. It needs neither jax nor numpyro. Rows are predicted each by itself: that
-checkpoints of a run miss together does not show.
+(`bayes_atlas.modelling.curve_noise`): the effect of a model size, drawn anew for sizes that were not fitted, and noise
+by language, stage of training and number of epochs. It needs neither jax nor numpyro. Rows are predicted each by
+itself: that checkpoints of a run miss together does not show.
 """
 
 import inspect
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import t as student_t
 
+from bayes_atlas.arrays import Floats, Rng
+from bayes_atlas.data.names import source_of
+from bayes_atlas.data.outliers import NU
+from bayes_atlas.data.runs import last_rows, tokens_by_source, total_and_share
+from bayes_atlas.data.size_groups import SizeGroups
 from bayes_atlas.errors import InputError
-from bayes_atlas.posterior import Posterior, source_of
-from bayes_atlas.residuals import NU, SizeGroups
-from bayes_atlas.runs import last_rows, tokens_by_source, total_and_share
-
-type Floats = NDArray[np.float64]
-type Rng = np.random.Generator
+from bayes_atlas.posterior import Posterior
 
 
 @dataclass(frozen=True)

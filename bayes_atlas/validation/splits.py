@@ -13,12 +13,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayes_atlas.arrays import Flags, Floats, Integers
+from bayes_atlas.data.size_groups import size_step
 from bayes_atlas.errors import InputError
-from bayes_atlas.residuals import size_step
-
-type Flags = NDArray[np.bool_]
-type Floats = NDArray[np.float64]
-type Integers = NDArray[np.int64]
 
 FRACTION = 0.2  # of runs, or of mixtures
 LARGEST_SIZES = 0.05  # least fraction of the runs that the largest sizes, as few of them as this takes, have

@@ -1,7 +1,8 @@
 """The stack: a mixture of several models' predictive distributions, by weight (Yao et al. 2018).
 
-Its weights are best chosen where models are scored (`bayes_atlas.validation.scores.stacking_weights`), and then these
-scores are none of the stack: it was made to fit them. `crossed_weights` gives every run weights that it had no part in.
+Its weights are best chosen where models are scored (`bayes_atlas.validation.proper_scores.stacking_weights`), and then
+these scores are none of the stack: it was made to fit them. `crossed_weights` gives every run weights that it had no
+part in.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,13 +13,11 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from bayes_atlas.arrays import Floats, Rng
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
 from bayes_atlas.validation.predict import Prediction, predict
-from bayes_atlas.validation.scores import stacking_weights
-
-type Floats = NDArray[np.float64]
-type Rng = np.random.Generator
+from bayes_atlas.validation.proper_scores import stacking_weights
 
 SUM = 1e-6  # by how much weights may miss 1
 
@@ -59,8 +58,8 @@ def predict_stack(
 ) -> Stack:
     """The predictive of the losses of `rows` by several models at once, whose intervals hold if the laws do.
 
-    Errors of the laws beyond what was fitted (`bayes_atlas.validation.discrepancy`), with which `validate` scores, are
-    not included.
+    Errors of the laws beyond what was fitted (`bayes_atlas.validation.law_error_beyond`), with which `validate` scores,
+    are not included.
 
     Args:
         posteriors: by model, fitted to the same table.

@@ -16,7 +16,7 @@ from nutpie.compiled_pyfunc import from_pyfunc
 
 from bayes_atlas import runs_from_frame
 from bayes_atlas.catalogue import load_model
-from bayes_atlas.curves import arrange
+from bayes_atlas.observations.curves import arrange
 from benchmarks.engines.problem import PARAMETERS, TARGET_ACCEPT, Floats, Sampled, Settings
 
 

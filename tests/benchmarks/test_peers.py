@@ -9,8 +9,8 @@ import pytest
 from numpyro.infer.util import potential_energy
 
 from bayes_atlas.catalogue import load_model
-from bayes_atlas.curves import arrange
-from bayes_atlas.runs import runs_from_frame
+from bayes_atlas.data.runs import runs_from_frame
+from bayes_atlas.observations.curves import arrange
 from benchmarks.engines.problem import PARAMETERS, POPULATIONS, Rows
 from benchmarks.engines.textbook import same_priors
 from benchmarks.peers import OURS, Measured, row

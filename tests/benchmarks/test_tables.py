@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from bayes_atlas.curves import arrange
+from bayes_atlas.data.runs import runs_from_frame
 from bayes_atlas.laws import chinchilla
-from bayes_atlas.noise import FEWEST_SIZES
-from bayes_atlas.runs import runs_from_frame
+from bayes_atlas.modelling.curve_noise import FEWEST_SIZES
+from bayes_atlas.observations.curves import arrange
 from benchmarks.sampler import by_languages, by_rows
 from benchmarks.tables import NAMED, PARAMS, SIZES, TOKENS, atlas_study, chinchilla_study
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bayes_atlas.decisions import mixture as module
 from bayes_atlas.decisions.mixture import mixture, unimax
-from bayes_atlas.decisions.training import training
+from bayes_atlas.decisions.problem import problem
 from bayes_atlas.errors import InputError
 
 UNIQUE = {"sw": 2e9, "en": 3e12, "fr": 4e11}
@@ -41,21 +41,21 @@ def close_draws(of_law, law, draws=40):
 def test_no_mixture_of_a_grid_is_better(of_law, law, request_):
     """Brute force over the shares of three languages, each with its best size and data of a grid."""
     found = mixture(close_draws(of_law, law), compute=1e22, **request_)
-    outlook, names = found.outlook, list(found.plan.shares)
+    objective, names = found.objective, list(found.plan.shares)
     least = {name: request_.get("bounds", {}).get(name, (0, 1))[0] for name in names}
     most = {name: request_.get("bounds", {}).get(name, (0, 1))[1] for name in names}
-    epochs = request_.get("max_epochs", np.inf) if outlook.knows_repetition else 1.0
+    epochs = request_.get("max_epochs", np.inf) if objective.knows_repetition else 1.0
     tokens = np.geomspace(1e9, 1e13, 161)
     best = np.inf
     for first, second in itertools.product(np.linspace(0.01, 0.98, 25), repeat=2):
         shares = dict(zip(names, (first, second, 1 - first - second), strict=True))
         if not all(max(least[name], 1e-3) <= share <= most[name] for name, share in shares.items()):
             continue
-        cap = min(epochs * found.outlook.unique.get(name, np.inf) / share for name, share in shares.items())
+        cap = min(epochs * found.objective.unique.get(name, np.inf) / share for name, share in shares.items())
         data = np.minimum(tokens, min(cap, request_.get("max_tokens", np.inf)))
         size = np.minimum(found.cost.params(data, 1e22), request_.get("max_params", np.inf))
         divided = {name: share * data[:, None] for name, share in shares.items()}
-        best = min(best, outlook.loss(size[:, None], divided).mean(axis=1).min())
+        best = min(best, objective.loss(size[:, None], divided).mean(axis=1).min())
     assert found.plan.loss.mean() <= best * (1 + 1e-7)
 
 
@@ -70,9 +70,9 @@ def test_limits_are_kept(of_law, law, request_):
     assert plan.tokens <= request_.get("max_tokens", np.inf) * (1 + 1e-9)
     for name, (least, most) in request_.get("bounds", {}).items():
         assert least * (1 - 1e-6) <= plan.shares[name] <= most * (1 + 1e-6)
-    epochs = request_.get("max_epochs", np.inf) if found.outlook.knows_repetition else 1.0
+    epochs = request_.get("max_epochs", np.inf) if found.objective.knows_repetition else 1.0
     for each in (plan, *found.baselines.values()):
-        for name, limit in found.outlook.unique.items():
+        for name, limit in found.objective.unique.items():
             assert each.shares[name] * each.tokens <= epochs * limit * (1 + 1e-6)
 
 
@@ -87,7 +87,7 @@ def test_it_is_never_worse_than_a_baseline(of_law, law, request_):
 
 @every_law
 def test_the_gradient_is_the_loss_slope(of_law, law):
-    ahead = module.outlook(of_law(law, draws=20), weights={"sw": 2, "en": 1, "fr": 1}, unique=UNIQUE)
+    ahead = module.objective(of_law(law, draws=20), weights={"sw": 2, "en": 1, "fr": 1}, unique=UNIQUE)
     bounds = np.tile([1e-6, 1.0], (3, 1))
     search = module._Search(ahead, module.cost(1e11), 1e22, ["sw", "en", "fr"], bounds, np.inf, np.inf, np.inf)
     rng = np.random.default_rng(0)
@@ -120,7 +120,7 @@ def test_baselines_have_the_size_and_data_that_suit_them(of_law):
     baseline = mixture(posterior, compute=1e22, unique=UNIQUE).baselines["proportional"]
     total = sum(UNIQUE.values())
     assert baseline.shares == pytest.approx({name: size / total for name, size in UNIQUE.items()})
-    asked = training(posterior, weights=dict.fromkeys(UNIQUE, 1), unique=UNIQUE, shares=baseline.shares)
+    asked = problem(posterior, weights=dict.fromkeys(UNIQUE, 1), unique=UNIQUE, shares=baseline.shares)
     others = np.geomspace(1e9, 1e13, 2001)[:, None]
     assert baseline.loss.mean() <= asked.loss(asked.size(others, 1e22), others).mean(axis=1).min() * (1 + 1e-9)
     np.testing.assert_allclose(baseline.loss, asked.loss(baseline.params, baseline.tokens))

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from bayes_atlas.decisions.action import bayes_action
+from bayes_atlas.decisions.bayes_action import bayes_action
 from bayes_atlas.decisions.expand import expand
 from bayes_atlas.decisions.mixture import mixture
 from bayes_atlas.decisions.optimum import optimum
@@ -79,7 +79,7 @@ def test_a_full_scenario_is_answered_as_its_parts(scenario, atlas):
 def test_shares_that_are_given_are_not_searched_for(scenario, atlas):
     answer = plan(scenario("compute = 1e21\n[weights]\nsw = 1\n[shares]\nsw = 1\nen = 3"), atlas)
     assert answer.mixture is None
-    assert answer.optimum.training.shares == {"sw": 0.25, "en": 0.75}
+    assert answer.optimum.problem.shares == {"sw": 0.25, "en": 0.75}
 
 
 def test_one_language_needs_no_mixture(scenario, atlas):
@@ -90,7 +90,7 @@ def test_one_language_needs_no_mixture(scenario, atlas):
 
 def test_all_languages_count_unless_told(scenario, atlas):
     answer = plan(scenario("compute = 1e21"), atlas)
-    assert set(answer.mixture.outlook.weights) == {"sw", "en", "fr"}
+    assert set(answer.mixture.objective.weights) == {"sw", "en", "fr"}
 
 
 def test_growth(scenario, of_law):

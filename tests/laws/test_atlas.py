@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayes_atlas.laws import atlas, chinchilla, data_constrained, repetition
+from bayes_atlas.laws import _repetition as repetition
+from bayes_atlas.laws import atlas, chinchilla, data_constrained
 
 THETA = {"E": 0.83, "A": 20130.0, "B": 469800.0, "alpha": 0.63, "beta": 0.63, "lam": 0.2}
 

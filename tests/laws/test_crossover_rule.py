@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bayes_atlas.data.printed import load_table
 from bayes_atlas.laws import crossover_rule
-from bayes_atlas.tables import load_table
 
 SCALES = [8, 16, 24, 34, 42, 46]
 

@@ -189,7 +189,7 @@ def test_plain_numbers_give_a_number_and_arrays_broadcast(case):
 
 def test_law_names_lists_the_laws():
     expected = ["atlas", "bilingual", "capacity", "chinchilla", "crossover", "crossover_rule", "data_constrained"]
-    expected += ["family_share", "repetition", "transfer"]
+    expected += ["family_share", "transfer"]
     assert law_names() == expected
 
 
@@ -206,7 +206,7 @@ def test_every_law_is_found_by_name_and_says_what_its_parameters_mean(name):
 @pytest.mark.parametrize("name", ["kaplan", "_arrays", "../atlas", "atlas.loss", ""])
 def test_unknown_law_names_those_there_are(name):
     with pytest.raises(
-        ValueError, match=r"no law is called .*; choose one of: atlas, bilingual, capacity, .*repetition"
+        ValueError, match=r"no law is called .*; choose one of: atlas, bilingual, capacity, .*transfer"
     ):
         get_law(name)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayes_atlas.laws.repetition import effective_tokens
+from bayes_atlas.laws._repetition import effective_tokens
 
 unique = st.floats(1e6, 1e13)
 epochs = st.floats(0.01, 1e3)

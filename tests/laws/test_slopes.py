@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bayes_atlas.laws import atlas, chinchilla, data_constrained, repetition
+from bayes_atlas.laws import _repetition as repetition
+from bayes_atlas.laws import atlas, chinchilla, data_constrained
 
 logs = st.floats(-4.0, 4.0)
 terms = {"A": st.floats(0.05, 3), "B": st.floats(0.05, 3), "alpha": st.floats(0.1, 0.8), "beta": st.floats(0.1, 0.8)}

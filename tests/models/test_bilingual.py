@@ -7,12 +7,12 @@ import pytest
 from numpyro import handlers
 
 from bayes_atlas import fit, runs_from_frame
-from bayes_atlas.bilingual import bilingual_study
 from bayes_atlas.catalogue import covariates_of, load_model
-from bayes_atlas.curves import arrange
-from bayes_atlas.decisions.bilingual import transfer_scores
+from bayes_atlas.data.bilingual_design import bilingual_study
+from bayes_atlas.decisions.transfer_scores import transfer_scores
+from bayes_atlas.inference.staleness import is_stale
 from bayes_atlas.laws import get_law
-from bayes_atlas.staleness import is_stale
+from bayes_atlas.observations.curves import arrange
 from benchmarks.bilingual import ANCHOR, simulate_study
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from bayes_atlas import find_crossover, fit
+from bayes_atlas.data.runs import runs_from_frame
 from bayes_atlas.decisions.crossover import outlying
 from bayes_atlas.laws import crossover as law
-from bayes_atlas.runs import runs_from_frame
 
 LANGUAGES = {"de": 0.60, "es": 0.55, "fr": 0.65, "hi": 0.50}  # their E
 CHECKPOINTS = {"en": (1.5e9, 5e9), "ru": (1e9, 1e13)}  # what each transfers at one unit, and its limit

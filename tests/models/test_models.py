@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from bayes_atlas.catalogue import covariates_of, find_model, layout_of, load_model, model_names
-from bayes_atlas.curves import arrange
+from bayes_atlas.data.runs import runs_from_frame
 from bayes_atlas.laws import get_law
-from bayes_atlas.runs import runs_from_frame
+from bayes_atlas.observations.curves import arrange
 from bayes_atlas.sampler import Settings, sample_many
 
 PLATES = {"language", "source", "run", "row", "size"}

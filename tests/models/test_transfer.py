@@ -8,8 +8,8 @@ from numpyro.infer.util import log_density
 
 from bayes_atlas import fit, scores_from_frame
 from bayes_atlas.catalogue import load_model
-from bayes_atlas.pairs import arrange_pairs, made_up_pairs
-from bayes_atlas.staleness import is_stale
+from bayes_atlas.inference.staleness import is_stale
+from bayes_atlas.observations.pairs import arrange_pairs, made_up_pairs
 
 NAMES = ["en", "ru", "es", "fr", "de", "pt", "zh", "vi", "ja", "sw"]
 BOUND = -0.3

@@ -8,8 +8,8 @@ import numpyro.distributions as dist
 import pytest
 from numpyro.distributions import constraints
 
-from bayes_atlas.curves import Curves, Group
-from bayes_atlas.pooling import pooled
+from bayes_atlas.modelling.pooling import pooled
+from bayes_atlas.observations.curves import Curves, Group
 from bayes_atlas.sampler.layout import Layout, Pool, prior_centre
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from bayes_atlas.catalogue import covariates_of, load_model, model_names
-from bayes_atlas.curves import arrange
-from bayes_atlas.fitting import _keyworded
-from bayes_atlas.runs import runs_from_frame
+from bayes_atlas.data.runs import runs_from_frame
+from bayes_atlas.inference.calls import keyworded
+from bayes_atlas.observations.curves import arrange
 from bayes_atlas.sampler import Settings, sample, sample_many
 from bayes_atlas.sampler.centring import Centring
 from bayes_atlas.sampler.layout import Layout
@@ -81,9 +81,9 @@ def test_padding_changes_no_density_gradient_or_likelihood(name, table):
     data = arrange(table, covariates_of(model), sources=1)
     exact = data.curves.shape
     shapes = [exact, exact._replace(runs=exact.runs + 7, steps=5, of_language=exact.of_language + 7, of_size=16)]
-    layouts = [Layout.of(_keyworded(model), data.padded(shape)) for shape in shapes]
+    layouts = [Layout.of(keyworded(model), data.padded(shape)) for shape in shapes]
     assert layouts[0] == layouts[1]
-    part = program(_keyworded(model), layouts[0], TUNING)
+    part = program(keyworded(model), layouts[0], TUNING)
     vector = jnp.asarray(0.3 * np.random.default_rng(1).normal(size=layouts[0].size))
     (one, slope), (other, other_slope) = (
         jax.jit(jax.value_and_grad(part.potential))(vector, data.padded(shape)) for shape in shapes

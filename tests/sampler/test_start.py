@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayes_atlas.sampler.driver import COUPLED
-from bayes_atlas.sampler.start import NOISE, QUIETER, WALL, minimise
+from bayes_atlas.sampler.lbfgs import minimise
+from bayes_atlas.sampler.start import NOISE, QUIETER, WALL
 
 # L-BFGS
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bayes_atlas.data.runs import read_runs, runs_from_frame
 from bayes_atlas.laws import chinchilla
-from bayes_atlas.runs import read_runs, runs_from_frame
 from bayes_atlas.validation.baselines import BASELINES, BaselineError, Constants, huber, predict_baseline, varpro
 
 TRUTH = Constants(1.7, 400.0, 800.0, 0.33, 0.3)

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+from bayes_atlas.data.runs import runs_from_frame
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import chinchilla
-from bayes_atlas.runs import runs_from_frame
 from bayes_atlas.validation.held_out import validate
 from bayes_atlas.validation.splits import KEPT_RUNS
 
@@ -96,7 +96,7 @@ def test_folds_that_differ_in_structure_are_fitted_apart(monkeypatch):
     def alone(table, model, **settings):
         raise Asked(table.attrs["name"])
 
-    monkeypatch.setattr("bayes_atlas.fitting.fit", alone)
+    monkeypatch.setattr("bayes_atlas.inference.fit.fit", alone)
     table = frame(sizes=3, lengths=3)
     table["unique"] = np.where((table["language"] == "sw") & (table["run"] == "sw8"), 1e10, np.nan)
     with pytest.raises(Asked, match=r"runs \(en held out\)"):

@@ -13,11 +13,12 @@ from numpyro.infer.util import log_density
 from scipy.special import logsumexp
 
 from bayes_atlas.catalogue import load_model
-from bayes_atlas.curves import arrange
+from bayes_atlas.data.runs import runs_from_frame
 from bayes_atlas.errors import InputError
-from bayes_atlas.fitting import Without, fit_without
+from bayes_atlas.inference.fit import fit_without
+from bayes_atlas.inference.record import Without
 from bayes_atlas.laws import chinchilla
-from bayes_atlas.runs import runs_from_frame
+from bayes_atlas.observations.curves import arrange
 from bayes_atlas.sampler import Counted
 from bayes_atlas.validation.loo import leave_one_out
 

@@ -14,12 +14,12 @@ import scipy.stats
 import xarray as xr
 
 from bayes_atlas.catalogue import covariates_of, load_model
-from bayes_atlas.curves import arrange
+from bayes_atlas.data.outliers import NU
+from bayes_atlas.data.runs import runs_from_frame
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import chinchilla
+from bayes_atlas.observations.curves import arrange
 from bayes_atlas.posterior import load_posterior
-from bayes_atlas.residuals import NU
-from bayes_atlas.runs import runs_from_frame
 from bayes_atlas.validation.predict import predict
 
 SOURCES = ("en", "sw", "fr", "hi")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bayes_atlas.data.runs import runs_from_frame
 from bayes_atlas.errors import InputError
-from bayes_atlas.runs import runs_from_frame
 from bayes_atlas.validation.splits import HOLDOUTS, KEPT_RUNS, SPLITS, by_language, few_runs, folds
 
 

@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from bayes_atlas.data.outliers import NU
+from bayes_atlas.data.runs import runs_from_frame
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import chinchilla
-from bayes_atlas.residuals import NU
-from bayes_atlas.runs import runs_from_frame
 from bayes_atlas.validation.held_out import validate
 from bayes_atlas.validation.predict import Prediction, predict
-from bayes_atlas.validation.scores import RowScores, stacking_weights
+from bayes_atlas.validation.proper_scores import RowScores, stacking_weights
 from bayes_atlas.validation.stack import Stack, crossed_weights, predict_stack
 
 ROWS, SCALE = 400, 0.02

@@ -1,0 +1,68 @@
+"""The table of crossovers: measured points at which training from scratch overtakes a checkpoint.
+
+Columns ``language``, ``params``, ``tokens`` (of the crossover) and ``error``, the standard deviation of the log of
+these tokens. A language ``all`` stands for a typical one, as in a rule that was read off.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from bayes_atlas.data.cells import Fault, Table, TableError, parse, read_cells, row_faults, text_of
+
+TYPICAL = "all"
+NUMBERS = {
+    "params": "give the number of parameters, such as 2e9",
+    "tokens": "give the training tokens at the crossover; leave out runs that have none",
+    "error": "give the standard deviation of the log of the tokens, such as .1",
+}
+
+
+class CrossingTableError(TableError):
+    """A table of crossovers that cannot be used, with all its `faults`."""
+
+    KIND = "table of crossovers"
+    NEEDED = f"language, {', '.join(NUMBERS)}"
+
+
+def read_crossings(path: str | Path) -> xr.Dataset:
+    """Read the table of crossovers at `path`, CSV in UTF-8 or Parquet.
+
+    Returns:
+        Dataset with dim ``row``: coord ``language``, variables ``params``, ``crossover`` (tokens), ``error``.
+
+    Raises:
+        CrossingTableError: the file cannot be read or breaks rules of the format; it carries all faults at once.
+    """
+    table, faults, sha256 = read_cells(Path(path), CrossingTableError)
+    advice = f"a table of crossovers needs {CrossingTableError.NEEDED}"
+    missing = [name for name in ("language", *NUMBERS) if name not in table.cells]
+    faults += [Fault(None, name, "", "a column is missing", advice) for name in missing]
+    if not faults and len(table.cells) == 0:
+        faults.append(Fault(None, None, "", "there are no rows below the header", "give at least one crossover"))
+    numbers = {} if faults else {name: _positive(table, name, faults) for name in NUMBERS}
+    if not faults:
+        languages = text_of(table.cells["language"])
+        empty = languages.eq("").to_numpy()
+        faults += row_faults(table, "language", empty, "must not be empty", "name the language of each row")
+        if languages.eq(TYPICAL).all():
+            faults.append(Fault(None, "language", "", f"all rows are of {TYPICAL!r}", "give at least one language"))
+    if faults:
+        raise CrossingTableError(table.name, sorted(faults, key=lambda fault: fault.row or 0))
+    return xr.Dataset(
+        {
+            "params": ("row", numbers["params"]),
+            "crossover": ("row", numbers["tokens"]),
+            "error": ("row", numbers["error"]),
+        },
+        coords={"language": ("row", languages.to_numpy().astype(str))},
+        attrs={"name": table.name, "sha256": sha256},
+    )
+
+
+def _positive(table: Table, name: str, faults: list[Fault]) -> np.ndarray:
+    values, absent, unreadable = parse(table.cells[name])
+    wrong = absent | unreadable | ~(values > 0) | np.isinf(values)
+    faults += row_faults(table, name, wrong, "must be a finite number > 0", NUMBERS[name])
+    return values

@@ -1,0 +1,241 @@
+"""The score table: transfer scores of ordered pairs of languages.
+
+`read_scores` reads CSV or Parquet in either of two forms, checks every rule at once and returns an xarray Dataset.
+
+A list has a row per measured pair, with columns ``source`` and ``target`` and
+
+* ``score``, any score that is larger the more the source helps, or instead ``loss`` and ``scratch_loss``, whose
+  difference is then the score;
+* optionally ``error``, the standard deviation of the score's error, in its unit;
+* optionally ``censored``, 1 where the score is only an upper bound: the run with the source never reached the loss;
+* optionally ``distance.<name>``, a distance of the two languages, geographic or typological, in any unit.
+
+A row without a score is a pair to impute. Other columns are ignored. A matrix has a column ``target`` or
+``target\\source`` first and then a column for each source; empty cells are pairs to impute.
+
+The Dataset has dims ``target`` and ``source``, with the same languages in the same order, and ``distance``: variables
+``score``, ``error`` (both NaN where not given) and ``censored`` on ``(target, source)``, ``distances`` on ``(distance,
+target, source)`` in standard deviations, and coords ``script``, ``genus``, ``family`` on ``target``.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_atlas.arrays import Floats
+from bayes_atlas.data.cells import Fault, Table, TableError, frame_table, parse, read_cells, row_faults, text_of
+from bayes_atlas.data.printed import load_table
+
+TRAITS = ("script", "genus", "family")
+DISTANCE = "distance."
+FEWEST = 3  # languages, below which nothing can be said of what a language gives or receives
+
+_NUMBER = ("must be a finite number", "write it as 0.3 or 3e-1, or leave it empty where the pair was not measured")
+_ERROR = ("must be a finite number > 0", "give the standard deviation of the score's error, in the unit of the score")
+_CENSORED = ("must be 0 or 1", "write 1 where the score is only an upper bound, 0 or nothing where it was measured")
+_DISTANCE = ("must be a finite number", "give every pair of the table its distance, or leave the column out")
+
+
+class ScoreTableError(TableError):
+    """A score table that cannot be used, with all its `faults`."""
+
+    KIND = "score table"
+    NEEDED = "source, target and score (or loss and scratch_loss)"
+
+
+class TraitTableError(TableError):
+    """A table of languages that cannot be used, with all its `faults`."""
+
+    KIND = "table of languages"
+    NEEDED = f"language, {', '.join(TRAITS)}"
+
+
+def read_scores(path: str | Path, traits: str | Path | None = None) -> xr.Dataset:
+    """Read the score table at `path`.
+
+    Args:
+        path: the table, CSV in UTF-8 or Parquet.
+        traits: a table with columns ``language``, ``script``, ``genus``, ``family``, whose rows go before the
+            bundled ones of the same language.
+
+    Returns:
+        The Dataset of this module; its attrs are ``name``, the file's, and ``sha256`` of the file's content.
+
+    Raises:
+        ScoreTableError: the file cannot be read or breaks rules of the format; it carries all faults at once.
+        TraitTableError: likewise of `traits`.
+    """
+    table, faults, sha256 = read_cells(Path(path), ScoreTableError)
+    return _to_dataset(table, faults, sha256, _traits(traits))
+
+
+def scores_from_frame(frame: pd.DataFrame, name: str = "scores", traits: str | Path | None = None) -> xr.Dataset:
+    """The same Dataset from a table in memory, by the same rules; ``sha256`` is that of the frame written as CSV.
+
+    Raises:
+        ScoreTableError: `frame` breaks rules of the format; it carries all faults at once.
+        TraitTableError: likewise of `traits`.
+    """
+    digest = hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest()
+    return _to_dataset(frame_table(name, frame), [], digest, _traits(traits))
+
+
+def _traits(path: str | Path | None) -> pd.DataFrame:
+    """Script, genus and family by language."""
+    bundled = load_table("languages").set_index("language")[list(TRAITS)].astype(str)
+    if path is None:
+        return bundled
+    table, faults, _ = read_cells(Path(path), TraitTableError)
+    for name in ("language", *TRAITS):
+        if name not in table.cells:
+            advice = f"a table of languages needs {TraitTableError.NEEDED}"
+            faults.append(Fault(None, name, "", "a column is missing", advice))
+        else:
+            empty = text_of(table.cells[name]).eq("").to_numpy()
+            faults += row_faults(table, name, empty, "must not be empty", f"give the {name} of each language")
+    if not faults:
+        again = text_of(table.cells["language"]).duplicated().to_numpy()
+        faults += row_faults(table, "language", again, "a language may have one row", "remove the repeated row")
+    if faults:
+        raise TraitTableError(table.name, faults)
+    own = pd.DataFrame({name: text_of(table.cells[name]).astype(str) for name in ("language", *TRAITS)})
+    own = own.set_index("language")
+    return pd.concat([own, bundled.drop(own.index, errors="ignore")])
+
+
+def _to_dataset(table: Table, faults: list[Fault], sha256: str, traits: pd.DataFrame) -> xr.Dataset:
+    table = Table(table.name, table.cells.rename(columns=lambda name: str(name).strip()), table.rows, table.lines)
+    if len(table.cells) == 0 and not faults:
+        faults = [Fault(None, None, "", "there are no rows below the header", "give at least a row for each pair")]
+    if not faults and "source" not in table.cells and str(table.cells.columns[0]).partition("\\")[0] == "target":
+        table = _listed(table)
+    faults = faults + _header_faults(table)
+    if faults:
+        raise ScoreTableError(table.name, faults)
+    names = {side: text_of(table.cells[side]) for side in ("source", "target")}
+    numbers, faults = _numbers(table)
+    faults += _pair_faults(table, names, traits)
+    if faults:
+        raise ScoreTableError(table.name, sorted(faults, key=lambda fault: fault.row or 0))
+    return _assemble(table.name, names, numbers, sha256, traits)
+
+
+def _listed(table: Table) -> Table:
+    """A matrix as a list of pairs; the cells on its diagonal are dropped where empty."""
+    first, *sources = map(str, table.cells.columns)
+    targets = text_of(table.cells[first])
+    cells, rows = [], []
+    for position, target in enumerate(targets):
+        for source in sources:
+            value = table.cells[source].iloc[position]
+            if source != target or str(value).strip() not in ("", "nan"):
+                cells.append((source, target, value))
+                rows.append(position)
+    frame = pd.DataFrame(cells, columns=["source", "target", "score"], dtype=object)
+    return Table(table.name, frame, table.rows[rows], None if table.lines is None else table.lines[rows])
+
+
+def _header_faults(table: Table) -> list[Fault]:
+    have = list(map(str, table.cells.columns))
+    missing = [name for name in ("source", "target") if name not in have]
+    if "score" not in have:
+        missing += [name for name in ("loss", "scratch_loss") if name not in have]
+    advice = f"a score table needs {ScoreTableError.NEEDED}, or is a matrix whose first column is target"
+    faults = [Fault(None, name, "", "a column is missing", advice) for name in missing]
+    repeated = sorted({name for name in have if have.count(name) > 1})
+    rule, advice = "a column may be there once", "remove or rename one of them"
+    return faults + [Fault(None, name, "", rule, advice) for name in repeated]
+
+
+def _numbers(table: Table) -> tuple[dict[str, Floats], list[Fault]]:
+    """Score, error and distances of each row, and what is wrong with them."""
+    faults: list[Fault] = []
+
+    def column(name: str, rule: tuple[str, str], *, positive: bool = False, needed: bool = False) -> Floats:
+        values, absent, unreadable = parse(table.cells[name])
+        wrong = unreadable | np.isinf(values) | (needed & absent) | (positive & (values <= 0))
+        faults.extend(row_faults(table, name, wrong, *rule))
+        return values
+
+    have = list(map(str, table.cells.columns))
+    if "score" in have:
+        numbers = {"score": column("score", _NUMBER)}
+    else:
+        loss, scratch = (column(name, _NUMBER) for name in ("loss", "scratch_loss"))
+        numbers = {"score": scratch - loss}
+    if "error" in have:
+        numbers["error"] = column("error", _ERROR, positive=True)
+    if "censored" in have:
+        values = column("censored", _CENSORED)
+        wrong = ~np.isin(np.nan_to_num(values), (0, 1))
+        faults.extend(row_faults(table, "censored", wrong & ~np.isinf(values), *_CENSORED))
+        lost = (values == 1) & np.isnan(numbers["score"])
+        faults.extend(
+            row_faults(table, "censored", lost, "needs a score", "give the least score that the run could show")
+        )
+        numbers["censored"] = values
+    for name in have:
+        if name.startswith(DISTANCE):
+            numbers[name] = column(name, _DISTANCE, needed=True)
+    if not faults and not np.isfinite(numbers["score"]).any():
+        faults.append(Fault(None, "score", "", "no pair has a score", "give the scores that were measured"))
+    return numbers, faults
+
+
+def _pair_faults(table: Table, names: dict[str, pd.Series], traits: pd.DataFrame) -> list[Fault]:
+    faults = []
+    for side, values in names.items():
+        empty = values.eq("").to_numpy()
+        faults += row_faults(table, side, empty, "must not be empty", f"name the {side} of each row")
+        foreign = ~values.isin(traits.index).to_numpy() & ~empty & ~values.duplicated().to_numpy()
+        rule = "script, genus and family of this language are not known"
+        advice = "give them in a table of languages (--traits), with columns language, script, genus, family"
+        faults += row_faults(table, side, foreign, rule, advice)
+    source, target = names["source"], names["target"]
+    same = source.eq(target).to_numpy()
+    faults += row_faults(table, "target", same, "a language's transfer to itself is no score", "remove the row")
+    again = pd.DataFrame(names).duplicated().to_numpy()
+    rule, advice = "a pair may have one row", "average repeated measurements, with their standard error as error"
+    faults += row_faults(table, "target", again & ~same, rule, advice)
+    if not faults and len({*source, *target}) < FEWEST:
+        faults.append(Fault(None, None, "", f"there are fewer than {FEWEST} languages", "add pairs of others"))
+    return faults
+
+
+def _assemble(
+    name: str, names: dict[str, pd.Series], numbers: dict[str, Floats], sha256: str, traits: pd.DataFrame
+) -> xr.Dataset:
+    languages = list(dict.fromkeys(pd.DataFrame(names).to_numpy().ravel().tolist()))
+    at = tuple(pd.Index(languages).get_indexer(pd.Index(names[side])) for side in ("target", "source"))
+
+    def matrix(values: Floats | None) -> Floats:
+        filled = np.full((len(languages), len(languages)), np.nan)
+        if values is not None:
+            filled[at] = values
+        return filled
+
+    distances = [key for key in numbers if key.startswith(DISTANCE)]
+    distance_matrices = _standardised([matrix(numbers[key]) for key in distances], len(languages))
+    return xr.Dataset(
+        {
+            "score": (("target", "source"), matrix(numbers["score"])),
+            "error": (("target", "source"), matrix(numbers.get("error"))),
+            "censored": (("target", "source"), matrix(numbers.get("censored")) == 1),
+            "distances": (("distance", "target", "source"), distance_matrices),
+        },
+        coords={"target": languages, "source": languages, "distance": [key[len(DISTANCE) :] for key in distances]}
+        | {trait: ("target", traits.loc[languages, trait].to_numpy().astype(str)) for trait in TRAITS},
+        attrs={"name": name, "sha256": sha256},
+    )
+
+
+def _standardised(distances: Sequence[Floats], size: int) -> Floats:
+    """Distances in standard deviations around their mean; of pairs not given, those of the other direction, or 0."""
+    if not distances:
+        return np.empty((0, size, size))
+    filled = [np.where(np.isnan(each), each.T, each) for each in distances]
+    return np.stack([np.nan_to_num((each - np.nanmean(each)) / (np.nanstd(each) or 1.0)) for each in filled])

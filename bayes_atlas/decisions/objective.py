@@ -1,0 +1,210 @@
+"""What a posterior expects of a training run: the loss of each language that counts, draw by draw.
+
+Every decision asks this and nothing else of a posterior. Sizes and tokens are plain counts here; the units of a
+posterior's parameters stay inside.
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_atlas.arrays import Floats
+from bayes_atlas.data.names import source_of
+from bayes_atlas.errors import InputError
+from bayes_atlas.posterior import Posterior
+
+type Draws = slice | NDArray[np.int64]  # which draws: all of them, or one per element of the other arrays
+
+EVERY: Draws = slice(None)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Losses of the languages that count, under a law that knows size and tokens."""
+
+    posterior: Posterior
+    weights: dict[str, float]  # language -> weight, summing to 1
+    unique: dict[str, float]  # source -> unique tokens there are of it; sources without any never repeat
+
+    @cached_property
+    def parameters(self) -> dict[str, dict[str, Floats]]:
+        """Draws of the law's parameters by language."""
+        return {language: self.posterior.parameters(language) for language in self.weights}
+
+    @cached_property
+    def draws(self) -> int:
+        """How many draws there are."""
+        first = next(iter(self.parameters.values()))
+        return len(first["alpha"])
+
+    @cached_property
+    def knows_repetition(self) -> bool:
+        """Whether the law says what repeated tokens are worth."""
+        return "unique" in inspect.signature(self.posterior.law.loss).parameters
+
+    def unknown_sources(self, sources: Mapping[str, object]) -> list[str]:
+        """Sources that are neither a language that counts nor, in the posterior, of any worth to one."""
+        own = {source_of(language) for language in self.weights}
+        named = {name for language in self.weights for name in self._named(language, sources)}
+        others = any("tau_other" in drawn for drawn in self.parameters.values())
+        return [name for name in sources if name not in own | named and not others]
+
+    def interferes(self, sources: Mapping[str, object]) -> NDArray[np.bool_]:
+        """``(draw,)`` whether tokens of some source harm a language that counts."""
+        harmful = np.zeros(self.draws, dtype=bool)
+        for language, drawn in self.parameters.items():
+            if named := self._slots(language, sources):
+                harmful |= (drawn["tau"][:, named] < 0).any(axis=1)
+            if self._others(language, sources):
+                harmful |= drawn["tau_other"] < 0
+        return harmful
+
+    def losses(self, params: Any, tokens: Mapping[str, Any], draws: Draws = EVERY) -> dict[str, Floats]:
+        """Expected loss of every language.
+
+        Args:
+            params: parameters of the model, `(..., draw)` or anything that broadcasts to it.
+            tokens: source -> its training tokens, likewise.
+            draws: which draws the last axis stands for.
+        """
+        law = self.posterior.law
+        return {
+            language: law.loss(**self._covariates(language, params, tokens), **self._drawn(language, tokens, draws))
+            for language in self.weights
+        }
+
+    def loss(self, params: Any, tokens: Mapping[str, Any], draws: Draws = EVERY) -> Floats:
+        """Weighted mean of `losses`."""
+        losses = self.losses(params, tokens, draws)
+        return np.asarray(sum(self.weights[language] * loss for language, loss in losses.items()))
+
+    def slopes(self, params: Any, tokens: Mapping[str, Any], draws: Draws = EVERY) -> tuple[Floats, dict[str, Floats]]:
+        """How the weighted loss changes with the log of `params`, and with the log of each source's tokens."""
+        law = self.posterior.law
+        of_params: Any = 0.0
+        of_tokens: dict[str, Any] = dict.fromkeys(tokens, 0.0)
+        for language, weight in self.weights.items():
+            slopes = law.slopes(**self._covariates(language, params, tokens), **self._drawn(language, tokens, draws))
+            of_params = of_params + weight * slopes.params
+            of_tokens[source_of(language)] = of_tokens[source_of(language)] + weight * slopes.tokens
+            if slopes.source_tokens is not None:
+                for slot, name in enumerate(self._named(language, tokens)):
+                    of_tokens[name] = of_tokens[name] + weight * slopes.source_tokens[..., slot]
+            if slopes.other_tokens is not None:
+                for name, part in self._parts_of_others(language, tokens).items():
+                    of_tokens[name] = of_tokens[name] + weight * part * slopes.other_tokens
+        return of_params, of_tokens
+
+    def _named(self, language: str, tokens: Mapping[str, Any]) -> list[str]:
+        """Those of the language's named sources that are trained on."""
+        if "tau" not in self.parameters[language]:
+            return []
+        return [name for name in self.posterior.info.sources[language] if name in tokens]
+
+    def _slots(self, language: str, tokens: Mapping[str, Any]) -> list[int]:
+        """Where the posterior keeps those of the language's named sources that are trained on."""
+        return [self.posterior.info.sources[language].index(name) for name in self._named(language, tokens)]
+
+    def _others(self, language: str, tokens: Mapping[str, Any]) -> list[str]:
+        """The sources that the posterior lumps together for this language."""
+        if "tau_other" not in self.parameters[language]:
+            return []
+        known = {source_of(language), *self.posterior.info.sources[language]}
+        return [name for name in tokens if name not in known]
+
+    def _parts_of_others(self, language: str, tokens: Mapping[str, Any]) -> dict[str, Any]:
+        names = self._others(language, tokens)
+        total = sum(tokens[name] for name in names)
+        return {name: tokens[name] / total for name in names}
+
+    def _covariates(self, language: str, params: Any, tokens: Mapping[str, Any]) -> dict[str, Any]:
+        reference = self.posterior.info.references[language]
+        unit, own = reference["tokens"], source_of(language)
+        covariates: dict[str, Any] = {"params": params / reference["params"], "tokens": tokens[own] / unit}
+        if self.knows_repetition:
+            covariates["unique"] = self.unique[own] / unit if own in self.unique else None
+        if named := self._named(language, tokens):
+            stacked = np.broadcast_arrays(*(np.asarray(tokens[name], dtype=float) for name in named))
+            covariates["source_tokens"] = np.stack(stacked, axis=-1) / unit
+            covariates["source_unique"] = self._limits(named, unit)
+        if others := self._others(language, tokens):
+            covariates["other_tokens"] = sum(tokens[name] for name in others) / unit
+            covariates["other_unique"] = self._limits(others, unit).sum()
+        return covariates
+
+    def _limits(self, sources: list[str], unit: float) -> Floats:
+        return np.array([self.unique.get(name, np.inf) / unit for name in sources])
+
+    def _drawn(self, language: str, tokens: Mapping[str, Any], draws: Draws) -> dict[str, Floats]:
+        drawn = {name: values[draws] for name, values in self.parameters[language].items() if values.ndim == 1}
+        if slots := self._slots(language, tokens):
+            drawn["tau"] = self.parameters[language]["tau"][:, slots][draws]
+        return drawn
+
+
+def objective(
+    posterior: Posterior,
+    *,
+    language: str | None = None,
+    weights: Mapping[str, float] | None = None,
+    unique: float | Mapping[str, float] | None = None,
+) -> Objective:
+    """Say what counts, and how much data there is.
+
+    Args:
+        posterior: a posterior whose law knows size and tokens.
+        language: the only language that counts; may be left out where the posterior has only one.
+        weights: instead, how much each language's loss counts; scaled to sum to 1.
+        unique: unique tokens by source, or one number where a single language counts; unlimited where None.
+
+    Raises:
+        InputError: the posterior lacks a language or its law has no optimum; a number is not positive; two languages
+            stand for the same tokens.
+    """
+    law = posterior.law
+    if not hasattr(law, "optimum"):
+        raise InputError(f"{posterior.name} fits the law {posterior.info.law!r}, which has no compute-optimal point")
+    if weights is None:
+        weights = {posterior.language(language): 1.0}
+    elif language is not None:
+        raise InputError(f"both the language {language} and weights were given; leave one out")
+    if not weights:
+        raise InputError(f"weights is empty; weigh at least one of: {', '.join(posterior.info.languages)}")
+    for name, weight in weights.items():
+        posterior.language(name)
+        positive(f"weight of {name}", weight, such_as="1")
+    own = [source_of(name) for name in weights]
+    if doubled := {name for name in own if own.count(name) > 1}:
+        raise InputError(
+            f"several weighted languages are trained on the tokens of {min(doubled)}; weigh only one of them: "
+            f"{', '.join(name for name in weights if source_of(name) in doubled)}"
+        )
+    total = sum(weights.values())
+    limits = _by_source("unique", unique, own)
+    return Objective(posterior, {name: weight / total for name, weight in weights.items()}, limits)
+
+
+def _by_source(what: str, given: float | Mapping[str, float] | None, own: list[str]) -> dict[str, float]:
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        return {source: positive(f"{what} of {source}", value) for source, value in given.items()}
+    if len(own) > 1:
+        raise InputError(f"{what} is {given:.4g} for several languages; give it for each of: {', '.join(own)}")
+    return {own[0]: positive(what, given)}
+
+
+def positive(name: str, value: float, *, such_as: str = "1e21") -> float:
+    """`value`, if it is a positive number.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not (np.isfinite(value) and value > 0):
+        raise InputError(f"{name} is {value}; it must be a positive number, such as {such_as}")
+    return value

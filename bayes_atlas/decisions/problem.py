@@ -1,0 +1,272 @@
+"""A kind of training whose size and amount of data are still open: what it samples, what it may cost, its limits.
+
+Along a *budget line*, every plan costs the same, and the tokens alone say which plan it is. The loss along it falls,
+then rises: in the logarithm of tokens it is convex, and the best plan is where its slope is zero, or at a limit. Only
+where data repeat in a mixture whose languages interfere may it fall twice; there the whole line is looked at.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import elementwise, minimize_scalar
+
+from bayes_atlas.arrays import Floats
+from bayes_atlas.data.names import source_of
+from bayes_atlas.decisions.cost import TRAINING, Cost, Flops, cost
+from bayes_atlas.decisions.objective import EVERY, Draws, Objective, objective, positive
+from bayes_atlas.errors import InputError
+from bayes_atlas.posterior import Posterior
+
+ROUNDING = 1e-9  # relative; a limit that is exceeded by less is not
+CLOSENESS = 1e-9  # in log tokens, of a numerical optimum
+LOOK = 12.0  # in log tokens, how far from the optimum of a language alone others are looked for
+LOOKED_AT = 25  # plans between two ends
+BLOCK = 65_536  # numerical optima that are sought together: more, and their arrays leave the processor's cache
+
+
+class Request(TypedDict, total=False):
+    """What a planner may say of a training besides its budget; all of it optional.
+
+    language: the only language whose loss counts; needed where the posterior has several and no weights are given.
+    weights: instead, languages and how much the loss of each counts.
+    unique: unique tokens there are, by source, or one number for a single language; unlimited where absent.
+    shares: share of the training tokens by source; by default the languages that count, evenly.
+    max_params: the largest model that can be served.
+    max_tokens: the most tokens there is time to train on.
+    served: tokens of inference the model is to serve, paid from the same budget at 2 N each.
+    flops: training FLOPs as a function of arrays N and D, in place of 6 N D.
+    """
+
+    language: str | None
+    weights: Mapping[str, float] | None
+    unique: float | Mapping[str, float] | None
+    shares: Mapping[str, float] | None
+    max_params: float | None
+    max_tokens: float | None
+    served: float | None
+    flops: Flops | None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A training with a fixed mixture; `params` and `tokens` are its plan."""
+
+    objective: Objective
+    shares: dict[str, float]  # source -> share of the training tokens, summing to 1
+    cost: Cost
+    max_params: float = np.inf
+    max_tokens: float = np.inf
+
+    @cached_property
+    def most_tokens(self) -> float:
+        """The most tokens to train on: `max_tokens`, and one epoch where the law knows no repetition."""
+        one_epoch = np.inf if self.objective.knows_repetition else self.first_repeated
+        return min(self.max_tokens, one_epoch)
+
+    @cached_property
+    def first_repeated(self) -> float:
+        """Tokens from which on some source repeats."""
+        unique = self.objective.unique
+        return min((unique[name] / share for name, share in self.shares.items() if name in unique), default=np.inf)
+
+    def loss(self, params: Any, tokens: Any, draws: Draws = EVERY) -> Floats:
+        """Weighted loss, shape `(..., draw)`; `params` and `tokens` (of all sources) broadcast to it."""
+        return self.objective.loss(params, self.divided(tokens), draws)
+
+    def losses(self, params: Any, tokens: Any, draws: Draws = EVERY) -> dict[str, Floats]:
+        """Loss of each language that counts."""
+        return self.objective.losses(params, self.divided(tokens), draws)
+
+    def divided(self, tokens: Any) -> dict[str, Any]:
+        """Tokens of each source."""
+        return {source: share * tokens for source, share in self.shares.items()}
+
+    def epochs(self, tokens: Any) -> Floats:
+        """Passes over the unique tokens of the source that repeats most, at least 1."""
+        return np.maximum(tokens / self.first_repeated, 1.0)
+
+    def size(self, tokens: Any, compute: Any) -> Floats:
+        """Params of the plan with `tokens` that spends `compute`, or as much of it as `max_params` lets."""
+        return np.minimum(self.cost.params(tokens, compute), self.max_params)
+
+    def slope(self, tokens: Any, compute: Any, draws: Draws = EVERY) -> Floats:
+        """How the weighted loss changes with log tokens along the budget line of `compute`, limits apart."""
+        of_params, of_tokens = self.objective.slopes(self.cost.params(tokens, compute), self.divided(tokens), draws)
+        return np.asarray(sum(of_tokens.values()) + of_params * self.cost.slope(tokens, compute))
+
+    def within_limits(self, tokens: Any, compute: Any) -> Floats:
+        """The tokens nearest to `tokens` that keep the limits along the budget line."""
+        least: Any = 0.0
+        if np.isfinite(self.max_params):
+            least = self.cost.tokens(self.max_params, compute)
+        return np.minimum(np.maximum(tokens, least), self.most_tokens)
+
+    def best_tokens(self, compute: Any) -> Floats:
+        """Tokens of least loss for every draw, and for every budget of `compute`.
+
+        Args:
+            compute: FLOPs, one number or `(budget,)`.
+
+        Returns:
+            `(draw,)`, or `(draw, budget)`.
+        """
+        compute = np.asarray(compute, dtype=float)
+        shape = (self.objective.draws, *compute.shape)
+        draws = np.broadcast_to(np.arange(shape[0]).reshape(-1, *[1] * compute.ndim), shape).ravel()
+        budgets = np.broadcast_to(compute, shape).ravel()
+        return self.best_tokens_by_element(draws, budgets).reshape(shape)
+
+    def best_tokens_by_element(self, draws: NDArray[np.int64], compute: Floats) -> Floats:
+        """Tokens of least loss of draw ``draws[i]`` at the budget ``compute[i]``, all `(element,)`."""
+        tokens = self._closed_form(draws, compute)
+        if self._is_alone and self.cost.is_plain:
+            open_ = tokens > self.first_repeated * (1 + ROUNDING)
+            open_ &= self.objective.knows_repetition
+        else:
+            open_ = np.full(tokens.shape, True)
+        twice = open_ & self._may_fall_twice[draws]
+        for chosen, seek in ((open_ & ~twice, self._stationary), (twice, self._least)):
+            left = np.flatnonzero(chosen)
+            if not len(left):
+                continue
+            blocks = np.array_split(left, 1 + len(left) // BLOCK)
+            with ThreadPoolExecutor(os.cpu_count()) as threads:  # NumPy works outside of Python's lock
+                found = threads.map(seek, *([part[block] for block in blocks] for part in (tokens, draws, compute)))
+                for block, best in zip(blocks, found, strict=True):
+                    tokens[block] = best
+        return self.within_limits(tokens, compute)
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether the one language that counts is all that is sampled."""
+        return list(self.shares) == [source_of(name) for name in self.objective.weights] and len(self.shares) == 1
+
+    def _closed_form(self, draws: NDArray[np.int64], compute: Floats) -> Floats:
+        """The law's optimum where nothing repeats or is borrowed; for several languages, the mean of their logs."""
+        log_tokens = np.zeros(draws.shape)
+        for language, weight in self.objective.weights.items():
+            share, reference = self.shares[source_of(language)], self.objective.posterior.info.references[language]
+            parameters = self.objective.parameters[language]
+            drawn = {name: values[draws] for name, values in parameters.items() if values.ndim == 1}
+            budget = share * compute / (reference["params"] * reference["tokens"])
+            _, own = self.objective.posterior.law.optimum(budget, **drawn)
+            log_tokens += weight * np.log(own * reference["tokens"] / share)
+        return np.exp(log_tokens)
+
+    def _stationary(self, start: Floats, draws: NDArray[np.int64], compute: Floats) -> Floats:
+        """Where the slope along the budget line is zero."""
+
+        def slope(log_tokens: Floats, draws: Floats, compute: Floats) -> Floats:
+            return self.slope(np.exp(log_tokens), compute, draws.astype(np.int64))
+
+        def seek(left: Floats, right: Floats, sought: NDArray[Any]) -> Any:
+            arguments = draws[sought], compute[sought]
+            return elementwise.find_root(
+                slope, (left, right), args=arguments, tolerances={"xatol": CLOSENESS, "xrtol": 0.0}
+            )
+
+        if self._is_alone and self.cost.is_plain:  # repetition only: fewer tokens than if all were new, or a few more
+            left, right = (np.log(start) + np.log(self.first_repeated)) / 2, np.log(start) + 0.3
+        else:
+            left, right = np.log(start) - 1, np.log(start) + 1
+        found = seek(left, right, np.arange(left.size))
+        log_tokens = found.x
+        if len(missed := np.flatnonzero(~found.success)):
+            further = elementwise.bracket_root(
+                slope, left[missed], right[missed], args=(draws[missed], compute[missed])
+            )
+            lower, upper = (np.asarray(end) for end in further.bracket)
+            found = seek(lower, upper, missed)
+            log_tokens[missed] = found.x
+        if not np.all(found.success):
+            raise RuntimeError(f"{int((~found.success).sum())} of {log_tokens.size} draws have no optimum in reach")
+        return np.exp(log_tokens)
+
+    @cached_property
+    def _may_fall_twice(self) -> NDArray[np.bool_]:
+        """``(draw,)`` whether languages interfere while data repeat."""
+        if np.isinf(self.first_repeated):
+            return np.zeros(self.objective.draws, dtype=bool)
+        return self.objective.interferes(self.shares)
+
+    def _least(self, start: Floats, draws: NDArray[np.int64], compute: Floats) -> Floats:
+        """Where the loss along the budget line is least, wherever that is."""
+
+        def loss(log_tokens: Floats, draws: Any, compute: Floats) -> Floats:
+            tokens = np.exp(log_tokens)
+            return self.loss(self.cost.params(tokens, compute), tokens, draws.astype(np.int64))
+
+        steps = np.linspace(-LOOK, LOOK, 8 * int(LOOK) + 1)
+        middle = np.log(start)
+        losses = np.stack([loss(middle + step, draws, compute) for step in steps])
+        best = middle + steps[losses[1:-1].argmin(axis=0) + 1]
+        width = steps[1] - steps[0]
+        found = elementwise.find_minimum(
+            loss,
+            (best - width, best, best + width),
+            args=(draws, compute),
+            tolerances={"xatol": CLOSENESS, "xrtol": 0.0, "fatol": 0.0, "frtol": 0.0},
+        )
+        return np.exp(np.where(found.success, found.x, best))
+
+
+def least_between(function: Callable[[float], float], least: float, most: float) -> float:
+    """Where `function` is least between two ends: a look at all of it, then scipy's search around the best place."""
+    places = np.linspace(least, most, LOOKED_AT)
+    values = [function(place) for place in places]
+    best = int(np.argmin(values))
+    around = places[max(best - 1, 0)], places[min(best + 1, LOOKED_AT - 1)]
+    found = minimize_scalar(function, bounds=around, method="bounded", options={"xatol": CLOSENESS})
+    return float(found.x) if found.fun < values[best] else float(places[best])
+
+
+def problem(
+    posterior: Posterior,
+    *,
+    language: str | None = None,
+    weights: Mapping[str, float] | None = None,
+    unique: float | Mapping[str, float] | None = None,
+    shares: Mapping[str, float] | None = None,
+    max_params: float | None = None,
+    max_tokens: float | None = None,
+    served: float | None = None,
+    flops: Flops | None = None,
+) -> Problem:
+    """Say what is trained; the arguments are those of `Request`.
+
+    Raises:
+        InputError: of `objective`; a share or limit that is not a positive number; a language that counts and is not
+            sampled.
+    """
+    ahead = objective(posterior, language=language, weights=weights, unique=unique)
+    own = [source_of(name) for name in ahead.weights]
+    mixture = dict.fromkeys(own, 1.0) if shares is None else dict(shares)
+    for name, share in mixture.items():
+        positive(f"share of {name}", share, such_as="0.5")
+    if absent := [name for name in own if name not in mixture]:
+        raise InputError(
+            f"the loss of {absent[0]} counts but it has no share of the tokens; give it one, or leave out its weight"
+        )
+    if unmixed := [name for name in ahead.unique if name not in mixture]:
+        raise InputError(
+            f"unique tokens are given of {unmixed[0]!r}, which is not sampled; choose from: {', '.join(mixture)}"
+        )
+    total = sum(mixture.values())
+    return Problem(
+        ahead,
+        {name: share / total for name, share in mixture.items()},
+        cost(served, flops),
+        np.inf if max_params is None else positive("max_params", max_params, such_as="8e9"),
+        np.inf if max_tokens is None else positive("max_tokens", max_tokens, such_as="1e12"),
+    )
+
+
+def training_flops(params: Any, tokens: Any) -> Any:
+    """6 N D, by which the runs that were fitted are counted."""
+    return TRAINING * params * tokens

@@ -1,0 +1,238 @@
+"""A model run again at the draws of its posterior: densities of priors, predictive draws, weights of runs.
+
+What it was fitted to comes back from the groups ``constant_data`` and ``observed_data``, which a posterior has unless
+it was stored without data. Running a model executes its file.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+from numpyro import handlers
+from numpyro.infer import Predictive
+from numpyro.infer.inspect import get_dependencies
+from numpyro.infer.util import compute_log_probs
+
+from bayes_atlas.arrays import Floats
+from bayes_atlas.catalogue import load_model, observed_by
+from bayes_atlas.errors import InputError
+from bayes_atlas.inference.staleness import made_up
+from bayes_atlas.observations.crossings import restored_crossings
+from bayes_atlas.observations.curves import restored_runs
+from bayes_atlas.observations.pairs import restored_pairs
+from bayes_atlas.posterior import Posterior
+from bayes_atlas.sampler.handlers import is_observation
+from bayes_atlas.sampler.platforms import precision, use_platform
+from bayes_atlas.sampler.signature import Signature
+
+SAMPLE = ("chain", "draw")
+
+type Model = Callable[..., Any]
+
+
+class NotStoredError(InputError):
+    """Something that cannot be computed from what is stored with a posterior."""
+
+
+def log_prior(model: Model, covariates: Mapping[str, Any], draws: xr.Dataset) -> xr.Dataset:
+    """Log prior density at `draws` of each parameter at the top of the model: what power-scaling a prior scales.
+
+    At the top is what stands in no plate, or whose prior no other parameter sets. What is drawn around a population is
+    not: scaling its density too would pool languages more, which is another model and not another prior.
+
+    Args:
+        model: its function.
+        covariates: by name, padded or not; of losses nothing is asked.
+        draws: group ``posterior``.
+
+    Returns:
+        Site -> ``(chain, draw)``, summed over the members of a site.
+    """
+    shapes, names = _at_the_top(model, Signature.of(dict(covariates)))
+    values = {name: draws[name].transpose(*SAMPLE, ...).to_numpy().astype(float) for name in shapes if name in draws}
+    top = tuple(name for name in names if name in values)
+    padded = {name: _padded(each, shapes[name]) for name, each in values.items()}
+    densities = _densities_of(model, top)(padded, dict(covariates))
+    found = {name: _summed(np.asarray(each), values[name].shape).astype(np.float32) for name, each in densities.items()}
+    return xr.Dataset({name: (SAMPLE, each) for name, each in found.items()}, {name: draws[name] for name in SAMPLE})
+
+
+@lru_cache(maxsize=64)
+def _at_the_top(model: Model, signature: Signature) -> tuple[dict[str, tuple[int, ...]], list[str]]:
+    """Shapes of the sites that a model samples, given covariates of these shapes, and names of those at its top."""
+    parents: dict[str, Any] = {}
+    jax.eval_shape(
+        lambda each: parents.update(get_dependencies(model, (), each)["prior_dependencies"]), signature.shapes
+    )
+    traced = _sites(handlers.seed(model, jax.random.key(0)), signature.shapes)
+    shapes = {name: site["value"].shape for name, site in traced.items() if site["type"] == "sample"}
+    return shapes, [name for name in shapes if not traced[name]["cond_indep_stack"] or set(parents[name]) == {name}]
+
+
+def _padded(values: Floats, shape: tuple[int, ...]) -> Floats:
+    """``(chain, draw, ..)`` made as large as a site of `shape` in padded data, by what stands last."""
+    missing = [more - there for more, there in zip(shape, values.shape[2:], strict=True)]
+    return np.pad(values, [(0, 0), (0, 0), *((0, count) for count in missing)], mode="edge")
+
+
+def _summed(densities: Floats, shape: tuple[int, ...]) -> Floats:
+    """The sum over members of a site, whose values are of `shape`, without those of padding; ``(chain, draw)``."""
+    real = densities[tuple(slice(size) for size in shape[: densities.ndim])]
+    return real.sum(axis=tuple(range(2, densities.ndim)))
+
+
+@lru_cache(maxsize=64)
+def _densities_of(model: Model, names: tuple[str, ...]) -> Callable[..., dict[str, jax.Array]]:
+    """Log densities of members of the sites `names` at values ``(chain, draw, ..)`` by site, given covariates."""
+
+    def each(sites: dict[str, jax.Array], covariates: dict[str, Any]) -> dict[str, jax.Array]:
+        densities, _ = compute_log_probs(handlers.seed(model, jax.random.key(0)), (), covariates, sites, False)
+        return {name: densities[name] for name in names}
+
+    return jax.jit(jax.vmap(jax.vmap(each, (0, None)), (0, None)))
+
+
+def _sites(model: Model, arguments: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The sites of a seeded model given arrays of these shapes; nothing is computed."""
+    found: dict[str, dict[str, Any]] = {}
+    jax.eval_shape(lambda arguments: found.update(handlers.trace(model).get_trace(**arguments)), dict(arguments))
+    return found
+
+
+def stored_log_prior(posterior: Posterior) -> xr.Dataset:
+    """The group ``log_prior``; of posteriors that are older than it, computed from the model.
+
+    Raises:
+        NotStoredError: the model's priors depend on a table that is not stored.
+    """
+    if "log_prior" in posterior.draws:
+        return posterior.draws["log_prior"].to_dataset()
+    use_platform("cpu")
+    with precision("cpu"):
+        model = load_model(posterior.info.model).model
+        draws = posterior.draws["posterior"].to_dataset()
+        if not _data_missing(posterior):
+            return log_prior(model, _restored(posterior)[0], draws)
+        shape, languages = posterior.info.staleness, len(posterior.info.languages)
+        first, second = (log_prior(model, made_up(shape, languages, seed)[0], draws) for seed in (0, 1))
+    # Priors of score tables are in the table's units, which made-up ones have in common.
+    if (
+        shape.layout
+        or "curves" not in shape.covariates
+        or shape.covariates.get("tau_prior")
+        or not first.equals(second)
+    ):
+        raise NotStoredError("the group log_prior, as the model's priors depend on the table; fit again")
+    return first
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The model of a posterior, with the data that were fitted."""
+
+    posterior: Posterior
+    model: Model
+    covariates: Mapping[str, Any]
+    data: Any  # as the model takes it: losses, scores, ..
+
+    @classmethod
+    def of(cls, posterior: Posterior) -> "Replay":
+        """Load, and so execute, the model of `posterior`.
+
+        Raises:
+            NotStoredError: the posterior was stored without data.
+        """
+        if missing := _data_missing(posterior):
+            raise NotStoredError(missing)
+        use_platform("cpu")
+        covariates, data = _restored(posterior)
+        return cls(posterior, load_model(posterior.info.model).model, covariates, data)
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        return {**self.covariates, observed_by(self.model): self.data}
+
+    @cached_property
+    def _observed(self) -> dict[str, Any]:
+        """The one site that the model observes, as traced."""
+        with precision("cpu"):
+            traced = _sites(handlers.seed(self.model, jax.random.key(0)), self._arguments)
+        sites = [site for site in traced.values() if is_observation(site)]
+        if len(sites) != 1:
+            names = ", ".join(site["name"] for site in sites) or "none"
+            raise NotStoredError(f"a model that observes one site, and this one observes {names}")
+        return sites[0]
+
+    @property
+    def site(self) -> str:
+        """Name of the site that is observed."""
+        return str(self._observed["name"])
+
+    @cached_property
+    def observed(self) -> Floats:
+        """What was observed, on the scale of the site, ``(run, step)`` or as its table is; NaN where nothing was."""
+
+        def value(arguments: dict[str, Any]) -> jax.Array:
+            seeded = handlers.seed(self.model, jax.random.key(0))
+            return handlers.trace(seeded).get_trace(**arguments)[self.site]["value"]
+
+        (stored,) = self.posterior.draws["observed_data"].to_dataset().data_vars.values()
+        with precision("cpu"):
+            return np.where(np.isfinite(stored), np.asarray(jax.jit(value)(self._arguments)), np.nan)
+
+    @property
+    def weighs(self) -> bool:
+        """Whether the noise tells how much each run counts."""
+        return hasattr(self._observed["fn"], "weight")
+
+    def predictive(self, group: str, count: int, seed: int = 0) -> Floats:
+        """Draws ``(draw, run, step)`` of the observed site at up to `count` draws of `group`: posterior or prior."""
+        with precision("cpu"):
+            drawn = Predictive(self.model, self._draws(group, count), return_sites=[self.site])
+            return np.asarray(jax.jit(drawn)(jax.random.key(seed), **self.covariates)[self.site])
+
+    def weights(self, count: int) -> Floats:
+        """How much each run counts, ``(run,)``: the mean over up to `count` draws of `CurveStudentT.weight`."""
+
+        def mean(draws: dict[str, jax.Array], arguments: dict[str, Any]) -> jax.Array:
+            def each(sites: dict[str, jax.Array]) -> jax.Array:
+                substituted = handlers.substitute(handlers.seed(self.model, jax.random.key(0)), data=sites)
+                site = handlers.trace(substituted).get_trace(**arguments)[self.site]
+                return site["fn"].weight(site["value"])
+
+            return jax.lax.map(each, draws).mean(axis=0)
+
+        with precision("cpu"):
+            return np.asarray(jax.jit(mean)(self._draws("posterior", count), self._arguments))
+
+    def _draws(self, group: str, count: int) -> dict[str, Floats]:
+        """Up to `count` draws, evenly spaced over all chains: site -> ``(draw, ..)``."""
+        stacked = self.posterior.draws[group].to_dataset().stack(sample=SAMPLE, create_index=False)
+        size = stacked.sizes["sample"]
+        chosen = stacked.isel(sample=np.linspace(0, size - 1, min(count, size)).round().astype(int))
+        return {str(name): v.transpose("sample", ...).to_numpy().astype(float) for name, v in chosen.items()}
+
+
+def _data_missing(posterior: Posterior) -> str:
+    """What is missing to restore the data with; nothing where they are there."""
+    missing = [name for name in ("observed_data", "constant_data") if name not in posterior.draws]
+    if missing:
+        return f"the runs, which were not stored (groups {', '.join(missing)}); fit again without --without-data"
+    if "curves" in posterior.info.staleness.covariates and "size_index" not in posterior.draws["constant_data"]:
+        return "the layout of the runs, which earlier versions did not store; fit again"
+    return ""
+
+
+def _restored(posterior: Posterior) -> tuple[dict[str, Any], Floats]:
+    """Covariates and observed values as they were fitted."""
+    given = posterior.info.staleness.covariates
+    constant, observed = (posterior.draws[name].to_dataset() for name in ("constant_data", "observed_data"))
+    if "pairs" in given:
+        return restored_pairs(constant, observed)
+    if "crossings" in given:
+        return restored_crossings(constant, observed)
+    return restored_runs(constant, observed, given)

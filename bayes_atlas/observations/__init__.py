@@ -1,0 +1,1 @@
+"""A table as a model sees it: arrays, masks and the groups that share parameters, as JAX pytrees."""

@@ -1,0 +1,420 @@
+"""The run table as a model sees it: learning curves, padded to one array.
+
+A *curve* is all that one training run shows of one language: its checkpoints, in order of tokens. Every covariate of a
+row becomes an array ``(run, step)`` with one line per curve; shorter curves are padded by repeating their last
+checkpoint (so that every law stays finite there) and masked out of the likelihood. Sizes are divided by reference
+scales, their geometric means in the table.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from bayes_atlas.arrays import Array
+from bayes_atlas.data.bilingual_design import partner_shares
+from bayes_atlas.data.runs import SCRATCH, co_sampled_sources, tokens_by_source, total_and_share
+from bayes_atlas.data.size_groups import SizeGroups
+from bayes_atlas.errors import InputError
+from bayes_atlas.observations.normal_prior import Prior
+
+CLOSEST = 1e-3  # log-ratio of tokens below which two checkpoints count as this far apart
+STARTED = "source_started"
+PARTNER = "source_partner"
+OPTIONAL = ("tau_prior",)  # covariates that no run table holds
+TAU_PRIOR = "tau_prior_"  # how the parts of such a prior are stored
+
+
+class Group(NamedTuple):
+    """Which of some groups (languages, model sizes) each curve belongs to. A JAX pytree."""
+
+    of_curve: Array  # (run,)
+    members: Array  # (group, m) the curves of each group, padded with any index
+    is_member: Array  # (group, m) 1 where `members` counts, else 0
+
+    @property
+    def groups(self) -> int:
+        """Number of groups."""
+        return self.members.shape[0]
+
+    def spread(self, values: jax.Array) -> jax.Array:
+        """Give each curve its group's value: ``(group, ...)`` to ``(run, 1, ...)``, ready to meet steps."""
+        return _spread(values, self)[:, None]
+
+    def total(self, values: jax.Array) -> jax.Array:
+        """Sum over each group's curves: ``(run, ...)`` to ``(group, ...)``."""
+        weights = self.is_member.reshape(self.is_member.shape + (1,) * (values.ndim - 1))
+        return (values[self.members] * weights).sum(axis=1)
+
+    @classmethod
+    def of(cls, index: np.ndarray) -> "Group":
+        """Group curves by `index` ``(run,)``, which counts from 0 without gaps."""
+        by_group = [np.flatnonzero(index == group) for group in range(index.max() + 1)]
+        members = np.zeros((len(by_group), max(map(len, by_group))), dtype=np.int32)
+        is_member = np.zeros(members.shape)
+        for group, curves in enumerate(by_group):
+            members[group, : len(curves)] = curves
+            is_member[group, : len(curves)] = 1
+        return cls(np.asarray(index, dtype=np.int32), members, is_member)
+
+    def padded(self, curves: int, groups: int, members: int) -> "Group":
+        """The same groups among more curves, which belong to none, with more groups, which have no curves."""
+        more = (groups - self.groups, members - self.members.shape[1])
+        return Group(
+            np.pad(self.of_curve, (0, curves - len(self.of_curve))),
+            np.pad(self.members, [(0, count) for count in more]),
+            np.pad(self.is_member, [(0, count) for count in more]),
+        )
+
+
+class Curves(NamedTuple):
+    """Layout of the curves: what they share, and which steps were observed. A JAX pytree."""
+
+    language: Group
+    size: Group  # runs of one number of parameters and, where a language has several data sets, of one of these
+    observed: Array  # (run, step) whether the step is a checkpoint or padding
+    stage: Array  # (run, step) log of the run's last tokens over this step's: 0 at the end, larger before
+    epochs: Array | None  # (run, step) log of the passes over the own unique tokens; None where nothing repeats
+
+    @property
+    def languages(self) -> int:
+        """Number of languages."""
+        return self.language.groups
+
+    @property
+    def repeated(self) -> bool:
+        """Whether any curve has more than one step."""
+        return self.observed.shape[1] > 1
+
+    @property
+    def shape(self) -> "Shape":
+        """What a program is compiled for."""
+        runs, steps = self.observed.shape
+        return Shape(runs, steps, self.language.members.shape[1], self.size.groups, self.size.members.shape[1])
+
+    def padded(self, shape: "Shape") -> "Curves":
+        """The same curves with padding, which is not observed."""
+        return Curves(
+            language=self.language.padded(shape.runs, self.language.groups, shape.of_language),
+            size=self.size.padded(shape.runs, shape.sizes, shape.of_size),
+            observed=_pad(self.observed, shape, mode="constant"),
+            stage=_pad(self.stage, shape),
+            epochs=None if self.epochs is None else _pad(self.epochs, shape),
+        )
+
+    def persistence(self, memory: jax.Array) -> jax.Array:
+        """Correlation of each step with the one before, ``(run, step)``: exp(-log-ratio of their tokens / memory)."""
+        apart = jnp.maximum(self.stage[:, :-1] - self.stage[:, 1:], CLOSEST)
+        return jnp.pad(jnp.exp(-apart / memory), ((0, 0), (1, 0)))
+
+    def by_language(self, values: jax.Array) -> jax.Array:
+        """Give each curve its language's value: ``(language, ...)`` to ``(run, 1, ...)``."""
+        return self.language.spread(values)
+
+    def typical(self, values: jax.Array) -> jax.Array:
+        """Mean over the observed steps of each language's curves: ``(run, step)`` to ``(language,)``."""
+        totals = jnp.stack([jnp.where(self.observed, values, 0.0).sum(axis=1), self.observed.sum(axis=1)], axis=-1)
+        total, count = jnp.moveaxis(self.language.total(totals), -1, 0)
+        return total / jnp.maximum(count, 1)
+
+
+class Shape(NamedTuple):
+    """Sizes of the arrays of some curves. Tables whose padded shapes agree share one compiled program."""
+
+    runs: int
+    steps: int
+    of_language: int  # curves of the language that has most
+    sizes: int
+    of_size: int
+
+    def rounded(self) -> "Shape":
+        """Up, by at most an eighth, so that tables of similar size have the same shape; model sizes as they are."""
+        return Shape(
+            runs=_round_up(self.runs),
+            steps=_round_up(self.steps),
+            of_language=_round_up(self.of_language),
+            sizes=self.sizes,
+            of_size=_round_up(self.of_size),
+        )
+
+    def join(self, other: "Shape") -> "Shape":
+        """The least shape that holds both."""
+        return Shape(*map(max, self, other))
+
+
+def _round_up(count: int) -> int:
+    step = 1 << max(count.bit_length() - 4, 0)
+    return -(-count // step) * step
+
+
+def _pad(values: np.ndarray, shape: Shape, mode: Literal["edge", "constant"] = "edge") -> np.ndarray:
+    """Arrays ``(run, step, ..)`` with more runs and steps."""
+    more = [(0, shape.runs - values.shape[0]), (0, shape.steps - values.shape[1])]
+    return np.pad(values, more + [(0, 0)] * (values.ndim - 2), mode=mode)
+
+
+@jax.custom_vjp
+def _spread(values: jax.Array, group: Group) -> jax.Array:
+    return values[jnp.asarray(group.of_curve)]
+
+
+def _spread_forward(values: jax.Array, group: Group) -> tuple[jax.Array, Group]:
+    return values[group.of_curve], group
+
+
+def _spread_backward(group: Group, gradient: jax.Array) -> tuple[jax.Array, None]:
+    # The gradient of a gather is a scatter-add, slow on every backend; summing a group's own curves is not.
+    weights = group.is_member.reshape(group.is_member.shape + (1,) * (gradient.ndim - 1))
+    return (gradient[group.members] * weights).sum(axis=1), None
+
+
+_spread.defvjp(_spread_forward, _spread_backward)
+
+
+@dataclass(frozen=True)
+class ModelData:
+    """What a model is fitted to: covariates by name, the observed loss, and the names behind every index."""
+
+    covariates: dict[str, object]  # arrays (run, step[, source]) in units of their reference, and `curves`
+    loss: np.ndarray  # (run, step), padding repeats the last checkpoint
+    coords: dict[str, list[str]]  # language, run (one per curve), source
+    references: dict[str, dict[str, float]]  # language -> {"params": N0, "tokens": D0}
+    sources: Mapping[str, Sequence[str]] = field(default_factory=dict)  # language -> its named sources, by rank
+
+    @property
+    def rows(self) -> int:
+        """Number of checkpoints observed."""
+        return int(np.asarray(self.curves.observed).sum())
+
+    @property
+    def languages(self) -> list[str]:
+        """Names of the languages."""
+        return self.coords["language"]
+
+    def packed(self) -> tuple[dict[str, object], np.ndarray]:
+        """Covariates and loss as a program takes them, in the shape of tables of similar size."""
+        return self.padded(self.curves.shape.rounded())
+
+    def described(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], dict[str, list[str]]]:
+        """Groups of a stored posterior that tell of single runs, and the dims of their variables."""
+        covariates = {name: values for name, values in self.covariates.items() if isinstance(values, np.ndarray)}
+        curves, prior = self.curves, self.covariates.get("tau_prior")
+        layout = {"language_index": curves.language.of_curve, "size_index": curves.size.of_curve}
+        stages = {"stage": curves.stage} | ({} if curves.epochs is None else {"epochs": curves.epochs})
+        parts = prior._asdict() if isinstance(prior, Prior) else {}
+        priors = {TAU_PRIOR + name: values for name, values in parts.items()}
+        groups = {
+            "log_likelihood": {"log_loss": log_likelihood[..., : len(self.coords["run"])]},
+            "observed_data": {"loss": np.where(self.curves.observed, self.loss, np.nan)},
+            "constant_data": covariates | layout | stages | priors,
+        }
+        steps = {name: ["run", "step", "source"][: values.ndim] for name, values in covariates.items()}
+        of_run = {name: ["run"] for name in ("log_loss", *layout)}
+        of_step = {name: ["run", "step"] for name in ("loss", *stages)}
+        return groups, steps | of_run | of_step | {name: ["language", "source"] for name in priors}
+
+    def padded(self, shape: Shape) -> tuple[dict[str, object], np.ndarray]:
+        """Covariates and loss with more runs and steps than there are; the rest is not observed."""
+        arrays = {
+            name: values.padded(shape)
+            if isinstance(values, Curves)
+            else _pad(values, shape)
+            if isinstance(values, np.ndarray)
+            else values
+            for name, values in self.covariates.items()
+        }
+        return arrays, _pad(self.loss, shape)
+
+    @property
+    def curves(self) -> Curves:
+        """The layout."""
+        curves = self.covariates["curves"]
+        assert isinstance(curves, Curves)
+        return curves
+
+
+def restored_runs(
+    constant: xr.Dataset, observed: xr.Dataset, given: Mapping[str, bool]
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Covariates and loss of a stored posterior, without padding: the inverse of `ModelData.described`.
+
+    Args:
+        constant, observed: groups ``constant_data`` and ``observed_data``.
+        given: the model's covariates, and which it was given.
+    """
+    stored = {str(name): values.to_numpy() for name, values in constant.items()}
+    loss = observed["loss"].to_numpy()
+    covariates: dict[str, Any] = {
+        name: stored[name].astype(float) if there and name in stored else None for name, there in given.items()
+    }
+    if given.get("tau_prior"):
+        covariates["tau_prior"] = Prior(**{name: stored[TAU_PRIOR + name] for name in Prior._fields})
+    covariates["curves"] = Curves(
+        language=Group.of(stored["language_index"]),
+        size=Group.of(stored["size_index"]),
+        observed=np.isfinite(loss),
+        stage=stored["stage"].astype(float),
+        epochs=stored["epochs"].astype(float) if "epochs" in stored else None,
+    )
+    return covariates, np.where(np.isfinite(loss), loss, 1.0).astype(float)
+
+
+def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = None, others: bool = True) -> ModelData:
+    """Arrange a run table for a model.
+
+    Args:
+        runs: a run table, from `read_runs`.
+        wanted: the covariates the model asks for: any of ``params tokens unique``, ``source_tokens source_unique
+            other_tokens other_unique`` (named sources on a last axis; all the rest lumped as *other*),
+            ``total_tokens`` of all sources and ``share`` of these that is of the language's family, any other numeric
+            column of the table, and ``curves``; or ``source_started``, 1 for the checkpoint that a run started
+            from, or ``source_partner``, 1 for the language that it trains on half and half, which then are the
+            sources. Those that say nothing are None: ``..unique`` where nothing repeats, ``source_tokens`` or
+            ``other_tokens`` where there are none; and those of `OPTIONAL`, which come from elsewhere.
+        sources: how many named sources each language has (the most co-sampled ones); all of them where None.
+        others: whether the rest counts; without, those covariates are None.
+
+    Raises:
+        InputError: a wanted covariate is no column of the table; the message lists those there are.
+    """
+    language_names = list(dict.fromkeys(runs["language"].values.tolist()))
+    layout = _Layout.of(runs, language_names)
+    references = _references(runs, language_names)
+    tokens_unit = np.array([references[name]["tokens"] for name in runs["language"].to_numpy().tolist()])
+    params_unit = references[language_names[0]]["params"]
+    columns: dict[str, np.ndarray] = {
+        "params": runs["params"].values / params_unit,
+        "tokens": runs["tokens"].values / tokens_unit,
+        "unique": runs["unique"].values / tokens_unit,
+    }
+    named, given = np.empty((len(language_names), 0), dtype=str), list[str]()
+    if STARTED in wanted:
+        given = _checkpoints(runs)
+        named = np.tile(np.array(given), (len(language_names), 1))
+        columns[STARTED] = (runs["init"].to_numpy()[:, None] == np.array(given)).astype(float)
+    elif PARTNER in wanted:
+        columns[PARTNER], given = _partners(runs)
+        named = np.tile(np.array(given), (len(language_names), 1))
+    elif any(name.startswith(("source_", "other_")) for name in wanted):
+        ranked = co_sampled_sources(runs, sources if sources is not None else runs.sizes["source"] - 1)
+        named = ranked.sel(language=language_names).to_numpy()
+        named = named[:, (named != "").any(axis=0)]
+        columns |= tokens_by_source(runs, dict(zip(language_names, named, strict=True)), tokens_unit[:, None])
+    if not others and "other_tokens" in columns:
+        columns["other_tokens"] = np.zeros_like(columns["tokens"])
+    if "total_tokens" in wanted or "share" in wanted:
+        total, share = total_and_share(runs)
+        columns |= {"total_tokens": total / tokens_unit, "share": share}
+    covariates: dict[str, object] = {}
+    for name in wanted:
+        if name == "curves":
+            covariates[name] = layout.curves(runs)
+        elif name in OPTIONAL or (name in columns and _says_nothing(columns, name)):
+            covariates[name] = None
+        elif name in columns:
+            covariates[name] = columns[name][layout.row]
+        elif name in runs and runs[name].dims == ("row",) and np.issubdtype(runs[name].dtype, np.number):
+            covariates[name] = runs[name].values.astype(float)[layout.row]
+        else:
+            numeric = [str(n) for n in runs if runs[n].dims == ("row",)]
+            raise InputError(
+                f"the model asks for {name!r}, which the run table does not have; add a column {name}, or change the "
+                f"model to use some of: {', '.join(sorted({*columns, *numeric, 'curves'}))}"
+            )
+    return ModelData(
+        covariates=covariates,
+        loss=runs["loss"].values[layout.row],
+        coords={
+            "language": language_names,
+            "run": layout.labels,
+            "source": given or [str(rank + 1) for rank in range(named.shape[1])],
+        },
+        references=references,
+        sources={language: [str(name) for name in row] for language, row in zip(language_names, named, strict=True)},
+    )
+
+
+@dataclass(frozen=True)
+class _Layout:
+    row: np.ndarray  # (run, step) row of the table
+    observed: np.ndarray  # (run, step)
+    language: np.ndarray  # (run,)
+    labels: list[str]
+
+    @classmethod
+    def of(cls, runs: xr.Dataset, language_names: list[str]) -> "_Layout":
+        code = {name: index for index, name in enumerate(language_names)}
+        rows: dict[tuple[str, str], list[int]] = {}
+        for index, key in enumerate(zip(runs["run"].values.tolist(), runs["language"].values.tolist(), strict=True)):
+            rows.setdefault(key, []).append(index)
+        tokens = runs["tokens"].values
+        ordered = [sorted(members, key=tokens.__getitem__) for members in rows.values()]
+        steps = max(map(len, ordered))
+        alone = len(language_names) == 1
+        return cls(
+            row=np.array([members + [members[-1]] * (steps - len(members)) for members in ordered]),
+            observed=np.array([[step < len(members) for step in range(steps)] for members in ordered]),
+            language=np.array([code[language] for _, language in rows]),
+            labels=[run if alone else f"{run}:{language}" for run, language in rows],
+        )
+
+    def curves(self, runs: xr.Dataset) -> Curves:
+        tokens = runs["tokens"].to_numpy()[self.row]
+        epochs = np.maximum(tokens / runs["unique"].to_numpy()[self.row], 1.0)
+        last = self.row[:, -1]
+        sizes = runs["params"].to_numpy()[last], runs["unique"].to_numpy()[last], self.language
+        return Curves(
+            language=Group.of(self.language),
+            size=Group.of(SizeGroups.of(*sizes).find(*sizes)),
+            observed=self.observed,
+            stage=np.log(tokens[:, -1:] / tokens),
+            epochs=np.log(epochs) if (epochs > 1).any() else None,
+        )
+
+
+def _checkpoints(runs: xr.Dataset) -> list[str]:
+    """Checkpoints that runs started from, in the order of the table."""
+    found = [name for name in dict.fromkeys(runs["init"].values.tolist()) if name != SCRATCH]
+    if not found or len(found) == len(set(runs["init"].values.tolist())):
+        raise InputError(
+            f"{runs.attrs['name']} must have runs from scratch and from a checkpoint for this model; say in the column "
+            f"init what each started from: {SCRATCH} or the name of the checkpoint"
+        )
+    return found
+
+
+def _partners(runs: xr.Dataset) -> tuple[np.ndarray, list[str]]:
+    """1 where a row trains half and half with a language, ``(row, partner)``, and the partners there are."""
+    share, alone, half = partner_shares(runs)
+    if not (alone | half).all():
+        raise InputError(
+            f"{(~(alone | half)).sum():,} rows of {runs.attrs['name']} are of other mixtures than one language or two "
+            f"half and half, which this model does not describe; choose those that it does with "
+            f"bayes_atlas.data.bilingual_design.bilingual_study, or use `bayes-atlas scores`"
+        )
+    if not half.any():
+        raise InputError(f"{runs.attrs['name']} has no run on two languages half and half; add some for this model")
+    partners = share[half].any(axis=0)
+    return share[:, partners].astype(float), runs["source"].to_numpy()[partners].tolist()
+
+
+def _references(runs: xr.Dataset, language_names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Geometric means of the sizes of all runs, and of each language's own tokens."""
+    params = _geometric_mean(runs["params"].to_numpy())
+    tokens, language = runs["tokens"].to_numpy(), runs["language"].to_numpy()
+    return {name: {"params": params, "tokens": _geometric_mean(tokens[language == name])} for name in language_names}
+
+
+def _says_nothing(columns: Mapping[str, np.ndarray], name: str) -> bool:
+    """Whether a covariate may be left out: unique tokens where none repeat, source tokens where there are none."""
+    if name.endswith("unique"):
+        return not (columns[name.replace("unique", "tokens")] > columns[name]).any()
+    return name in ("source_tokens", "other_tokens") and not columns[name].any()
+
+
+def _geometric_mean(values: np.ndarray) -> float:
+    return float(np.exp(np.log(values).mean()))

@@ -1,0 +1,31 @@
+"""Figures of decisions: one function each, which draws on given axes or on new ones and returns them.
+
+Bands hold the stated posterior probability, lines are medians. Nothing here touches pyplot's global state.
+"""
+
+from bayes_atlas.plots.crossover import crossovers
+from bayes_atlas.plots.expand import iso_loss
+from bayes_atlas.plots.figure import check_target, new_axes, save
+from bayes_atlas.plots.mixture import gains, shares
+from bayes_atlas.plots.optimum import regret, trade_off
+from bayes_atlas.plots.review import pit, predictives
+from bayes_atlas.plots.tax import tax
+from bayes_atlas.plots.trajectory import trajectories
+from bayes_atlas.plots.transfer_map import heatmap
+
+__all__ = [
+    "check_target",
+    "crossovers",
+    "gains",
+    "heatmap",
+    "iso_loss",
+    "new_axes",
+    "pit",
+    "predictives",
+    "regret",
+    "save",
+    "shares",
+    "tax",
+    "trade_off",
+    "trajectories",
+]

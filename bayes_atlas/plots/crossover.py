@@ -1,0 +1,63 @@
+"""Crossovers over sizes."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from bayes_atlas.decisions.crossover import find_crossover
+from bayes_atlas.posterior import Posterior
+
+if TYPE_CHECKING:
+    pass
+from bayes_atlas.plots.figure import BAND, colours_for, finish, interval_ends, new_axes
+
+WIDEN = 1.05  # of the sizes that are shaded, so that a single one shows
+
+
+def crossovers(
+    posterior: Posterior,
+    languages: Sequence[str],
+    *,
+    checkpoint: str | None = None,
+    params: tuple[float, float] = (1e8, 1e10),
+    points: xr.Dataset | None = None,
+    probability: float = 0.9,
+    axes: Axes | None = None,
+) -> Axes:
+    """Compute at which training from scratch overtakes a checkpoint, over sizes (Longpre et al. 2025, Fig. 7).
+
+    Where no crossover is in range for half of the draws, there is no line. `points` are measured crossovers, from
+    `read_crossings`, with twice their stated error; those of other languages are grey. Where runs were fitted, their
+    sizes are shaded, and lines are dotted beyond.
+    """
+    axes = axes or new_axes()[0]
+    sizes, fitted = np.geomspace(*params, 25), posterior.info.runs.ranges.get("params")
+    for colour, language in zip(colours_for(len(languages)), languages, strict=True):
+        found = [
+            find_crossover(posterior, params=float(size), language=language, checkpoint=checkpoint) for size in sizes
+        ]
+        drawn = np.stack([6 * size * each.tokens for size, each in zip(sizes, found, strict=True)], axis=1)
+        lower, median, upper = np.quantile(drawn, interval_ends(probability), axis=0, method="lower")
+        shown = np.isfinite(median)
+        top = np.where(np.isfinite(upper), upper, 10 * median)
+        axes.fill_between(sizes[shown], lower[shown], top[shown], color=colour, alpha=BAND, linewidth=0)
+        axes.plot(sizes[shown], median[shown], color=colour, label=language, linestyle=":" if fitted else "-")
+        if fitted:
+            within = shown & (sizes >= fitted[0]) & (sizes <= fitted[1])
+            axes.plot(sizes[within], median[within], color=colour)
+    if fitted:
+        axes.axvspan(fitted[0] / WIDEN, fitted[1] * WIDEN, color="0.93", zorder=0)
+    if points is not None:
+        names = points["language"].to_numpy()
+        flops = 6 * points["params"].to_numpy() * points["crossover"].to_numpy()
+        spread = np.exp(2 * points["error"].to_numpy())
+        colours = dict(zip(languages, colours_for(len(languages)), strict=True))
+        for name, size, at, factor in zip(names, points["params"].to_numpy(), flops, spread, strict=True):
+            bars = [[at - at / factor], [at * factor - at]]
+            axes.errorbar(size, at, bars, fmt="o", markersize=4, color=colours.get(name, "0.6"), linewidth=1)
+    axes.set(xscale="log", yscale="log", xlabel="parameters N", ylabel="compute of the crossover (FLOPs)")
+    axes.legend(frameon=False)
+    return finish(axes)

@@ -1,0 +1,66 @@
+"""What all figures share: axes, colours, and writing to a file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bayes_atlas.errors import InputError
+
+if TYPE_CHECKING:
+    pass
+
+
+# Okabe and Ito's colours, which people with any colour vision tell apart, without their yellow.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+BAND = 0.22  # opacity
+SUFFIXES = (".svg", ".png", ".pdf")
+LABELS = {"params": "parameters N", "tokens": "training tokens D", "loss": "loss", "epochs": "epochs"}
+
+
+def new_axes(panels: int = 1) -> list[Axes]:
+    """Axes side by side on a new figure."""
+    figure = Figure(figsize=(5.2 * panels, 4.0), layout="constrained")
+    return list(np.ravel(figure.subplots(1, panels)))
+
+
+def save(axes: Axes, path: str | Path) -> None:
+    """Write the figure that `axes` belong to, as SVG, PNG or PDF.
+
+    Raises:
+        InputError: `path` ends in none of these.
+        OSError: it cannot be written.
+    """
+    path = check_target(path)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.savefig(path, dpi=160)
+
+
+def check_target(path: str | Path) -> Path:
+    """`path`, if a figure can be written under that name.
+
+    Raises:
+        InputError: it ends in no suffix of figures.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"cannot draw a figure to {path.name!r}; end its name in {', '.join(SUFFIXES)}")
+    return path
+
+
+def interval_ends(probability: float) -> list[float]:
+    return [(1 - probability) / 2, 0.5, (1 + probability) / 2]
+
+
+def colours_for(count: int) -> list[str]:
+    return [COLOURS[index % len(COLOURS)] for index in range(count)]
+
+
+def finish(axes: Axes) -> Axes:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(True, which="major", color="0.92", linewidth=0.8)
+    axes.set_axisbelow(True)
+    return axes

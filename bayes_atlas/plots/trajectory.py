@@ -1,0 +1,34 @@
+"""Figures of growth with the budget."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from bayes_atlas.decisions.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    pass
+from bayes_atlas.plots.figure import BAND, LABELS, colours_for, finish, interval_ends, new_axes
+
+
+def trajectories(
+    paths: Mapping[str, Trajectory],
+    quantity: Literal["params", "tokens", "loss", "epochs"] = "params",
+    *,
+    probability: float = 0.9,
+    axes: Axes | None = None,
+) -> Axes:
+    """Compute-optimal size, data or loss over budgets, one band per name (Longpre et al. 2025, Fig. 1)."""
+    axes = axes or new_axes()[0]
+    for colour, (name, path) in zip(colours_for(len(paths)), paths.items(), strict=True):
+        lower, median, upper = np.quantile(path.quantities[quantity], interval_ends(probability), axis=0)
+        axes.fill_between(path.compute, lower, upper, color=colour, alpha=BAND, linewidth=0)
+        axes.plot(path.compute, median, color=colour, label=name)
+    axes.set(xscale="log", xlabel="compute (FLOPs)", ylabel=LABELS[quantity])
+    if quantity != "loss":
+        axes.set_yscale("log")
+    if len(paths) > 1:
+        axes.legend(frameon=False)
+    return finish(axes)

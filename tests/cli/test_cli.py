@@ -1,0 +1,906 @@
+"""The command: what people and programs get from it, on which stream, and with which exit code."""
+
+import itertools
+import json
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import bayes_atlas.inference.staleness
+import bayes_atlas.validation.review
+from bayes_atlas import catalogue
+from bayes_atlas.catalogue import model_names
+from bayes_atlas.cli import main
+from bayes_atlas.cli.console import number
+from bayes_atlas.decisions.summary import Summary
+from bayes_atlas.posterior import load_posterior
+from bayes_atlas.validation.review import Influence, PredictedRows, Review, Sensitivity
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = (
+    "simulate", "check", "fit", "diagnose", "validate", "compare", "optimum", "trajectory", "mixture", "expand", "tax",
+    "plan", "scores", "transfer", "crossover", "list",
+)  # fmt: skip
+
+
+# From the file beside this one, which cannot be imported, as tests are no package.
+BAD_TABLES = runpy.run_path(str(Path(__file__).with_name("test_bad_tables.py")))["BAD_TABLES"]
+
+
+@pytest.fixture(autouse=True)
+def width(monkeypatch):
+    """Help and tables of a known width, without colours wherever this runs."""
+    monkeypatch.setenv("COLUMNS", "120")
+    for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def command(capsys):
+    """Run the command in this process: the exit code, what it wrote to stdout, and to stderr."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit, match=r"^\d+$") as caught:
+            main([str(argument) for argument in arguments])
+        return SimpleNamespace(code=caught.value.code, **capsys.readouterr()._asdict())
+
+    return run
+
+
+@pytest.fixture
+def table(tmp_path):
+    """The path of a sound run table."""
+    path = tmp_path / "runs.csv"
+    sizes = [(params, tokens) for params in (1e8, 1e9) for tokens in (1e9, 1e10)]
+    rows = [f"r{i},en,{params},{tokens},{2 + 1e8 / params + 1e9 / tokens}" for i, (params, tokens) in enumerate(sizes)]
+    path.write_text("\n".join(["run,language,params,tokens,loss", *rows, ""]))
+    return path
+
+
+@pytest.fixture
+def saved(tiny_posterior, tmp_path):
+    """The folder of a posterior whose checks all passed."""
+    tiny_posterior.save(tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+@pytest.fixture
+def failing(tiny_posterior, tmp_path):
+    """The folder of a posterior whose R-hat is NaN, with a title that looks like markup."""
+    r_hat, divergences = tiny_posterior.info.checks
+    checks = [r_hat.model_copy(update={"passed": False, "value": float("nan")}), divergences]
+    info = tiny_posterior.info.model_copy(update={"checks": checks, "title": "[bold]by :smile: hand"})
+    replace(tiny_posterior, info=info).save(tmp_path / "failing")
+    return tmp_path / "failing"
+
+
+def relabelled(posterior, law, languages, sites):
+    """A posterior like `posterior` of another law and other languages; `sites` are `(draw, language)`."""
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset(
+                {name: (("chain", "draw", "language"), values[None]) for name, values in sites.items()},
+                {"language": languages},
+            )
+        }
+    )
+    described = {"law": law, "languages": languages, "sources": {name: [] for name in languages}}
+    described |= {"references": {name: {"params": 1e9, "tokens": 2e10} for name in languages}}
+    return replace(posterior, draws=tree, info=posterior.info.model_copy(update=described))
+
+
+@pytest.fixture
+def capacity(tiny_posterior, tmp_path):
+    """The folder of a posterior of the law capacity for two languages."""
+    centres = {"E": 0.6, "A": 0.1, "B": 0.3, "alpha": 0.45, "beta": 0.15, "phi": 0.11, "psi": -0.04}
+    noise = np.exp(0.02 * np.random.default_rng(0).normal(size=(40, 2)))
+    sites = {name: centre * noise for name, centre in centres.items()}
+    relabelled(tiny_posterior, "capacity", ["en", "fr"], sites).save(tmp_path / "capacity")
+    return tmp_path / "capacity"
+
+
+@pytest.fixture
+def labelled(tiny_posterior, tmp_path):
+    """The folder of a posterior of fr in two vocabularies, of which the second costs more."""
+    noise = np.exp(0.005 * np.random.default_rng(0).normal(size=(40, 1)))
+    worse = np.array([1.0, 1.05])
+    sites = {"E": 1 + 0 * noise * worse, "A": 0.3 * noise * worse, "B": 0.4 * noise * worse}
+    sites |= {"alpha": 0.35 * noise * [1, 1], "beta": 0.3 * noise * [1, 1]}
+    relabelled(tiny_posterior, "chinchilla", ["fr:mono", "fr:multi"], sites).save(tmp_path / "labelled")
+    return tmp_path / "labelled"
+
+
+@pytest.fixture
+def scenario(tmp_path):
+    """The path of a scenario file."""
+    path = tmp_path / "scenario.toml"
+    path.write_text(
+        'title = "Two languages"\ncompute = 1e21\n[weights]\nen = 1\nsw = 2\n[unique]\nen = 1e12\nsw = 1e10\n'
+    )
+    return path
+
+
+@pytest.fixture
+def staleness(monkeypatch):
+    """Set what `is_stale` will say."""
+    return lambda stale: monkeypatch.setattr(bayes_atlas.inference.staleness, "is_stale", lambda posterior: stale)
+
+
+def refused(result, *texts):
+    """A user's mistake: exit code 2, the texts on stderr, no traceback, and nothing on stdout."""
+    assert result.code == 2
+    assert result.out == ""
+    assert "Traceback" not in result.err
+    for text in texts:
+        assert text in result.err
+
+
+def document(result):
+    """The one JSON document that stdout is."""
+    assert result.err == ""
+
+    def not_json(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(result.out, parse_constant=not_json)
+
+
+# Help
+
+
+def test_help_teaches_by_example(command):
+    result = command("--help")
+    assert (result.code, result.err) == (0, "")
+    assert "bayes-atlas optimum ./mine --language sw --compute 1e21" in result.out
+    assert all(name in result.out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_every_command_has_an_example(command, name):
+    result = command(name, "--help")
+    assert (result.code, result.err) == (0, "")
+    assert re.search(rf"(Example: |• )bayes-atlas {name}\b", result.out)
+
+
+def test_every_command_is_listed_here(command):
+    assert set(re.findall(r"^│ (\w+) ", command("--help").out, re.MULTILINE)) == set(COMMANDS)
+
+
+def test_examples_in_help_are_commands_and_options_that_exist(command):
+    known = {name: set(re.findall(r"(?<!\w)--?\w[\w-]*", command(name, "--help").out)) for name in COMMANDS}
+    pages = [command("--help").out, *(command(name, "--help").out for name in COMMANDS)]
+    examples = {line for page in pages for line in re.findall(r"bayes-atlas (?!\[)(\w+ .*[\w.])", page)}
+    assert len(examples) >= 8
+    for example in examples:
+        name, *arguments = example.split()
+        if arguments[0] != "[OPTIONS]":
+            assert {argument for argument in arguments if argument.startswith("-")} <= known[name], example
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(("write", "text"), [case[1:] for case in BAD_TABLES], ids=[case[0] for case in BAD_TABLES])
+def test_a_bad_table_is_refused_by_check_and_by_fit(command, write, text, tmp_path):
+    path = write(tmp_path)
+    message = "is not a usable run table"
+    refused(command("check", path), text, message)
+    refused(command("check", path, "--json"), text, message)
+    refused(command("fit", path, "--model", "chinchilla", "-o", tmp_path / "mine"), text, message)
+    assert not (tmp_path / "mine").exists()
+
+
+FIT = ("fit", "{table}", "--model", "chinchilla", "-o", "{new}")
+OPTIMUM = ("optimum", "{saved}", "--compute", "1e21")
+
+MISTAKES = {
+    "model": (("fit", "{table}", "--model", "astrology"), ["no model is called 'astrology'", *model_names()]),
+    "model file": (("fit", "{table}", "--model", "./mine.py"), ["there is no model file", "mine.py"]),
+    "warm-up": ((*FIT, "--warmup", "123"), ["warmup is 123; it must be at least", "a multiple of"]),
+    "draws": ((*FIT, "--draws", "0"), ["draws is 0; it must be at least"]),
+    "chains": ((*FIT, "--chains", "0"), ["chains is 0; it must be at least 1"]),
+    "acceptance": ((*FIT, "--target-accept", "2"), ["target_accept is 2.0; it must lie in [.5, 1)"]),
+    "tree depth": ((*FIT, "--max-tree-depth", "99"), ["max_tree_depth is 99; it must lie between 1 and 15"]),
+    "platform": ((*FIT, "--platform", "abacus"), ["platform is 'abacus'; choose one of: cpu, gpu, tpu"]),
+    "language to fit": ((*FIT, "--language", "yo"), ["runs.csv has no language 'yo'; choose from: en"]),
+    "label": ((*FIT, "--by", "mood"), ["cannot group runs by 'mood'; choose from: "]),
+    "kept draws": ((*FIT, "--keep", "0"), ["'--keep'", "greater than or equal to 1"]),
+    "target": (("fit", "{table}", "-o", "{saved}"), ["already holds a posterior", "--force"]),
+    "foreign target": (("fit", "{table}", "-o", "{table}", "--force"), ["exists and is no posterior"]),
+    "posterior": (("optimum", "astrology", "--compute", "1e21"), ["no posterior is called 'astrology'. Choose"]),
+    "posterior folder": (("optimum", "{new}", "--compute", "1e21"), ["there is no posterior folder {new};"]),
+    "posterior file": (("diagnose", "{table}"), ["{table} is a file; give the folder"]),
+    "language": ((*OPTIMUM, "--language", "yo"), ["{saved} has no language 'yo'; choose one of: en, sw"]),
+    "no language": (OPTIMUM, ["no language was named; choose one of: en, sw"]),
+    "compute": (("optimum", "{saved}", "--language", "sw", "--compute", "-1e21"), ["compute is -1e+21; it must be a"]),
+    "no compute": (("optimum", "{saved}"), ["Missing option '--compute'"]),
+    "infinite compute": (("optimum", "{saved}", "--language", "sw", "--compute", "inf"), ["compute is inf"]),
+    "text for compute": (("optimum", "{saved}", "--compute", "much"), ["'--compute'", "number"]),
+    "unique": ((*OPTIMUM, "--language", "sw", "--unique", "0"), ["unique is 0.0; it must be a positive number"]),
+    "weight": ((*OPTIMUM, "--weight", "sw"), ["--weight is 'sw'; give NAME=VALUE"]),
+    "weight twice": ((*OPTIMUM, "--weight", "sw=1", "--weight", "sw=2"), ["--weight is given twice for sw; give"]),
+    "weight in words": ((*OPTIMUM, "--weight", "sw=much"), ["--weight sw is 'much'; it must be a number"]),
+    "unique in words": ((*OPTIMUM, "--language", "sw", "--unique", "few"), ["--unique is 'few'; it must be a number"]),
+    "share": ((*OPTIMUM, "--language", "sw", "--share", "en=1"), ["the loss of sw counts but it has no share"]),
+    "figure": ((*OPTIMUM, "--language", "sw", "--plot", "{new}.gif"), ["cannot draw a figure to 'new.gif'"]),
+    "place of a figure": ((*OPTIMUM, "--language", "sw", "--plot", "{new}/a.svg"), ["cannot write {new}/a.svg"]),
+    "budgets": (("trajectory", "{saved}", "--from", "1e22", "--to", "1e20"), ["budgets run from 1e+22 to 1e+20"]),
+    "bound": (("mixture", "{saved}", "--compute", "1e21", "--bound", "sw=a:1"), ["--bound sw is 'a'; it must"]),
+    "bounds": (("mixture", "{saved}", "--compute", "1e21", "--bound", "sw=:0.1", "--bound", "en=:0.1"), ["cannot be"]),
+    "nothing asked": (("transfer", "transfer-atlas"), ["nothing was asked; give --target LANGUAGE"]),
+    "target to help": (("transfer", "transfer-atlas", "--target", "xx"), ["no language 'xx'; choose one of: en"]),
+    "pair": (("transfer", "transfer-atlas", "--pair", "en", "en"), ["the pair is en with itself; name two"]),
+    "top": (("transfer", "transfer-atlas", "--target", "sw", "--top", "0"), ["top is 0; it must be at least 1"]),
+    "map": (("transfer", "transfer-atlas", "--plot", "{new}.gif"), ["cannot draw a figure to 'new.gif'"]),
+    "no scores": (("transfer", "{saved}", "--target", "en"), ["fits the law 'chinchilla' and has no 'score'"]),
+    "no checkpoints": (("crossover", "{saved}", "--params", "2e9"), ["'chinchilla', which knows no checkpoints"]),
+    "size of a crossover": (("crossover", "crossover-atlas", "--params", "0"), ["params is 0.0; it must be a"]),
+    "no size": (("crossover", "crossover-atlas"), ["Missing option '--params'"]),
+    "planned tokens": (("crossover", "crossover-atlas", "--params", "2e9", "--tokens", "-1"), ["tokens is -1.0"]),
+    "points": (("crossover", "crossover-atlas", "--params", "2e9", "--points", "a.csv"), ["--plot"]),
+    "charge": (("crossover", "crossover-atlas", "--params", "2e9", "--charge", "-1"), ["charge is -1.0; it"]),
+    "rule and charge": (("crossover", "crossover-atlas", "--params", "2e9", "--charge", "1e9"), ["no learning curves"]),
+    "study": (("scores", "{table}", "--anchor", "1e9"), ["has no run from scratch on two languages half and half"]),
+    "no anchor": (("scores", "{table}"), ["Missing option '--anchor'"]),
+    "no tau": ((*FIT, "--tau-from", "transfer-atlas"), ["model chinchilla has no tau to take from transfer-atlas"]),
+    "tau of others": (("fit", "{table}", "-o", "{new}", "--tau-from", "{saved}"), ["'chinchilla' and has no 'score'"]),
+    "no source": (("fit", "{table}", "-o", "{new}", "--tau-from", "transfer-atlas"), ["no score of any named source"]),
+    "growth": (("expand", "{saved}", "--factor", "2"), ["fits the law 'chinchilla', which does not know"]),
+    "tax": (("tax", "{saved}", "--language", "en", "--compute", "1e21"), ["does not have two configurations of 'en'"]),
+    "scenario": (("plan", "{new}.toml", "{saved}"), ["cannot read {new}.toml: No such file"]),
+    "law of a simulation": (("simulate", "{new}.csv", "--law", "msl"), ["no simulation follows the law 'msl'; choose"]),
+    "probability": ((*OPTIMUM, "--language", "sw", "--probability", "2"), ["probability is 2.0; it must lie between"]),
+    "suffix": (("simulate", "{new}.xlsx"), ["end its name in .csv, .parquet or .pq"]),
+    "seed": (("simulate", "{new}.csv", "--seed", "-1"), ["the seed is -1; it must be a whole number"]),
+    "place": (("simulate", "{new}/deep/runs.csv"), ["cannot write {new}/deep/runs.csv", "name another place"]),
+    "option": (("check", "{table}", "--jason"), ["No such option: --jason"]),
+    "argument": (("check",), ["Missing argument 'RUNS'"]),
+    "command": (("divine", "{table}"), ["No such command 'divine'"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "texts"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_message_that_names_the_rule(command, table, saved, tmp_path, arguments, texts):
+    places = {"table": table, "saved": saved, "new": tmp_path / "new"}
+    result = command(*(argument.format_map(places) for argument in arguments))
+    refused(result, *(text.format_map(places) for text in texts))
+    assert not (tmp_path / "new").exists()
+
+
+def test_no_command_shows_the_help(command):
+    result = command()
+    assert result.code == 2
+    assert "bayes-atlas check runs.csv" in result.out + result.err
+
+
+def test_paths_in_messages_can_be_copied_however_narrow_the_terminal(tmp_path):
+    path = tmp_path / ("a long name " * 15) / "runs.csv"
+    finished = subprocess.run(
+        [sys.executable, "-m", "bayes_atlas", "optimum", path, "--compute", "1e21"],
+        cwd=ROOT, env=os.environ | {"COLUMNS": "40"}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert finished.returncode == 2
+    assert finished.stderr.startswith(f"bayes-atlas: there is no posterior folder {path};")
+    assert finished.stderr.count("\n") == 1
+    assert finished.stdout == ""
+
+
+def test_the_command_needs_no_package_that_is_not_declared():
+    """Typer brings Click along in some versions and not in others, so nothing may import it but Typer."""
+    code = "import sys; sys.modules['click'] = None; from bayes_atlas.cli import main; main(['check', '--jason'])"
+    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert "No such option: --jason" in finished.stderr
+
+
+def test_the_installed_command_refuses_as_the_module_does(tmp_path):
+    installed = Path(sys.executable).with_name("bayes-atlas")
+    finished = subprocess.run([installed, "check", tmp_path], capture_output=True, text=True, timeout=60)
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert "this is a folder" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_an_interrupt_is_no_traceback(command, monkeypatch, table):
+    def interrupted(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bayes_atlas.data.runs.read_runs", interrupted)
+    result = command("check", table)
+    assert result.code == 130
+    assert "Traceback" not in result.err
+
+
+# check
+
+
+def test_check_describes_a_table(command, table):
+    result = command("check", table)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("runs.csv: 4 rows of 4 runs, 1 languages\n")
+    assert "100M to 1B" in result.out
+    assert re.search(r"\n alpha +(yes|weak|no) ", result.out)
+
+
+def test_check_as_json(command, table):
+    result = command("check", table, "--json")
+    found = document(result)
+    assert result.code == 0
+    assert set(found) == {"name", "sources", "total", "by_language", "init", "labels", "identified"}
+    assert found["total"]["rows"] == 4
+    assert found["by_language"]["en"]["params"] == [1e8, 1e9]
+    assert {"parameter", "status", "reason"} == set(found["identified"][0])
+
+
+# list
+
+
+def test_list_has_a_line_for_each_model_and_posterior(command, saved, monkeypatch):
+    monkeypatch.setattr(catalogue, "posteriors_folder", lambda: saved.parent)
+    result = command("list")
+    assert (result.code, result.err) == (0, "")
+    for name in model_names():
+        assert re.search(rf"^ {name} +\w", result.out, re.MULTILINE)
+    assert re.search(r"^ saved +Made by hand +en, sw *$", result.out, re.MULTILINE)
+
+
+def test_list_as_json(command, saved, monkeypatch):
+    monkeypatch.setattr(catalogue, "posteriors_folder", lambda: saved.parent)
+    found = document(command("list", "--json"))
+    assert found["posteriors"] == {"saved": {"title": "Made by hand", "languages": ["en", "sw"]}}
+    assert list(found["models"]) == model_names()
+    assert all(found["models"].values())
+
+
+# simulate
+
+
+def test_simulate_writes_runs_and_their_truth(command, tmp_path):
+    found = document(command("simulate", tmp_path / "runs.csv", "--seed", "3", "--json"))
+    assert found == {"runs": 774, "rows": found["rows"], "truth": str(tmp_path / "runs.truth.json")}
+    assert len((tmp_path / "runs.csv").read_text().splitlines()) == 1 + found["rows"]
+    assert json.loads((tmp_path / "runs.truth.json").read_text())["seed"] == 3
+
+
+# optimum
+
+
+def test_optimum_for_people(command, saved):
+    result = command("optimum", saved, "--language", "sw", "--compute", "1e21", "--probability", "0.8")
+    assert (result.code, result.err) == (0, "")
+    assert f"{saved}: training in sw with 1e+21 FLOPs" in result.out
+    assert "80% interval" in result.out
+    assert re.search(r"\n params N +[\d.]+[MBT] +[\d.]+[MBT] to [\d.]+[MBT] ", result.out)
+    assert re.search(r"\n loss +[\d.]+ +[\d.]+ to [\d.]+ ", result.out)
+    assert "epochs" not in result.out
+    assert "failed" not in result.out
+
+
+def test_optimum_shows_epochs_where_data_are_limited(command, saved):
+    result = command("optimum", saved, "--language", "sw", "--compute", "1e21", "--unique", "1e9")
+    assert "with 1e+21 FLOPs and 1B unique tokens" in result.out
+    assert "epochs over U" in result.out
+
+
+def test_optimum_as_json(command, saved):
+    found = document(command("optimum", saved, "--language", "sw", "--compute", "1e21", "--unique", "1e12", "--json"))
+    quantities = {"params", "tokens", "loss", "epochs", "tokens_per_param"}
+    asked = {"posterior", "language", "compute", "unique", "weights", "shares", "flops", "max_params", "max_tokens"}
+    assert set(found) == asked | {"served", "action", "cautious_action", "notes", "with_law_error"} | quantities
+    assert found["with_law_error"] is None
+    assert (found["posterior"], found["language"], found["compute"]) == (str(saved), "sw", 1e21)
+    for name in quantities:
+        assert set(found[name]) == set(Summary.__annotations__)
+        assert found[name]["lower"] <= found[name]["median"] <= found[name]["upper"]
+        assert (found[name]["probability"], found[name]["kind"]) == (0.9, "eti")
+    assert found["notes"] == []
+
+
+def test_optimum_with_the_error_of_the_law(command, tiny_posterior, tmp_path):
+    """Beside the optimum of the law; the runs must be those of the posterior's languages."""
+    group = tiny_posterior.draws["posterior"].to_dataset()
+    noisy = xr.DataTree.from_dict({"posterior": group.assign(sigma=xr.full_like(group["E"], 0.01))})
+    replace(tiny_posterior, draws=noisy).save(tmp_path / "noisy")
+    sizes = {"params": np.tile([1e8, 4e8, 1.6e9, 6.4e9], 4), "tokens": np.repeat([1e9, 4e9, 1.6e10, 6.4e10], 4)}
+    runs = pd.DataFrame({"run": np.arange(16).astype(str), "language": "sw"} | sizes)
+    runs["loss"] = 1.7 + 0.5 * (runs["params"] / 1e9) ** -0.3 + 0.6 * (runs["tokens"] / 1e9) ** -0.3
+    runs.to_csv(tmp_path / "runs.csv", index=False)
+    asked = ("optimum", tmp_path / "noisy", "--language", "sw", "--compute", "1e20")
+    result = command(*asked, "--law-error", tmp_path / "runs.csv")
+    assert result.code == 0
+    assert "with the law's" in result.out and "Note: the law is wrong by about" in result.out
+    found = document(command(*asked, "--law-error", tmp_path / "runs.csv", "--json"))
+    wider, plain = (here["params"]["upper"] / here["params"]["lower"] for here in (found["with_law_error"], found))
+    assert wider != plain
+    assert found["with_law_error"]["params"]["probability"] == 0.9
+    runs.assign(language="fr").to_csv(tmp_path / "other.csv", index=False)
+    result = command(*asked, "--law-error", tmp_path / "other.csv")
+    assert result.code == 2 and "no run of other.csv is of a language that" in result.err
+    result = command(*asked, "--by", "vocabulary")
+    assert result.code == 2 and "--by says how --law-error is grouped" in result.err
+
+
+def test_optimum_of_several_languages(command, saved):
+    weights = ("--weight", "en=1", "--weight", "sw=3", "--share", "en=0.25", "--share", "sw=0.75")
+    limits = ("--unique", "sw=1e10", "--max-params", "1e9", "--max-tokens", "1e12", "--served", "1e11")
+    result = command("optimum", saved, "--compute", "1e21", *weights, *limits)
+    assert (result.code, result.err) == (0, "")
+    assert (
+        "training in en 0.25, sw 0.75 for en 0.25, sw 0.75 with 1e+21 FLOPs (6 N D + 2 N x 1e+11 served)" in result.out
+    )
+    assert re.search(r"\n least expected loss +[\d.]+[MBT] +[\d.]+[MBT] ", result.out)
+    found = document(command("optimum", saved, "--compute", "1e21", *weights, *limits, "--json"))
+    assert found["weights"] == found["shares"] == {"en": 0.25, "sw": 0.75}
+    assert found["unique"] == {"sw": 1e10}
+    assert (found["max_params"], found["max_tokens"], found["served"]) == (1e9, 1e12, 1e11)
+    assert found["cautious_action"]["cvar"] <= found["action"]["cvar"]
+
+
+# The other decisions
+
+
+def test_trajectory(command, saved):
+    arguments = ("trajectory", saved, "--from", "1e19", "--to", "1e21", "--points", "3")
+    result = command(*arguments)
+    assert (result.code, result.err) == (0, "")
+    assert len(re.findall(r"^ (?:en|sw) +1e\+(?:19|20|21) ", result.out, re.MULTILINE)) == 6
+    found = document(command(*arguments, "--language", "sw", "--json"))
+    assert set(found) == {"posterior", "unique", "served", "trajectories", "notes"}
+    assert [row["compute"] for row in found["trajectories"]["sw"]] == pytest.approx([1e19, 1e20, 1e21])
+    assert found["trajectories"]["sw"][0]["params"]["kind"] == "eti"
+
+
+def test_trajectory_of_languages_together(command, saved):
+    weights = ("--weight", "en=1", "--weight", "sw=3", "--unique", "1e10")
+    asked = ("trajectory", saved, "--from", "1e19", "--to", "1e21", "--points", "2", "--json", *weights)
+    assert set(document(command(*asked))["trajectories"]) == {"en + sw"}
+    found = document(command(*asked, "--language", "sw"))["trajectories"]
+    assert set(found) == {"sw", "en + sw"}
+    assert found["en + sw"][1]["tokens"]["median"] != found["sw"][1]["tokens"]["median"]
+
+
+def test_mixture(command, saved):
+    arguments = ("mixture", saved, "--compute", "1e21", "--weight", "en=1", "--weight", "sw=1", "--bound", "sw=0.3:0.5")
+    result = command(*arguments, "--unique", "sw=1e10", "--unique", "en=1e12")
+    assert (result.code, result.err) == (0, "")
+    assert re.search(r"^ share +chosen +uniform +proportional +temperature +unimax *$", result.out, re.MULTILINE)
+    found = document(command(*arguments, "--json"))
+    assert 0.3 <= found["shares"]["sw"] <= 0.5
+    assert found["weights"] == {"en": 0.5, "sw": 0.5}
+    assert set(found["baselines"]["uniform"]["gain"]) == set(Summary.__annotations__)
+    assert 0 <= found["baselines"]["uniform"]["probability_worse"] <= 1
+
+
+def test_expand(command, capacity):
+    result = command("expand", capacity, "--factor", "4")
+    assert (result.code, result.err) == (0, "")
+    assert "4 times as many languages from a compute-optimal run, at the loss of a typical one of en, fr" in result.out
+    assert re.search(r"\n compute x +3\.\d+ ", result.out)
+    found = document(command("expand", capacity, "--factor", "4", "--json"))
+    assert {"params_factor", "tokens_factor", "compute_factor", "tokens_per_language_factor"} <= set(found)
+    assert found["params_factor"]["median"] == pytest.approx(1.4, abs=0.05)
+    assert found["start"] is None
+    assert found["frontier"][0]["infeasible"] >= 0
+    start = ("--params", "1e9", "--tokens", "1.6e11", "--languages", "8")
+    found = document(command("expand", capacity, "--factor", "4", *start, "--language", "en", "--json"))
+    assert found["start"] == {"params": 1e9, "tokens": 1.6e11, "languages": 8.0}
+
+
+def test_tax(command, labelled):
+    arguments = ("tax", labelled, "--language", "fr", "--compute", "1e20", "--compute", "1e21")
+    result = command(*arguments)
+    assert (result.code, result.err) == (0, "")
+    assert re.search(r"^ fr:multi +1e\+20 +1\.3\d* +1\.\d+ to 1\.\d+ +yes *$", result.out, re.MULTILINE)
+    found = document(command(*arguments, "--json"))
+    assert found["baseline"] == "fr:mono"
+    assert [row["identified"] for row in found["configurations"]["fr:multi"]] == [True, True]
+
+
+def test_plan(command, scenario, saved, capacity):
+    result = command("plan", scenario, saved)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("Two languages\n")
+    for text in ("loss saved over", "compute-optimal", "plan to act on", "Note: the law chinchilla does not know rep"):
+        assert text in result.out
+    found = document(command("plan", scenario, saved, "--json"))
+    assert set(found) == {
+        "posterior", "scenario", "mixture", "optimum", "action", "cautious_action", "notes"
+    }  # fmt: skip
+    scenario.write_text("[expand]\nfactor = 2\n")
+    assert "cheapest growth" in command("plan", scenario, capacity).out
+
+
+def test_every_decision_draws_its_figure(command, saved, capacity, labelled, scenario, tmp_path):
+    decisions = {
+        "optimum": (saved, "--compute", "1e21", "--language", "sw"),
+        "trajectory": (saved, "--from", "1e19", "--to", "1e21"),
+        "mixture": (saved, "--compute", "1e21"),
+        "expand": (capacity, "--factor", "4"),
+        "tax": (labelled, "--language", "fr", "--compute", "1e20", "--compute", "1e21"),
+        "plan": (scenario, saved),
+    }
+    for name, arguments in decisions.items():
+        figure = tmp_path / f"{name}.svg"
+        assert command(name, *arguments, "--plot", figure).code == 0
+        assert figure.read_text().startswith("<?xml")
+    scenario.write_text("compute = 1e21\n[weights]\nsw = 1\n")
+    assert command("plan", scenario, saved, "--plot", tmp_path / "one.svg").code == 0
+    scenario.write_text("[expand]\nfactor = 2\n")
+    refused(
+        command("plan", scenario, capacity, "--plot", tmp_path / "two.svg"), "draw it with bayes-atlas expand --plot"
+    )
+
+
+def test_a_decision_from_a_posterior_that_failed_its_checks_says_so(command, failing):
+    arguments = ("optimum", failing, "--language", "sw", "--compute", "1e21")
+    result = command(*arguments)
+    note = f"the sampling of {failing} failed the check r_hat_below_1_01 (nan, limit 1.01): wait"
+    assert (result.code, result.err) == (0, "")
+    assert f"Note: {note}.\n" in result.out
+    assert document(command(*arguments, "--json"))["notes"] == [note]
+
+
+# fit, killed and interrupted
+
+# Interrupted as from a terminal, also where whatever started the tests ignores interrupts.
+INTERRUPTIBLE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from bayes_atlas.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="module")
+def fits(tmp_path_factory):
+    """Start a fit of a table in a folder of its own, with a compilation cache for all; `finish` waits for it."""
+    folder = tmp_path_factory.mktemp("fits")
+    sizes = [(params, tokens) for params in (1e8, 1e9, 1e10) for tokens in (1e9, 1e10)]
+    rows = [f"r{i},en,{p},{t},{2 + (1e9 / p) ** 0.3 / 3 + (1e9 / t) ** 0.3}" for i, (p, t) in enumerate(sizes)]
+    (folder / "runs.csv").write_text("\n".join(["run,language,params,tokens,loss", *rows, ""]))
+    started = []
+
+    def start(output, *options, warmup=150, draws=2000):
+        arguments = ["fit", "runs.csv", "--model", "chinchilla", "--chains", 2, "--warmup", warmup, "--draws", draws]
+        command = [sys.executable, "-c", INTERRUPTIBLE, *map(str, (*arguments, "-o", output, *options))]
+        environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "COLUMNS": "200"}
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        return process
+
+    yield SimpleNamespace(folder=folder, start=start)
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def finish(process):
+    out, err = process.communicate(timeout=300)
+    return SimpleNamespace(code=process.returncode, out=out, err=err)
+
+
+def stop(process, block, number):
+    """Send a signal once the file of a block is there, and while the process runs."""
+    give_up = time.monotonic() + 300
+    while not block.is_file():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < give_up
+        time.sleep(0.002)
+    process.send_signal(number)
+    return finish(process)
+
+
+def draws_in(folder):
+    return load_posterior(folder).draws["posterior"].to_dataset()
+
+
+def assert_same_draws(one, other):
+    assert set(one) == set(other)
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, other[name])
+
+
+@pytest.fixture(scope="module")
+def whole(fits):
+    """The draws of a fit that nobody stopped."""
+    result = finish(fits.start("whole"))
+    assert result.code in (0, 1), result.err  # 1 where a check fails
+    assert sorted(path.name for path in fits.folder.iterdir()) == ["cache", "runs.csv", "whole"]
+    return draws_in(fits.folder / "whole")
+
+
+def test_a_fit_that_was_killed_is_resumed_by_the_same_command(fits, whole):
+    unfinished = fits.folder / ".killed.unfinished"
+    assert stop(fits.start("killed"), unfinished / "0-2-block4.npz", signal.SIGKILL).code == -signal.SIGKILL
+    assert not (fits.folder / "killed").exists()
+    refused(finish(fits.start("killed", "--resume", "--seed", "1")), "had another setting of the sampler; repeat the")
+    result = finish(fits.start("killed", "--resume"))
+    assert result.code in (0, 1), result.err
+    assert_same_draws(draws_in(fits.folder / "killed"), whole)
+    assert not unfinished.exists()
+    refused(finish(fits.start("killed", "--resume", "--force")), "there is nothing to resume at .killed.unfinished")
+
+
+def test_a_fit_that_is_interrupted_while_it_draws_stores_what_there_is(fits, whole):
+    unfinished = fits.folder / ".some.unfinished"
+    result = stop(fits.start("some"), unfinished / "0-2-block4.npz", signal.SIGINT)
+    stored = load_posterior(fits.folder / "some")
+    assert result.code == (1 if stored.failed_checks else 0)
+    assert "Interrupted: there are fewer draws than were asked for" in result.out
+    assert "Traceback" not in result.err
+    sampling = stored.info.sampling
+    assert sampling.interrupted
+    assert sampling.draws == sampling.kept < 2000
+    drawn = stored.draws["posterior"].to_dataset()
+    assert drawn.sizes["draw"] == sampling.draws
+    assert_same_draws(drawn, whole.isel(draw=range(sampling.draws)))
+    assert unfinished.is_dir()
+    result = finish(fits.start("some", "--resume", "--force"))
+    assert result.code in (0, 1), result.err
+    assert_same_draws(draws_in(fits.folder / "some"), whole)
+    assert not load_posterior(fits.folder / "some").info.sampling.interrupted
+    assert not unfinished.exists()
+
+
+def test_a_fit_that_is_interrupted_in_warm_up_stores_nothing_and_says_so(fits, whole):
+    unfinished = fits.folder / ".none.unfinished"
+    result = stop(fits.start("none", warmup=9000), unfinished / "0-0-block1.npz", signal.SIGINT)
+    assert (result.code, result.out) == (130, "")
+    assert result.err == "Interrupted in warm-up; .none.unfinished holds what was done: --resume goes on with it\n"
+    assert not (fits.folder / "none").exists()
+    assert unfinished.is_dir()
+
+
+# diagnose
+
+
+def test_diagnose_passes(command, saved, staleness):
+    staleness(False)
+    result = command("diagnose", saved)
+    assert (result.code, result.err) == (0, "")
+    assert "Made by hand: 12 rows, 12 curves, 2 languages" in result.out
+    assert re.search(r"\n r_hat_below_1_01 +pass +1\.002 +1\.01 +alpha\[sw\] ", result.out)
+    assert "still gives the density" in result.out
+
+
+def test_diagnose_says_what_failed_and_what_to_do(command, failing, staleness):
+    staleness(False)
+    result = command("diagnose", failing)
+    assert (result.code, result.err) == (1, "")
+    assert "[bold]by :smile: hand: 12 rows" in result.out
+    assert re.search(r"\n r_hat_below_1_01 +FAIL +nan +1\.01 +alpha\[sw\] ", result.out)
+    assert "r_hat_below_1_01 failed (nan at alpha[sw]): wait\n" in result.out
+
+
+def test_diagnose_says_that_a_posterior_is_stale(command, saved, staleness):
+    staleness(True)
+    result = command("diagnose", saved)
+    assert (result.code, result.err) == (1, "")
+    assert "STALE: the model has changed since" in result.out
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_diagnose_as_json(command, failing, staleness, stale):
+    staleness(stale)
+    result = command("diagnose", failing, "--json")
+    found = document(result)
+    assert result.code == 1
+    assert found["stale"] is stale
+    assert [(check["name"], check["passed"], check["value"]) for check in found["checks"]] == [
+        ("r_hat_below_1_01", False, "NaN"),
+        ("no_divergences", True, 0.0),
+    ]
+    assert {"title", "model", "law", "languages", "runs", "sampling", "versions", "created"} <= set(found)
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """Set what `review_fit` finds: a run that the law cannot account for, and two predictives."""
+    rng = np.random.default_rng(0)
+    last, observed = np.ones(30, dtype=bool), rng.normal(size=30)
+    prior, posterior = (
+        PredictedRows("score", [f"r{row}" for row in range(30)], last, observed, scale * rng.normal(size=(30, 200)))
+        for scale in (5.0, 1.0)
+    )
+    sensitivity = [Sensitivity("alpha[sw]", 0.3, 0.01), Sensitivity("E[sw]", 0.01, 0.4)]
+    influence = Influence(elpd=12.5, se=1.0, p=3.0, curves=30, limit=0.7, above={})
+    found = Review(False, prior, posterior, sensitivity, influence, {"[red]r3": 0.1}, 0.7, {}, {"this": "that"})
+    monkeypatch.setattr(bayes_atlas.validation.review, "full_check", lambda posterior: found)
+
+
+def test_diagnose_in_full_says_what_to_look_at_and_passes(command, saved, full, tmp_path):
+    result = command("diagnose", saved, "--full", "--plot", tmp_path / "checks.svg")
+    assert (result.code, result.err) == (0, "")
+    assert re.search(r"\n r_hat_below_1_01 +pass ", result.out)
+    assert re.search(r"\n posterior +-\S+ to \S+ +-\S+ to \S+ +\d+% +\d+% +\d+% +\d+% ", result.out)
+    assert re.search(r"\n alpha\[sw\] +0\.3 +0\.01 +strong prior or weak likelihood ", result.out)
+    assert re.search(r"\n \[red\]r3 +0\.1 ", result.out)
+    assert (
+        "PSIS-LOO: elpd 12.5 (standard error 1), 3 effective parameters; Pareto k above 0.7 for 0 of 30" in result.out
+    )
+    assert (
+        "Remark: the law cannot account for [red]r3, which count little (noise alone would make 0.7 runs" in result.out
+    )
+    assert "Not checked: this, for lack of that." in result.out
+    assert (tmp_path / "checks.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_diagnose_in_full_as_json(command, saved, full):
+    found = document(command("diagnose", saved, "--full", "--json"))
+    assert found["stale"] is False
+    assert found["full"]["outlying"] == {"[red]r3": 0.1}
+    assert found["full"]["sensitivity"][0]["diagnosis"] == "strong prior or weak likelihood"
+    assert found["full"]["missing"] == {"this": "that"}
+    assert set(found["full"]["posterior_predictive"]["coverage"]) == {"0.5", "0.8", "0.9", "0.95"}
+
+
+def test_diagnose_draws_nothing_that_it_has_not_checked(command, saved, full, monkeypatch):
+    refused(command("diagnose", saved, "--plot", "checks.svg"), "add --full, or leave --plot out")
+    nothing = Review(False, None, None, None, None, None, None, None, {"prediction": "the runs"})
+    monkeypatch.setattr(bayes_atlas.validation.review, "full_check", lambda posterior: nothing)
+    refused(command("diagnose", saved, "--full", "--plot", "checks.svg"), "for lack of the runs; leave --plot out")
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.34567, "0.3457"),
+        (2.0, "2"),
+        (999.94, "999.9"),
+        (1234.5, "1,234"),
+        (123_456.0, "123,456"),
+        (7.7e8, "770M"),
+        (8.45e9, "8.45B"),
+        (1.4e12, "1.4T"),
+        (-2e9, "-2B"),
+    ],
+)
+def test_numbers_as_people_write_them(value, text):
+    assert number(value) == text
+
+
+# Validating
+
+
+@pytest.fixture
+def design(tmp_path):
+    """Runs of five sizes and lengths on two languages, by Chinchilla's law with noise of 1 %."""
+    rng = np.random.default_rng(0)
+    lines = ["run,language,params,tokens,loss"]
+    for language, floor in (("en", 1.5), ("sw", 1.8)):
+        for run, (params, tokens) in enumerate(itertools.product(np.geomspace(1, 100, 5), repeat=2)):
+            loss = (floor + 0.9 * params**-0.3 + 0.9 * tokens**-0.3) * np.exp(0.01 * rng.normal())
+            lines.append(f"{language}{run},{language},{1e8 * params},{1e9 * tokens},{loss}")
+    path = tmp_path / "design.csv"
+    path.write_text("\n".join([*lines, ""]))
+    return path
+
+
+SCORES = {"rmse", "r2", "crps", "elpd", "coverage", "width", "pit", "n_test"}
+
+
+def test_validate_scores_what_was_held_out(command, design):
+    found = document(command("validate", design, "--model", "varpro", "--holdout", "params", "--json"))
+    assert set(found) >= SCORES | {"by_language", "model", "holdout", "n_train", "left_out", "failed_checks"}
+    assert list(found["coverage"]) == ["0.5", "0.8", "0.9", "0.95"]
+    assert set(found["by_language"]) == {"en", "sw"}
+    assert all(set(scores) == SCORES for scores in found["by_language"].values())
+    assert (found["n_test"], found["n_train"], found["holdout"], found["model"]) == (10, [40], "params", "varpro")
+    shown = command("validate", design, "--model", "varpro", "--holdout", "params")
+    assert shown.code == 0
+    assert "Held out (params): 10 rows; fitted: 40 rows" in shown.out
+
+
+def test_validate_on_a_test_table(command, design):
+    found = document(command("validate", design, "--model", "varpro", "--test", design, "--json"))
+    assert (found["n_test"], found["holdout"]) == (50, "design.csv")
+    assert "50 runs of design.csv have names that design.csv has too" in found["notes"][0]
+
+
+def test_validate_exits_with_1_if_a_check_fails(command, design):
+    quick = ("--chains", 2, "--warmup", 150, "--draws", 50)
+    result = command("validate", design, "--model", "chinchilla", *quick)
+    assert result.code == 1
+    assert "chinchilla: checks of the sampling failed: " in result.out
+    result = command("validate", design, "--model", "chinchilla", *quick, "--json")
+    assert (result.code, json.loads(result.out)["failed_checks"] != []) == (1, True)
+
+
+def test_compare_shows_models_and_baselines_on_the_same_rows(command, design):
+    found = document(command("compare", design, "--models", "varpro", "--holdout", "tokens", "--json"))
+    assert list(found["models"]) == ["varpro", "huber"]
+    assert {scores["n_test"] for scores in found["models"].values()} == {10}
+    assert all(
+        set(scores) == SCORES | {"by_language", "weight", "failed_checks"} for scores in found["models"].values()
+    )
+    assert sum(scores["weight"] for scores in found["models"].values()) == pytest.approx(1)
+    assert set(found["stack"]) == SCORES | {"by_language"}
+    assert found["stack"]["n_test"] == 10
+    shown = command("compare", design, "--models", "varpro", "--holdout", "tokens").out
+    assert re.search(r"^ *stack +10 .* - *$", shown, re.MULTILINE)
+    assert re.search(r"^ *varpro +10 ", shown, re.MULTILINE)
+    assert re.search(r"^ *huber +10 ", shown, re.MULTILINE)
+
+
+LOO = {"elpd", "se", "elpd_diff", "dse", "p_loo", "high_k", "refits", "weight", "failed_checks"}
+
+
+def test_compare_leaves_out_one_run_at_a_time(command, design, monkeypatch):
+    """Made-up scores of two models: the better one comes first, and point fits are left out aloud."""
+    elpd = {"chinchilla": np.arange(50) % 2, "atlas": np.arange(50) % 2 + 0.5}
+
+    def scored(table, model, refits, settings):
+        assert (refits, settings["warmup"]) == (10, 100)
+        values = xr.DataArray(elpd[model].astype(float), dims="run")
+        score = SimpleNamespace(elpd_i=values, elpd=values.sum(), se=3.5, p=4.0)
+        return SimpleNamespace(elpd=score, high_k=["r1"], refits=1, failed_checks=[])
+
+    monkeypatch.setattr("bayes_atlas.validation.loo._score", scored)
+    asked = ("compare", design, "--models", "chinchilla,atlas,huber", "--loo", "--warmup", 100)
+    found = document(command(*asked, "--json"))
+    assert list(found["models"]) == ["atlas", "chinchilla"]
+    assert (found["n_runs"], found["n_rows"], found["left_out"]) == (50, 50, {})
+    assert found["notes"] == ["huber is a point fit, with no posterior to take runs out of"]
+    assert all(set(scores) == LOO for scores in found["models"].values())
+    assert (found["models"]["chinchilla"]["elpd_diff"], found["models"]["chinchilla"]["dse"]) == (-25, 0)
+    assert found["models"]["atlas"]["weight"] == pytest.approx(1)
+    shown = command(*asked).out
+    assert "Left out in turn: each of 50 runs, with all its rows (50 together)" in shown
+    assert re.search(r"^ *chinchilla +25\.0 +3\.5 +-25\.0 +0\.0 +4\.0 +1 +1 +0\.00", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--holdout", "params"), "both --loo and --holdout params say what to score; leave one out"),
+        (("--test", "later.csv"), "both --loo and --test later.csv say what to score"),
+        (("--discrepancy", "linear"), "leave out --discrepancy linear"),
+        (("--models", "varpro"), "there is no model to compare; name one, such as atlas"),
+    ],
+)
+def test_leaving_out_single_runs_takes_nothing_else(command, design, arguments, text):
+    result = command("compare", design, "--loo", *arguments)
+    assert (result.code, result.out) == (2, "")
+    assert text in " ".join(result.err.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--holdout", "size"), "there is no split 'size'; choose one of: params, tokens, compute, mixture, random"),
+        (("--holdout", "mixture"), "design.csv has no two mixtures"),
+        (
+            ("--holdout", "params", "--test", "later.csv"),
+            "both --holdout params and --test later.csv say what to score",
+        ),
+        (("--test", "later.csv"), "later.csv"),
+        (("--model", "varpo"), "no model is called 'varpo'"),
+        (("--model", "transfer"), "model transfer is fitted to pairs, and losses of runs are held out here"),
+    ],
+)
+def test_what_cannot_be_validated(command, design, arguments, text):
+    refused(command("validate", design, *arguments), text)
+
+
+def test_one_size_cannot_be_held_out(command, tmp_path):
+    path = tmp_path / "one.csv"
+    path.write_text("run,language,params,tokens,loss\n" + "".join(f"r{n},en,1e9,{n + 1}e9,3\n" for n in range(9)))
+    refused(command("validate", path, "--holdout", "params"), "has only models of one size", "hold out random runs")

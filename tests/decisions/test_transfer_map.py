@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+from bayes_atlas.decisions.transfer_map import transfer_map
+from bayes_atlas.errors import InputError
+from bayes_atlas.posterior import Posterior
+
+LANGUAGES = ["en", "sw", "fr", "hi"]
+
+
+@pytest.fixture
+def found(tiny_posterior):
+    rng = np.random.default_rng(0)
+    mean = np.array([[np.nan, 0, 0.3, -0.2], [0.1, np.nan, -0.1, 0], [0.4, -0.3, np.nan, 0], [0, 0, 0, np.nan]])
+    score = mean + 0.05 * rng.normal(size=(1, 500, 4, 4))
+    traits = {name: (("chain", "draw"), rng.normal(0.1, 0.05, (1, 500))) for name in ("script", "genus", "family")}
+    coords = {"target": LANGUAGES, "source": LANGUAGES}
+    group = xr.Dataset({"score": (("chain", "draw", "target", "source"), score)} | traits, coords)
+    info = tiny_posterior.info.model_copy(update={"law": "transfer", "model": "transfer", "languages": LANGUAGES})
+    return transfer_map(Posterior(xr.DataTree.from_dict({"posterior": group}), info, "this posterior"))
+
+
+def test_sources_are_ranked_and_the_target_is_none_of_them(found):
+    ranked = found.sources("en", top=1)
+    assert [each["source"] for each in ranked] == ["fr", "sw", "hi"]
+    assert ranked[0]["probability_top"] > 0.99
+    assert ranked[-1]["probability_helps"] < 0.01
+
+
+def test_top_probabilities_sum_to_the_number_of_places(found):
+    np.testing.assert_allclose(found.top_probability(2).sum(axis=1), 2.0)
+
+
+def test_a_pair_compares_both_directions(found):
+    pair = found.pair("en", "sw").to_dict()
+    assert pair["forth"]["target"] == "sw"
+    assert pair["probability_forth_exceeds_back"] == pytest.approx(
+        1 - found.pair("sw", "en").to_dict()["probability_forth_exceeds_back"]
+    )
+
+
+def test_the_order_holds_every_language_once(found):
+    assert sorted(found.order()) == [0, 1, 2, 3]
+
+
+def test_pairs_that_were_not_measured_are_counted(found):
+    rows = found.posterior.info.runs.rows
+    assert rows == 12
+    assert found.notes == []
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda found: found.sources("xx"), r"no language 'xx'; choose one of: en, sw, fr, hi"),
+        (lambda found: found.pair("en", "en"), r"the pair is en with itself"),
+        (lambda found: found.sources("en", top=0), r"top is 0; it must be at least 1"),
+    ],
+)
+def test_what_cannot_be_answered_says_why(found, ask, message):
+    with pytest.raises(InputError, match=message):
+        ask(found)
+
+
+def test_a_posterior_of_another_law_is_refused(tiny_posterior):
+    with pytest.raises(InputError, match=r"fits the law 'chinchilla' and has no 'score'"):
+        transfer_map(tiny_posterior)
