@@ -1,13 +1,23 @@
-"""The command ``bayes-atlas``: arguments in, tables or JSON out. No mathematics, and no sampler unless it samples."""
+"""The command ``bayes-atlas``: arguments in, tables or JSON out. No mathematics, and no sampler unless it samples.
 
+Each module of `bayes_atlas.cli.commands` is a command of its own name. It has a function of that name (``list_`` in
+``list.py``, where the name is Python's) and says in ``PANEL`` under which heading of ``--help`` it stands.
+"""
+
+import importlib.metadata
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Annotated, Any
 
 import typer
 
-from bayes_atlas.cli import decisions, languages, posteriors, runs, validation
-from bayes_atlas.cli.console import err
+from bayes_atlas.cli import commands
+from bayes_atlas.cli.console import err, out
 from bayes_atlas.errors import InputError
+
+PANELS = ("Run tables", "Posteriors", "Validation", "Decisions", "Languages and checkpoints")  # in the order of --help
 
 app = typer.Typer(
     name="bayes-atlas",
@@ -19,8 +29,18 @@ app = typer.Typer(
 )
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        out.print(importlib.metadata.version("bayes-atlas"))
+        raise typer.Exit
+
+
 @app.callback()
-def about() -> None:
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """How big, how much data, in which languages, and how sure: Bayesian scaling laws for multilingual pretraining.
 
     Decide from a posterior that ships:
@@ -37,25 +57,17 @@ def about() -> None:
     """
 
 
-for command in (
-    runs.simulate,
-    runs.check,
-    posteriors.fit,
-    posteriors.diagnose,
-    validation.validate,
-    validation.compare,
-    decisions.optimum,
-    decisions.trajectory,
-    decisions.mixture,
-    decisions.expand,
-    decisions.tax,
-    decisions.plan,
-    languages.scores,
-    languages.transfer,
-    languages.crossover,
-):
-    app.command()(command)
-app.command("list")(posteriors.list_shipped)
+def found_commands() -> dict[str, tuple[str, Callable[..., Any]]]:
+    """Panel and function of each command, in the order of ``--help``."""
+    names = [module.name for module in iter_modules(commands.__path__)]
+    modules = {name: import_module(f"{commands.__name__}.{name}") for name in names}
+    functions = {name: getattr(module, name, None) or getattr(module, f"{name}_") for name, module in modules.items()}
+    ordered = sorted(names, key=lambda name: (PANELS.index(modules[name].PANEL), name))
+    return {name: (modules[name].PANEL, functions[name]) for name in ordered}
+
+
+for name, (panel, function) in found_commands().items():
+    app.command(name, rich_help_panel=panel)(function)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

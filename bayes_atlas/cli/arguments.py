@@ -29,3 +29,23 @@ Plot = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Draw a figure: .svg, .png or .pdf.", show_default=False),
 ]
+Compute = Annotated[float, typer.Option(help="Budget in FLOPs, 6 per parameter and token.", show_default=False)]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option("--weight", metavar="LANGUAGE=WEIGHT", help="How much a language's loss counts.", show_default=False),
+]
+Unique = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TOKENS | SOURCE=TOKENS", help="Unique tokens there are; unlimited if not given.", show_default=False
+    ),
+]
+Shares = Annotated[
+    list[str] | None,
+    typer.Option("--share", metavar="SOURCE=SHARE", help="Share of the tokens; even if not given.", show_default=False),
+]
+MaxParams = Annotated[float | None, typer.Option(help="Largest model that can be served.", show_default=False)]
+MaxTokens = Annotated[float | None, typer.Option(help="Most tokens there is time for.", show_default=False)]
+Served = Annotated[
+    float | None, typer.Option(help="Tokens of inference that the budget pays too, at 2 N each.", show_default=False)
+]

@@ -62,6 +62,11 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
+def chance(probability: float) -> str:
+    """A probability, to three digits."""
+    return number(probability, 3)
+
+
 def print_json(document: dict[str, Any]) -> None:
     """The one JSON document of a command."""
     sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")

@@ -205,9 +205,7 @@ def test_every_law_is_found_by_name_and_says_what_its_parameters_mean(name):
 
 @pytest.mark.parametrize("name", ["kaplan", "_arrays", "../atlas", "atlas.loss", ""])
 def test_unknown_law_names_those_there_are(name):
-    with pytest.raises(
-        ValueError, match=r"no law is called .*; choose one of: atlas, bilingual, capacity, .*transfer"
-    ):
+    with pytest.raises(ValueError, match=r"no law is called .*; choose one of: atlas, bilingual, capacity, .*transfer"):
         get_law(name)
 
 

@@ -1,36 +1,23 @@
-"""Commands that make posteriors and look at them: `fit`, `diagnose` and `list`."""
+"""`fit`: sample the posterior of a model."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bayes_atlas.cli.arguments import (
-    AllTokens,
-    AsJson,
-    By,
-    Chains,
-    Draws,
-    Others,
-    Platform,
-    Plot,
-    PosteriorName,
-    RunsFile,
-    Sources,
-    Warmup,
-)
-from bayes_atlas.cli.checks import draw_checks, print_checks
-from bayes_atlas.cli.console import err, new_table, out, print_json, say, writing
+from bayes_atlas.cli.arguments import AllTokens, AsJson, By, Chains, Draws, Others, Platform, RunsFile, Sources, Warmup
+from bayes_atlas.cli.console import err, print_json, say, writing
+from bayes_atlas.cli.sampling import print_posterior, sampling_report
 from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from bayes_atlas.posterior import Check, Posterior
     from bayes_atlas.sampler import Progress
+
+PANEL = "Posteriors"
 
 
 def fit(
@@ -147,88 +134,11 @@ def fit(
     with writing(target):
         posterior = posterior.save(target, force=force)
     if as_json:
-        print_json({"posterior": str(target), **_sampling_report(posterior)})
+        print_json({"posterior": str(target), **sampling_report(posterior)})
     else:
-        _print_posterior(posterior)
+        print_posterior(posterior)
         say(f"Wrote {target}")
     raise typer.Exit(1 if posterior.failed_checks else 0)
-
-
-def diagnose(
-    posterior: PosteriorName,
-    full: Annotated[
-        bool, typer.Option("--full", help="Also compare the fit with its data and its priors; see below.")
-    ] = False,
-    plot: Plot = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show the checks of a posterior's sampling, with what to do about each that fails. Exits with 1 if one does.
-
-    It also says whether the posterior is stale: whether its model has changed since. That loads, and so executes, the
-    model.
-
-    With `--full` it checks more, of which nothing changes the exit code: prior and posterior prediction of the rows
-    that were fitted, how sensitive the law's parameters are to their priors, runs that decide too much (PSIS-LOO), and
-    runs that the law cannot account for. Most of it needs a fit with its data stored. `--plot` draws PIT values and
-    both predictions.
-
-    Examples:
-
-    - `bayes-atlas diagnose chinchilla-2022`
-
-    - `bayes-atlas diagnose ./mine --full --plot checks.svg`
-    """
-    from bayes_atlas.inference.staleness import is_stale
-    from bayes_atlas.posterior import load_posterior
-
-    if plot is not None and not full:
-        raise InputError("--plot draws what --full checks; add --full, or leave --plot out")
-    loaded = load_posterior(posterior)
-    if full:
-        from bayes_atlas.validation.review import review_fit
-
-        found = review_fit(loaded)
-        stale, more = found.stale, {"full": found.to_dict()}
-        if plot is not None:
-            draw_checks(found, plot)
-    else:
-        stale, more = is_stale(loaded), {}
-    if as_json:
-        print_json(_sampling_report(loaded) | {"stale": stale} | more)
-    else:
-        _print_posterior(loaded)
-        if stale:
-            say("STALE: the model has changed since and gives another density; fit again")
-        else:
-            say("The model still gives the density that was sampled")
-        if full:
-            print_checks(found)
-    raise typer.Exit(1 if loaded.failed_checks or stale else 0)
-
-
-def list_shipped(as_json: AsJson = False) -> None:
-    """Models and posteriors that ship, a line each.
-
-    Example: `bayes-atlas list`
-    """
-    from bayes_atlas.catalogue import find_model, model_names, model_summary, posterior_names
-    from bayes_atlas.posterior import read_info
-
-    models = {name: model_summary(find_model(name)) for name in model_names()}
-    posteriors = {name: read_info(name) for name in posterior_names()}
-    if as_json:
-        titles = {name: {"title": info.title, "languages": info.languages} for name, info in posteriors.items()}
-        print_json({"models": models, "posteriors": titles})
-        return
-    table = new_table("model", "what it is")
-    for name, summary in models.items():
-        table.add_row(name, summary)
-    out.print(table)
-    table = new_table("posterior", "what it is", "languages")
-    for name, info in posteriors.items():
-        few = info.languages if len(info.languages) <= 4 else [*info.languages[:3], f".. {len(info.languages)} in all"]
-        table.add_row(name, info.title, ", ".join(few))
-    out.print(table)
 
 
 def _read(path: Path, model: str, traits: Path | None) -> "xr.Dataset":
@@ -284,32 +194,3 @@ def _progress_bar() -> Iterator[Callable[["Progress"], None]]:
             bar.update(task, description=description, completed=progress.done, total=progress.total, detail=detail)
 
         yield report
-
-
-def _sampling_report(posterior: "Posterior") -> dict[str, Any]:
-    info = json.loads(posterior.info.model_dump_json())
-    kept = ("title", "model", "law", "languages", "runs", "sampling", "checks", "versions", "created")
-    return {name: info[name] for name in kept}
-
-
-def _print_posterior(posterior: "Posterior") -> None:
-    info = posterior.info
-    say(f"{info.title}: {info.runs.rows:,} rows, {info.runs.curves:,} curves, {len(info.languages)} languages")
-    for reason, rows in info.runs.left_out.items():
-        say(f"Left out: {rows:,} rows, which {reason}")
-    sampling = info.sampling
-    say(f"{sampling.chains} x {sampling.draws} draws after {sampling.warmup} of warm-up, {sampling.seconds:.0f} s")
-    if sampling.interrupted:
-        say("Interrupted: there are fewer draws than were asked for")
-    table = new_table("check", "", "value", "limit", "worst at")
-    for check in info.checks:
-        result = "pass" if check.passed else "FAIL"
-        table.add_row(check.name, result, f"{check.value:.4g}", f"{check.limit:.4g}", check.where)
-    out.print(table)
-    for check in posterior.failed_checks:
-        _print_advice(check)
-
-
-def _print_advice(check: "Check") -> None:
-    place = f" at {check.where}" if check.where else ""
-    say(f"{check.name} failed ({check.value:.4g}{place}): {check.advice}")

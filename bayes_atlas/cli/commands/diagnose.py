@@ -1,15 +1,74 @@
-"""What `diagnose --full` prints and draws."""
+"""`diagnose`: the checks of a posterior's sampling, and with `--full` a review of the fit."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from bayes_atlas.cli.console import new_table, number, out, say, value_range, writing
+import typer
+
+from bayes_atlas.cli.arguments import AsJson, Plot, PosteriorName
+from bayes_atlas.cli.console import new_table, number, out, print_json, say, value_range, writing
+from bayes_atlas.cli.sampling import print_posterior, sampling_report
 from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:
     from bayes_atlas.validation.review import PredictedRows, Review, Sensitivity
 
+PANEL = "Posteriors"
+
+
 SHOWN = 8  # rows of a table; --json has all
+
+
+def diagnose(
+    posterior: PosteriorName,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also compare the fit with its data and its priors; see below.")
+    ] = False,
+    plot: Plot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the checks of a posterior's sampling, with what to do about each that fails. Exits with 1 if one does.
+
+    It also says whether the posterior is stale: whether its model has changed since. That loads, and so executes, the
+    model.
+
+    With `--full` it checks more, of which nothing changes the exit code: prior and posterior prediction of the rows
+    that were fitted, how sensitive the law's parameters are to their priors, runs that decide too much (PSIS-LOO), and
+    runs that the law cannot account for. Most of it needs a fit with its data stored. `--plot` draws PIT values and
+    both predictions.
+
+    Examples:
+
+    - `bayes-atlas diagnose chinchilla-2022`
+
+    - `bayes-atlas diagnose ./mine --full --plot checks.svg`
+    """
+    from bayes_atlas.inference.staleness import is_stale
+    from bayes_atlas.posterior import load_posterior
+
+    if plot is not None and not full:
+        raise InputError("--plot draws what --full checks; add --full, or leave --plot out")
+    loaded = load_posterior(posterior)
+    if full:
+        from bayes_atlas.validation.review import review_fit
+
+        found = review_fit(loaded)
+        stale, more = found.stale, {"full": found.to_dict()}
+        if plot is not None:
+            draw_checks(found, plot)
+    else:
+        stale, more = is_stale(loaded), {}
+    if as_json:
+        print_json(sampling_report(loaded) | {"stale": stale} | more)
+    else:
+        print_posterior(loaded)
+        if stale:
+            say("STALE: the model has changed since and gives another density; fit again")
+        else:
+            say("The model still gives the density that was sampled")
+        if full:
+            print_checks(found)
+    raise typer.Exit(1 if loaded.failed_checks or stale else 0)
 
 
 def print_checks(found: "Review") -> None:

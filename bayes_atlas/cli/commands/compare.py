@@ -1,0 +1,130 @@
+"""`compare`: models side by side on the same rows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from bayes_atlas.cli.arguments import AsJson, By, Chains, Draws, Platform, RunsFile, Sources, Warmup
+from bayes_atlas.cli.console import new_table, out, print_json, print_notes, say
+from bayes_atlas.cli.held_out import (
+    Discrepancy,
+    Holdout,
+    Seed,
+    Test,
+    about,
+    print_about,
+    print_failed,
+    print_left_out,
+    print_scores,
+    validated,
+)
+from bayes_atlas.errors import InputError
+
+PANEL = "Validation"
+
+
+STACK = "stack"
+
+
+def compare(
+    runs: RunsFile,
+    models: Annotated[
+        str, typer.Option(metavar="MODEL,MODEL,..", help="Models by name or path, and baselines.")
+    ] = "chinchilla,data_constrained,atlas,huber,varpro",
+    holdout: Holdout = None,
+    test: Test = None,
+    loo: Annotated[
+        bool, typer.Option("--loo", help="Fit all runs, and leave out each in turn (PSIS-LOO), instead of a part.")
+    ] = False,
+    by: By = None,
+    sources: Sources = 3,
+    discrepancy: Discrepancy = "rising",
+    chains: Chains = 4,
+    warmup: Warmup = 1000,
+    draws: Draws = 1000,
+    seed: Seed = 0,
+    platform: Platform = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Score models on the same held-out rows, and point fits with bootstrap intervals. Exits with 1 if sampling fails.
+
+    The baselines `huber` and `varpro` are always compared with, where every language has enough runs for them. Weights
+    are those of stacking: the mixture of models that gives the held-out rows the highest density. The line `stack`
+    scores that mixture, each half of the runs with weights chosen on the other half.
+
+    With `--loo` each model is fitted once to all runs, and again without those that importance sampling cannot take
+    out. ELPD is then the sum of the log densities of runs, all rows of a run together, each given all other runs.
+
+    Examples:
+
+    - `bayes-atlas compare runs.csv --models chinchilla,data_constrained,atlas --holdout params`
+
+    - `bayes-atlas compare runs.csv --models chinchilla,data_constrained,atlas --loo`
+    """
+    from bayes_atlas.validation.baselines import BASELINES
+
+    asked = [name.strip() for name in models.split(",") if name.strip()]
+    sampler = {"chains": chains, "warmup": warmup, "draws": draws, "seed": seed, "platform": platform}
+    if loo:
+        _check_alone(holdout, test, discrepancy)
+        _compare_loo(runs, asked, as_json, by=by or (), sources=sources, **sampler)
+    everything = list(dict.fromkeys([*asked, *BASELINES]))
+    found = validated(runs, everything, holdout, test, by=by or (), sources=sources, discrepancy=discrepancy, **sampler)
+    summaries = {name: found.summary(name) for name in found.scores}
+    weights = found.weights()
+    if as_json:
+        scored = {
+            name: summary | {"weight": weights[name], "failed_checks": found.failed_checks[name]}
+            for name, summary in summaries.items()
+        }
+        stack = None if found.stack is None else found.stack.summary()
+        print_json({"runs": str(runs)} | about(found) | {"models": scored, "stack": stack})
+    else:
+        print_about(found)
+        stacked = {} if found.stack is None else {STACK: found.stack.summary()}
+        print_scores(summaries | stacked, "model", weights)
+        print_failed(found)
+    raise typer.Exit(1 if any(found.failed_checks.values()) else 0)
+
+
+def _check_alone(holdout: str | None, test: Path | None, discrepancy: str) -> None:
+    """That nothing was asked for that leaving out single runs has no use for."""
+    if holdout is not None or test is not None:
+        named = f"--holdout {holdout}" if test is None else f"--test {test}"
+        raise InputError(f"both --loo and {named} say what to score; leave one out")
+    if discrepancy not in ("rising", "none"):
+        raise InputError(
+            f"--loo goes hardly beyond what was fitted, and has no error of the law there; leave out --discrepancy "
+            f"{discrepancy}"
+        )
+
+
+def _compare_loo(runs: Path, asked: Sequence[str], as_json: bool, **settings: Any) -> NoReturn:
+    """Leave-one-out scores, best first. Baselines have none: they are left out aloud. Exits as `compare` does."""
+    from bayes_atlas.data.runs import read_runs
+    from bayes_atlas.validation.baselines import BASELINES
+    from bayes_atlas.validation.loo import leave_one_out
+
+    points = [name for name in asked if name in BASELINES]
+    found = leave_one_out(read_runs(runs), [name for name in asked if name not in points], **settings)
+    notes = [*found.notes, *(f"{name} is a point fit, with no posterior to take runs out of" for name in points)]
+    weights = found.weights()
+    scores = {name: found.summary(name) | {"weight": weights[name]} for name in found.scores}
+    if as_json:
+        about = {"n_runs": found.n_runs, "n_rows": found.n_rows, "left_out": found.left_out, "notes": notes}
+        failed = found.failed_checks
+        models = {name: each | {"failed_checks": failed[name]} for name, each in scores.items()}
+        print_json({"runs": str(runs)} | about | {"models": models})
+    else:
+        say(f"Left out in turn: each of {found.n_runs:,} runs, with all its rows ({found.n_rows:,} together)")
+        print_left_out(found)
+        print_notes(notes)
+        table = new_table("model", "ELPD", "SE", "difference", "SE", "p_loo", "high k", "refits", "weight")
+        for name, each in scores.items():
+            figures = [f"{each[key]:,.1f}" for key in ("elpd", "se", "elpd_diff", "dse", "p_loo")]
+            table.add_row(name, *figures, f"{each['high_k']:,}", f"{each['refits']:,}", f"{each['weight']:.2f}")
+        out.print(table)
+        print_failed(found)
+    raise typer.Exit(1 if any(found.failed_checks.values()) else 0)

@@ -1,0 +1,66 @@
+"""`expand`: from K languages to r K at equal loss."""
+
+from typing import Annotated, Any
+
+import typer
+
+from bayes_atlas.cli.answers import infeasible, print_growth, save
+from bayes_atlas.cli.arguments import AsJson, Plot, PosteriorName, Probability
+from bayes_atlas.cli.console import number, print_json, print_notes, say
+
+PANEL = "Decisions"
+
+
+def expand(
+    posterior: PosteriorName,
+    factor: Annotated[float, typer.Option(help="r: by how much the number of languages grows.", show_default=False)],
+    language: Annotated[
+        str | None, typer.Option(help="Language whose loss is kept; a typical one if not given.", show_default=False)
+    ] = None,
+    params: Annotated[float | None, typer.Option(help="Size of the run to grow from.", show_default=False)] = None,
+    tokens: Annotated[float | None, typer.Option(help="Its training tokens in all.", show_default=False)] = None,
+    languages: Annotated[float | None, typer.Option(help="Its number of languages.", show_default=False)] = None,
+    probability: Probability = 0.9,
+    plot: Plot = None,
+    as_json: AsJson = False,
+) -> None:
+    """From K to r K languages at equal loss: how much larger a model on how much more data.
+
+    From a compute-optimal run unless one to grow from is given.
+
+    Examples:
+
+    - `bayes-atlas expand capacity-simulated --factor 4`
+
+    - `bayes-atlas expand capacity-simulated --factor 2 --params 2e9 --tokens 1e11 --languages 8`
+    """
+    from bayes_atlas.decisions.expand import frontier
+    from bayes_atlas.posterior import load_posterior
+
+    loaded = load_posterior(posterior, parameters_only=True)
+    start: dict[str, Any] = {"language": language, "params": params, "tokens": tokens, "languages": languages}
+    found = frontier(loaded, factor=factor, **start)
+    if plot is not None:
+        from bayes_atlas.plots import iso_loss
+
+        others = [frontier(loaded, factor=r, **start) for r in (2.0, 4.0, 8.0, 16.0) if r < factor]
+        save(iso_loss([*others, found], probability=probability), plot)
+    growth = found.expansion
+    summary = growth.summary(probability)
+    if as_json:
+        asked = {"posterior": posterior, "language": growth.language, "factor": factor}
+        began = {name: start[name] for name in ("params", "tokens", "languages")}
+        along = {"frontier": found.to_list(probability)}
+        print_json(asked | {"start": began if growth.start else None} | summary | along | {"notes": growth.notes})
+        return
+    since = (
+        "a compute-optimal run"
+        if growth.start is None
+        else f"{number(growth.start.params)} parameters on {number(growth.start.tokens)} tokens"
+    )
+    kept = f"a typical one of {growth.language}" if "," in growth.language else growth.language
+    say(f"{posterior}: {factor:g} times as many languages from {since}, at the loss of {kept}")
+    print_growth(summary, probability)
+    if least := infeasible(found):
+        say(f"Below {least:.3g} times the size no amount of data keeps the loss in half of the draws.")
+    print_notes(growth.notes)

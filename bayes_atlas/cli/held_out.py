@@ -1,0 +1,99 @@
+"""How runs are held out, and how their scores are shown."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bayes_atlas.cli.console import new_table, number, out, print_notes, say
+from bayes_atlas.errors import InputError
+
+if TYPE_CHECKING:
+    from bayes_atlas.validation.held_out import Validation
+    from bayes_atlas.validation.loo import LeaveOneOut
+
+
+Holdout = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPLIT",
+        help="params, tokens, compute (the largest), mixture, random, or language (each in turn).",
+        show_default="random",
+    ),
+]
+Test = Annotated[
+    Path | None,
+    typer.Option(metavar="TEST", help="Run table to score instead of a part of RUNS.", show_default=False),
+]
+Discrepancy = Annotated[
+    str,
+    typer.Option(help="How the error of a law grows beyond what was fitted: rising, constant, root, linear, or none."),
+]
+Seed = Annotated[int, typer.Option(help="Of the sampler, and of random splits.")]
+
+
+def validated(
+    runs: Path, models: Sequence[str], holdout: str | None, test: Path | None, *, discrepancy: str, **settings: Any
+) -> "Validation":
+    from bayes_atlas.data.runs import read_runs
+    from bayes_atlas.validation.held_out import validate as run_validate
+
+    if holdout is not None and test is not None:
+        raise InputError(f"both --holdout {holdout} and --test {test} say what to score; leave one out")
+    rows = None if test is None else read_runs(test)
+    form = None if discrepancy == "none" else discrepancy
+    return run_validate(read_runs(runs), models, holdout=holdout or "random", test=rows, discrepancy=form, **settings)
+
+
+def about(found: "Validation") -> dict[str, Any]:
+    return {
+        "holdout": found.holdout,
+        "folds": len(found.n_train),
+        "n_train": found.n_train,
+        "left_out": found.left_out,
+        "discrepancy": found.discrepancy,
+        "notes": found.notes,
+    }
+
+
+def print_about(found: "Validation") -> None:
+    rows = next(iter(found.scores.values())).loss.size
+    fitted = (
+        f"{found.n_train[0]:,} rows" if len(found.n_train) == 1 else f"the rest in each of {len(found.n_train)} folds"
+    )
+    say(f"Held out ({found.holdout}): {rows:,} rows; fitted: {fitted}")
+    print_left_out(found)
+    for name, by_fold in found.discrepancy.items():
+        every = [(size, error) for errors in by_fold for size, error in errors.items()]
+        if every:
+            largest = {size: max(error for other, error in every if other == size) for size, _ in every}
+            wrong = ", ".join(f"{error:.1%} for {size}" for size, error in largest.items())
+            say(f"{name}: taken to be wrong, at one e-fold beyond what was fitted, by typically {wrong}")
+    print_notes([note.rstrip(".") for note in found.notes])
+
+
+def print_left_out(found: "Validation | LeaveOneOut") -> None:
+    for reason, count in found.left_out.items():
+        say(f"Left out: {count:,} rows, which {reason}")
+
+
+def print_scores(summaries: dict[str, Any], what: str, weights: dict[str, float] | None = None) -> None:
+    inside = [f"{float(level):.0%}" for level in next(iter(summaries.values()))["coverage"]]
+    table = new_table(
+        what, "rows", "RMSE", "R²", "CRPS", "ELPD", *inside, "90% width", *(["weight"] if weights else [])
+    )
+    for name, scores in summaries.items():
+        accuracy = (scores["rmse"], scores["r2"], scores["crps"], scores["elpd"])
+        cells = ["-" if value is None else number(value, 3) for value in accuracy]
+        cells += [f"{share:.0%}" for share in scores["coverage"].values()] + [number(scores["width"]["0.9"], 3)]
+        cells += [f"{weights[name]:.2f}" if name in weights else "-"] if weights else []
+        table.add_row(name, f"{scores['n_test']:,}", *cells)
+    out.print(table)
+    say(f"Under {inside[0]} to {inside[-1]}: the rows that intervals of this probability hold")
+
+
+def print_failed(found: "Validation | LeaveOneOut") -> None:
+    for name, failed in found.failed_checks.items():
+        if failed:
+            say(f"{name}: checks of the sampling failed: {', '.join(failed)}; raise --warmup and --draws")
