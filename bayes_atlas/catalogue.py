@@ -8,22 +8,20 @@ ships.
 
 import ast
 import difflib
-import inspect
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 from bayes_atlas.errors import InputError
 
 PACKAGE = Path(__file__).parent
-
-# Covariates that say how a table is laid out: run table, score table, table of crossovers.
-LAYOUTS = ("curves", "pairs", "crossings")
 
 # Text is a name or a path; a path object is a path.
 type NameOrPath = str | os.PathLike[str]
@@ -172,43 +170,91 @@ def _execute(path: Path, module: ModuleType) -> None:
         ) from error
 
 
-def covariates_of(model: Callable[..., Any]) -> list[str]:
-    """Covariates that a model's function asks for, by name: all its arguments but the last, which it observes."""
-    return list(inspect.signature(model).parameters)[:-1]
+@dataclass(frozen=True)
+class ModelFile:
+    """What a model file says of itself. The file is read, not run, unless its `module` is asked for.
+
+    Attributes:
+        path: absolute path of the file.
+        name: by which `read_model` finds it again: that of a model which ships, or the path as it was given.
+        sha256: of its text.
+        title: first line of its docstring; empty where it has none.
+        law: name of the law in its ``LAW``; empty where it names none.
+        covariates: arguments of its function ``model`` but the last, in order.
+        optional: those of them that are None unless given.
+        observed: the last argument, which is what the model observes.
+    """
+
+    path: Path
+    name: str
+    sha256: str
+    title: str
+    law: str
+    covariates: tuple[str, ...]
+    optional: tuple[str, ...]
+    observed: str
+
+    @property
+    def module(self) -> ModuleType:
+        """The file as a module, executed once for each text of it: compiled programs are found by its function."""
+        return _loaded(self.path, self.sha256)
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The model itself."""
+        return cast(Callable[..., Any], self.module.model)
 
 
-def optional_covariates(model: Callable[..., Any]) -> list[str]:
-    """Covariates that a model's function may do without: those that are None unless given."""
-    parameters = inspect.signature(model).parameters
-    return [name for name in covariates_of(model) if parameters[name].default is None]
-
-
-def observed_by(model: Callable[..., Any]) -> str:
-    """Name of what a model's function observes, its last argument."""
-    return list(inspect.signature(model).parameters)[-1]
-
-
-def layout_of(path: Path) -> str:
-    """Which kind of table the model in `path` is fitted to, by the layout it asks for. The file is read, not run.
-
-    Returns:
-        One of `LAYOUTS`; ``curves`` where it asks for none.
+def read_model(model: NameOrPath) -> ModelFile:
+    """What the model file that `model` names says of itself. The file is read, not run.
 
     Raises:
-        ModelError: the file cannot be read or is no Python.
+        NotFoundError: no such model.
+        ModelError: the file cannot be read or is no Python, or its function ``model`` takes no argument.
     """
-    functions = [node for node in _compile(path, ast.PyCF_ONLY_AST).body if isinstance(node, ast.FunctionDef)]
-    asked = {argument.arg for node in functions if node.name == "model" for argument in node.args.args}
-    return next((name for name in LAYOUTS if name in asked), "curves")
+    path = find_model(model)
+    tree = _compile(path, ast.PyCF_ONLY_AST)
+    arguments = next((node.args for node in tree.body if _defines_model(node)), NO_ARGUMENTS)
+    names = [each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    plain = arguments.posonlyargs + arguments.args
+    defaults = dict(zip((each.arg for each in reversed(plain)), reversed(arguments.defaults), strict=False))
+    defaults |= {
+        each.arg: value for each, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if value
+    }
+    return ModelFile(
+        path=path,
+        name=path.stem if str(model) == path.stem else str(model),
+        sha256=sha256(path.read_bytes()).hexdigest(),
+        title=(ast.get_docstring(tree) or "").partition("\n")[0],
+        law=next((law for node in tree.body if (law := _law_named(node))), ""),
+        covariates=tuple(names[:-1]),
+        optional=tuple(name for name in names[:-1] if _is_none(defaults.get(name))),
+        observed=names[-1] if names else "",
+    )
 
 
-def model_summary(path: Path) -> str:
-    """First line of a model file's docstring, or nothing where it has none. The file is read, not run.
+NO_ARGUMENTS = ast.arguments([], [], None, [], [], None, [])
 
-    Raises:
-        ModelError: the file cannot be read or is no Python.
-    """
-    return (ast.get_docstring(_compile(path, ast.PyCF_ONLY_AST)) or "").partition("\n")[0]
+
+def _defines_model(node: ast.stmt) -> TypeGuard[ast.FunctionDef]:
+    return isinstance(node, ast.FunctionDef) and node.name == "model"
+
+
+def _law_named(node: ast.stmt) -> str:
+    """The text that a line ``LAW = ".."`` assigns; empty for other lines."""
+    if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)):
+        return ""
+    named = any(isinstance(target, ast.Name) and target.id == "LAW" for target in node.targets)
+    return node.value.value if named and isinstance(node.value.value, str) else ""
+
+
+def _is_none(value: ast.expr | None) -> bool:
+    return isinstance(value, ast.Constant) and value.value is None
+
+
+@lru_cache(maxsize=64)
+def _loaded(path: Path, sha256: str) -> ModuleType:
+    return load_model(path)
 
 
 def _compile(path: Path, flags: int = 0) -> Any:

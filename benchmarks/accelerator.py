@@ -24,11 +24,14 @@ import jax
 import numpy as np
 from numpyro.diagnostics import effective_sample_size
 
-from bayes_atlas.catalogue import covariates_of, load_model
+from bayes_atlas.catalogue import read_model
 from bayes_atlas.data.runs import runs_from_frame
-from bayes_atlas.observations.curves import ModelData, Shape, arrange
-from bayes_atlas.sampler import Draws, Progress, Settings, sample_many
+from bayes_atlas.inference.calls import keyworded
+from bayes_atlas.observations.curves import CurveData, Shape, arrange
+from bayes_atlas.sampler.draws import Draws
+from bayes_atlas.sampler.driver import sample_many
 from bayes_atlas.sampler.platforms import precision, use_platform
+from bayes_atlas.sampler.settings import Progress, Settings
 from benchmarks.tables import atlas_study, chinchilla_study
 
 LANGUAGES, RUNS = 12, 17
@@ -37,14 +40,10 @@ ROW_LANGUAGES, CHECKPOINTS = 10, 10
 
 def arranged(model: str, frames: Sequence[Any]) -> tuple[Callable[..., Any], list[Any]]:
     """The model as the sampler calls it, and the padded data of every table."""
-    function = load_model(model).model
-
-    def call(covariates: dict[str, Any], loss: Any) -> Any:
-        return function(**covariates, loss=loss)
-
-    data: list[ModelData] = [arrange(runs_from_frame(frame), covariates_of(function), sources=3) for frame in frames]
+    file = read_model(model)
+    data: list[CurveData] = [arrange(runs_from_frame(frame), file.covariates, sources=3) for frame in frames]
     shape = reduce(Shape.join, (each.curves.shape for each in data)).rounded()
-    return call, [each.padded(shape) for each in data]
+    return keyworded(file), [each.padded(shape) for each in data]
 
 
 def split_r_hat(draws: np.ndarray) -> float:

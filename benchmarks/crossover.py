@@ -30,15 +30,18 @@ import numpyro.distributions as dist
 from numpy.typing import NDArray
 from numpyro import handlers
 
-from bayes_atlas.catalogue import covariates_of, load_model
+from bayes_atlas.catalogue import read_model
 from bayes_atlas.data.runs import read_runs
 from bayes_atlas.modelling.curve_noise import CurveStudentT
-from bayes_atlas.observations.curves import Curves, ModelData, arrange
-from bayes_atlas.sampler import Settings, sample_many
+from bayes_atlas.modelling.pooling import pooled_from
+from bayes_atlas.observations.curves import CurveData, Curves, arrange
+from bayes_atlas.sampler.driver import sample_many
 from bayes_atlas.sampler.platforms import keep_compiled, precision, use_platform
+from bayes_atlas.sampler.settings import Settings
 from bayes_atlas.validation.proper_scores import crps
 
-MODULE = load_model("crossover")
+FILE = read_model("crossover")
+MODULE = FILE.module
 PROBABILITY = 0.9
 SMALL = 1e9  # tokens
 PARTS = ("rows", "languages", "scaled")
@@ -91,7 +94,8 @@ def _factor(name: str, typical: float, varied: float, checkpoints: int) -> jax.A
     location = numpyro.sample(f"{name}_location", dist.Normal(0.0, typical))
     scale = numpyro.sample(f"{name}_scale", dist.LogNormal(jnp.log(varied), 0.7))
     with numpyro.plate("source", checkpoints):
-        return jnp.exp(numpyro.sample(name, dist.Normal(location, scale)))
+        population = pooled_from(f"{name}_location", f"{name}_scale")
+        return jnp.exp(numpyro.sample(name, dist.Normal(location, scale), infer=population))
 
 
 def model_of(form: str) -> Model:
@@ -106,7 +110,7 @@ def model_of(form: str) -> Model:
     return model
 
 
-def folds_of(part: str, data: ModelData, folds: int) -> list[Flags]:
+def folds_of(part: str, data: CurveData, folds: int) -> list[Flags]:
     """Rows ``(run, 1)`` hidden in each fold; every run of the table is one row."""
     language = np.asarray(data.curves.language.of_curve)[:, None]
     if part == "rows":
@@ -118,7 +122,7 @@ def folds_of(part: str, data: ModelData, folds: int) -> list[Flags]:
     return [(language == index) & ~seen for index in range(len(data.languages))]
 
 
-def predicted(model: Model, data: ModelData, folds: Sequence[Flags], settings: Settings) -> tuple[Floats, Floats]:
+def predicted(model: Model, data: CurveData, folds: Sequence[Flags], settings: Settings) -> tuple[Floats, Floats]:
     """Draws ``(draw, run)`` of log losses as they would be measured, and log densities of those that were.
 
     Each row's are from the fold that hid it.
@@ -147,7 +151,7 @@ def predicted(model: Model, data: ModelData, folds: Sequence[Flags], settings: S
     return draws, density
 
 
-def scores(data: ModelData, draws: Floats, density: Floats) -> dict[str, float]:
+def scores(data: CurveData, draws: Floats, density: Floats) -> dict[str, float]:
     """Log score and CRPS (means over rows), coverage and mean width in logs of the intervals, rows scored."""
     scored = ~np.isnan(draws[0])
     draws, density, observed = draws[:, scored], density[:, scored], np.log(data.loss[scored, 0])
@@ -170,7 +174,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=300)
     arguments = parser.parse_args()
     runs = read_runs(Path(os.environ["BAYES_ATLAS_DATA"]) / "pretrain_vs_finetune_bytes.csv")
-    data = arrange(runs, covariates_of(MODULE.model))
+    data = arrange(runs, FILE.covariates)
     settings = Settings(2, arguments.warmup, arguments.draws, 0, 0.9, 8)
     use_platform("cpu")
     keep_compiled()

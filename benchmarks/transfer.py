@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from bayes_atlas.catalogue import load_model
 from bayes_atlas.data.transfer_scores import read_scores
 from bayes_atlas.observations.pairs import PairData, arrange_pairs
-from bayes_atlas.sampler import Settings, sample_many
+from bayes_atlas.sampler.driver import sample_many
 from bayes_atlas.sampler.platforms import keep_compiled, precision, use_platform
+from bayes_atlas.sampler.settings import Settings
 
 MODULE = load_model("transfer")
 PROBABILITY = 0.9

@@ -27,9 +27,8 @@ import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
 from bayes_atlas.laws import crossover as law
-from bayes_atlas.laws._repetition import effective_tokens
 from bayes_atlas.modelling.curve_noise import observe
-from bayes_atlas.modelling.pooling import pooled
+from bayes_atlas.modelling.pooling import pooled, pooled_from
 from bayes_atlas.observations.curves import Curves
 
 LAW = "crossover"
@@ -56,7 +55,7 @@ def from_scratch(curves: Curves, tokens, unique):
     irreducible = pooled("irreducible_share", curves, dist.Normal(1.2, 1.0), 0.5, support=share)
     size = pooled("size_share", curves, dist.Normal(-1.5, 1.0), None, support=share)
     late = pooled("late_share", curves, dist.Normal(0.0, 1.0), 0.5, support=positive)
-    seen = curves.typical(jnp.log(effective_tokens(tokens, unique, curves.by_language(terms["lam"]))))
+    seen = curves.typical(jnp.log(law.effective_tokens(tokens, unique, curves.by_language(terms["lam"]))))
     with numpyro.plate("language", curves.languages):
         return terms | {
             "E": numpyro.deterministic("E", level * irreducible * (1 - size)),
@@ -72,9 +71,10 @@ def transferred(curves: Curves, checkpoints: int):
     varied = numpyro.sample("donor_scale", dist.LogNormal(jnp.log(0.4), 0.7))
     apart = numpyro.sample("match_scale", dist.LogNormal(jnp.log(0.3), 0.7))
     with numpyro.plate("source", checkpoints, dim=-1):
-        donor = numpyro.sample("donor", dist.Normal(typical, varied))
+        population = pooled_from("donor_location", "donor_scale")
+        donor = numpyro.sample("donor", dist.Normal(typical, varied), infer=population)
         with numpyro.plate("language", curves.languages, dim=-2):
-            match = numpyro.sample("match", dist.Normal(0.0, apart))
+            match = numpyro.sample("match", dist.Normal(0.0, apart), infer=pooled_from(None, "match_scale"))
             return numpyro.deterministic("D_0", jnp.exp(donor + match))
 
 
@@ -85,7 +85,8 @@ def from_checkpoint(curves: Curves, checkpoints: int):
     typical = numpyro.sample("log_limit_location", dist.Normal(jnp.log(10.0), 2.0))
     varied = numpyro.sample("log_limit_scale", dist.LogNormal(jnp.log(0.7), 0.7))
     with numpyro.plate("source", checkpoints, dim=-1):
-        log_limit = numpyro.sample("log_limit", dist.Normal(typical, varied))
+        population = pooled_from("log_limit_location", "log_limit_scale")
+        log_limit = numpyro.sample("log_limit", dist.Normal(typical, varied), infer=population)
         with numpyro.plate("language", curves.languages, dim=-2):
             limit = numpyro.deterministic("limit", jnp.broadcast_to(jnp.exp(log_limit), worth.shape))
     return {"D_0": worth, "delta": jnp.broadcast_to(delta[:, None], worth.shape), "limit": limit}

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
-from bayes_atlas.laws import crossover_rule as law
+from bayes_atlas.laws import TRAINING_FLOPS
+from bayes_atlas.modelling.pooling import pooled_from
 from bayes_atlas.observations.crossings import Crossings
 
 LAW = "crossover_rule"
@@ -24,9 +25,10 @@ def model(crossings: Crossings, log_tokens=None):
     typical = numpyro.sample("log_tokens_location", dist.Normal(crossings.centre, 1.0))
     spread = numpyro.sample("log_tokens_scale", dist.LogNormal(jnp.log(0.25), 0.7))
     with numpyro.plate("language", crossings.belongs.shape[-1]):
-        own = numpyro.sample("log_tokens", dist.Normal(typical, spread))
-        numpyro.deterministic("c", jnp.exp(own) * law.TRAINING)
-    numpyro.deterministic("c_typical", jnp.exp(typical) * law.TRAINING)
+        population = pooled_from("log_tokens_location", "log_tokens_scale")
+        own = numpyro.sample("log_tokens", dist.Normal(typical, spread), infer=population)
+        numpyro.deterministic("c", jnp.exp(own) * TRAINING_FLOPS)
+    numpyro.deterministic("c_typical", jnp.exp(typical) * TRAINING_FLOPS)
     own = jnp.where(crossings.typical, typical, crossings.belongs @ own)
     expected = own + (gamma - 1) * crossings.log_params
     with numpyro.plate("run", crossings.log_params.shape[0]):

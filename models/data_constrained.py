@@ -16,7 +16,6 @@ import numpyro.distributions as dist
 from numpyro.distributions import constraints
 
 from bayes_atlas.laws import data_constrained as law
-from bayes_atlas.laws._repetition import effective_tokens
 from bayes_atlas.modelling.curve_noise import observe
 from bayes_atlas.modelling.loss_terms import split_loss
 from bayes_atlas.modelling.pooling import pooled
@@ -32,7 +31,7 @@ def model(params, tokens, unique, curves: Curves, loss=None):
         terms["beta"] = numpyro.deterministic("beta", terms["alpha"] * jnp.exp(ratio))
     for name in ("R_D", "R_N"):
         terms[name] = pooled(name, curves, dist.Normal(jnp.log(10.0), 1.6), 0.5, support=constraints.positive)
-    effective = effective_tokens(tokens, unique, 1 / curves.by_language(terms["R_D"]))
+    effective = law.effective_tokens(tokens, unique, 1 / curves.by_language(terms["R_D"]))
     terms |= split_loss(curves, beta=terms["beta"], log_tokens=curves.typical(jnp.log(effective)))
     by_curve = {name: curves.by_language(value) for name, value in terms.items()}
     expected = law.loss(params, tokens, unique, **by_curve)

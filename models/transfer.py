@@ -24,6 +24,7 @@ import numpyro.distributions as dist
 from bayes_atlas.data.transfer_scores import TRAITS
 from bayes_atlas.laws import transfer as law
 from bayes_atlas.modelling.pair_noise import NU, DyadStudentT
+from bayes_atlas.modelling.pooling import pooled_from
 from bayes_atlas.observations.pairs import Pairs
 
 LAW = "transfer"
@@ -40,10 +41,12 @@ def model(pairs: Pairs, score=None):
     typical = numpyro.sample("spread_location", dist.Normal(jnp.log(0.2 * unit), 0.7))
     varied = numpyro.sample("spread_scale", dist.LogNormal(jnp.log(0.3), 0.7))
     with numpyro.plate("target", pairs.languages):
-        sites["receives"] = numpyro.sample("receives", dist.Normal(0.0, receives))
-        sites["spread"] = numpyro.sample("spread", dist.LogNormal(typical, varied))
+        population = pooled_from(None, "receives_scale")
+        sites["receives"] = numpyro.sample("receives", dist.Normal(0.0, receives), infer=population)
+        population = pooled_from("spread_location", "spread_scale")
+        sites["spread"] = numpyro.sample("spread", dist.LogNormal(typical, varied), infer=population)
     with numpyro.plate("source", pairs.languages):
-        sites["gives"] = numpyro.sample("gives", dist.StudentT(NU, 0.0, gives))
+        sites["gives"] = numpyro.sample("gives", dist.StudentT(NU, 0.0, gives), infer=pooled_from(None, "gives_scale"))
     if pairs.distances is not None:
         with numpyro.plate("distance", pairs.distances.shape[-1]):
             sites["per_distance"] = numpyro.sample("per_distance", dist.Normal(0.0, 0.3 * unit))

@@ -1,7 +1,9 @@
 """Models and posteriors are found by name or by path, and a user's own model is loaded like one that ships."""
 
+import inspect
 import os
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -14,10 +16,10 @@ from bayes_atlas.catalogue import (
     find_posterior,
     load_model,
     model_names,
-    model_summary,
     models_folder,
     posterior_names,
     posteriors_folder,
+    read_model,
 )
 from bayes_atlas.laws import law_names
 
@@ -89,7 +91,7 @@ def test_every_model_that_ships_has_a_name_a_file_and_a_summary():
     assert model_names() == sorted(model_names())
     for name in model_names():
         assert find_model(name) == models_folder() / f"{name}.py"
-        assert model_summary(find_model(name))
+        assert read_model(name).title
 
 
 @pytest.mark.parametrize("text", ["mine.py", "./mine.py", "sub/../mine.py"])
@@ -270,13 +272,40 @@ def test_a_faulty_file_is_refused_and_not_left_registered(here, text, message):
 
 def test_the_summary_is_the_first_line_and_runs_nothing(here):
     file = write(here / "mine.py", MODEL + "raise SystemExit\n")
-    assert model_summary(file) == "A law of mine."
+    assert read_model(file).title == "A law of mine."
 
 
 def test_a_file_without_a_docstring_has_an_empty_summary(here):
-    assert model_summary(write(here / "mine.py", "x = 1\n")) == ""
+    assert read_model(write(here / "mine.py", "x = 1\n")).title == ""
 
 
 def test_the_summary_of_what_is_no_python(here):
     with pytest.raises(ModelError, match=r"mine\.py, line 1: invalid syntax"):
-        model_summary(write(here / "mine.py", "not a model\n"))
+        read_model(write(here / "mine.py", "not a model\n"))
+
+
+# What a file says of itself
+
+
+def test_a_model_file_says_what_it_asks_for_and_runs_nothing(here):
+    text = "LAW = 'chinchilla'\nraise SystemExit\ndef model(params, curves, tau_prior=None, loss=None):\n    pass\n"
+    file = read_model(write(here / "mine.py", text))
+    assert (file.name, file.law, file.observed) == (str(here / "mine.py"), "chinchilla", "loss")
+    assert (file.covariates, file.optional) == (("params", "curves", "tau_prior"), ("tau_prior",))
+    assert file.sha256 == sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_every_model_that_ships_is_read_as_it_runs(name):
+    file, arguments = read_model(name), list(inspect.signature(load_model(name).model).parameters.values())
+    assert [*file.covariates, file.observed] == [argument.name for argument in arguments]
+    assert list(file.optional) == [argument.name for argument in arguments[:-1] if argument.default is None]
+    assert file.law == load_model(name).LAW
+
+
+def test_a_file_is_executed_once_for_each_text_of_it(here):
+    path = write(here / "mine.py", MODEL + "WHICH = 1\n")
+    first = read_model(path)
+    assert first.module is read_model(path).module
+    write(path, MODEL + "WHICH = 2\n")
+    assert (first.module.WHICH, read_model(path).module.WHICH) == (1, 2)

@@ -15,6 +15,7 @@ import typer
 
 from bayes_atlas.cli import commands
 from bayes_atlas.cli.console import err, out
+from bayes_atlas.cli.options import expanded
 from bayes_atlas.errors import InputError
 
 PANELS = ("Run tables", "Posteriors", "Validation", "Decisions", "Languages and checkpoints")  # in the order of --help
@@ -67,7 +68,7 @@ def found_commands() -> dict[str, tuple[str, Callable[..., Any]]]:
 
 
 for name, (panel, function) in found_commands().items():
-    app.command(name, rich_help_panel=panel)(function)
+    app.command(name, rich_help_panel=panel)(expanded(function))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,48 +2,29 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any, Unpack
 
 from bayes_atlas.cli.console import new_table, number, out, print_notes, say
+from bayes_atlas.cli.options import HeldOut
 from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:
+    from bayes_atlas.inference.options import RunOptions
     from bayes_atlas.validation.held_out import Validation
     from bayes_atlas.validation.loo import LeaveOneOut
 
 
-Holdout = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SPLIT",
-        help="params, tokens, compute (the largest), mixture, random, or language (each in turn).",
-        show_default="random",
-    ),
-]
-Test = Annotated[
-    Path | None,
-    typer.Option(metavar="TEST", help="Run table to score instead of a part of RUNS.", show_default=False),
-]
-Discrepancy = Annotated[
-    str,
-    typer.Option(help="How the error of a law grows beyond what was fitted: rising, constant, root, linear, or none."),
-]
-Seed = Annotated[int, typer.Option(help="Of the sampler, and of random splits.")]
-
-
-def validated(
-    runs: Path, models: Sequence[str], holdout: str | None, test: Path | None, *, discrepancy: str, **settings: Any
-) -> "Validation":
+def validated(runs: Path, models: Sequence[str], held_out: HeldOut, **options: "Unpack[RunOptions]") -> "Validation":
+    """Scores of `models` on the rows that are held out."""
     from bayes_atlas.data.runs import read_runs
     from bayes_atlas.validation.held_out import validate as run_validate
 
+    holdout, test = held_out.holdout, held_out.test
     if holdout is not None and test is not None:
         raise InputError(f"both --holdout {holdout} and --test {test} say what to score; leave one out")
     rows = None if test is None else read_runs(test)
-    form = None if discrepancy == "none" else discrepancy
-    return run_validate(read_runs(runs), models, holdout=holdout or "random", test=rows, discrepancy=form, **settings)
+    form = None if held_out.discrepancy == "none" else held_out.discrepancy
+    return run_validate(read_runs(runs), models, holdout=holdout or "random", test=rows, discrepancy=form, **options)
 
 
 def about(found: "Validation") -> dict[str, Any]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.repetition_profile import R_GRID, SAME_EPOCHS, Profile, allowed, profile_rows
 from bayes_atlas.data.runs import co_sampled_sources
+from bayes_atlas.data.selection import NAMED_SOURCES
 
 type Range = tuple[float, float]
 type Status = Literal["yes", "weak", "no"]
@@ -27,7 +28,6 @@ INFORMATIVE = 0.1  # share of languages with LEVELS levels below which a shared 
 # exponents C^-0.17. Over less than this factor of compute it does not even halve, and hardly differs from a constant.
 COMPUTE_FACTOR = 100.0
 SAME_SHARE = 0.01  # shares of a mixture closer than this are one share
-NAMED_SOURCES = 3  # co-sampled sources that ATLAS names, the paper's choice; the rest go by tau_other
 WIDE = 10.0  # a range allowed for R_D* or R_N* wider than this factor is weak
 
 

@@ -39,13 +39,13 @@ from bayes_atlas.data.cells import (
 )
 from bayes_atlas.data.printed import families_of
 from bayes_atlas.errors import InputError
+from bayes_atlas.laws import TRAINING_FLOPS
 
 REQUIRED = ("run", "language", "params", "loss")
 LABELS = ("vocabulary", "mixture")
 KNOWN = (*REQUIRED, *LABELS, "tokens", "unique", "languages", "init", "compute")
 RESERVED = ("row", "source", "own", "source_tokens", "source_unique")
 
-FLOPS_PER_PARAMETER_AND_TOKEN = 6
 SCRATCH = "scratch"  # what a run started from that started from no checkpoint
 AGREEMENT = 1e-6  # relative difference up to which two columns that state the same number agree
 
@@ -200,13 +200,17 @@ def last_rows(rows: xr.Dataset) -> NDArray[np.int64]:
     return last[curve]
 
 
-def total_and_share(runs: xr.Dataset) -> tuple[Floats, Floats]:
-    """Tokens of each row from all sources, and the share of these that is of its own language's family; ``(row,)``."""
+def total_tokens(runs: xr.Dataset) -> Floats:
+    """Tokens of each row from all sources, ``(row,)``."""
+    return np.asarray(runs["source_tokens"].transpose("row", "source").to_numpy().sum(axis=1))
+
+
+def share_of_family(runs: xr.Dataset) -> Floats:
+    """Share of each row's tokens that is of its own language's family, ``(row,)``."""
     tokens, names = runs["source_tokens"].transpose("row", "source").to_numpy(), runs["source"].to_numpy().tolist()
     families = np.array(families_of(names))
     own = families[[names.index(name) for name in runs["own"].to_numpy().tolist()]]
-    total = tokens.sum(axis=1)
-    return total, np.where(families == own[:, None], tokens, 0.0).sum(axis=1) / total
+    return np.asarray(np.where(families == own[:, None], tokens, 0.0).sum(axis=1) / total_tokens(runs))
 
 
 # Checking
@@ -407,7 +411,7 @@ def _assemble(table: Table, texts: dict[str, pd.Series], numbers: dict[str, Floa
     source_unique[here] = unique
 
     counted = np.count_nonzero(source_tokens, axis=1).astype(np.float64)
-    compute = FLOPS_PER_PARAMETER_AND_TOKEN * numbers["params"] * source_tokens.sum(axis=1)
+    compute = TRAINING_FLOPS * numbers["params"] * source_tokens.sum(axis=1)
     init = texts.get("init", pd.Series("", index=language.index, dtype="string"))
     labels = {"language": language, "run": texts["run"], "own": language, "init": init.where(init != "", SCRATCH)}
     labels |= {name: texts[name] for name in LABELS if name in texts}

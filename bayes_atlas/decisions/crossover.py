@@ -14,7 +14,7 @@ from bayes_atlas.data.outliers import suspects
 from bayes_atlas.decisions.objective import positive
 from bayes_atlas.decisions.summary import Summary, summarise
 from bayes_atlas.errors import InputError
-from bayes_atlas.laws import crossover, crossover_rule
+from bayes_atlas.laws import TRAINING_FLOPS, crossover
 from bayes_atlas.posterior import Posterior
 
 POINTS = 241  # of the range in which a crossover is looked for
@@ -53,7 +53,7 @@ class Crossover:
         tokens = self.tokens[np.isfinite(self.tokens)]
         if self.probability_none > 0.5:
             return {"tokens": None, "compute": None}
-        compute = crossover_rule.TRAINING * self.params * tokens
+        compute = TRAINING_FLOPS * self.params * tokens
         return {"tokens": summarise(tokens, probability), "compute": summarise(compute, probability)}
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:

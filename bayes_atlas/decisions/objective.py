@@ -4,7 +4,6 @@ Every decision asks this and nothing else of a posterior. Sizes and tokens are p
 posterior's parameters stay inside.
 """
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,7 +44,7 @@ class Objective:
     @cached_property
     def knows_repetition(self) -> bool:
         """Whether the law says what repeated tokens are worth."""
-        return "unique" in inspect.signature(self.posterior.law.loss).parameters
+        return "unique" in self.posterior.law.COVARIATES
 
     def unknown_sources(self, sources: Mapping[str, object]) -> list[str]:
         """Sources that are neither a language that counts nor, in the posterior, of any worth to one."""

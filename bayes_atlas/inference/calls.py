@@ -1,4 +1,4 @@
-"""A model's function as the sampler calls it: one object for each model, by which compiled programs are found."""
+"""A model as the sampler calls it: one object for each model file, which is the cache key of compiled programs."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -7,25 +7,25 @@ from typing import Any
 import jax
 from numpyro.infer import Predictive
 
-from bayes_atlas.catalogue import observed_by
-from bayes_atlas.sampler import Counted
+from bayes_atlas.catalogue import ModelFile
+from bayes_atlas.sampler.handlers import Counted
 
 PRIOR_DRAWS = 500
 
 
 @lru_cache(maxsize=64)
-def keyworded(model: Callable[..., Any]) -> Callable[..., Any]:
-    """A model as the sampler calls it; the same one for the same model, by which compiled programs are found."""
+def keyworded(model: ModelFile) -> Callable[..., Any]:
+    """The model as a function of covariates by name and of the observed values."""
 
     def call(covariates: dict[str, Any], observed: Any) -> Any:
-        return model(**covariates, **{observed_by(model): observed})
+        return model.function(**covariates, **{model.observed: observed})
 
     return call
 
 
 @lru_cache(maxsize=64)
-def counted(model: Callable[..., Any]) -> Callable[..., Any]:
-    """A model as the sampler calls it, that is told which curves count."""
+def counted(model: ModelFile) -> Callable[..., Any]:
+    """Likewise, and of which curves count in the likelihood."""
 
     def call(covariates: dict[str, Any], observed: Any, counts: jax.Array) -> Any:
         return Counted(keyworded(model), counts)(covariates, observed)
@@ -34,6 +34,6 @@ def counted(model: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @lru_cache(maxsize=64)
-def prior_draws_of(model: Callable[..., Any]) -> Callable[..., dict[str, jax.Array]]:
-    """Draws of a model's prior."""
+def prior_draws_of(model: ModelFile) -> Callable[..., dict[str, jax.Array]]:
+    """A compiled function that draws from the model's prior."""
     return jax.jit(Predictive(keyworded(model), num_samples=PRIOR_DRAWS))

@@ -18,12 +18,10 @@ from numpyro.infer.inspect import get_dependencies
 from numpyro.infer.util import compute_log_probs
 
 from bayes_atlas.arrays import Floats
-from bayes_atlas.catalogue import load_model, observed_by
+from bayes_atlas.catalogue import ModelFile, read_model
 from bayes_atlas.errors import InputError
 from bayes_atlas.inference.staleness import made_up
-from bayes_atlas.observations.crossings import restored_crossings
-from bayes_atlas.observations.curves import restored_runs
-from bayes_atlas.observations.pairs import restored_pairs
+from bayes_atlas.observations.kind import MissingError, get_kind, kind_name
 from bayes_atlas.posterior import Posterior
 from bayes_atlas.sampler.handlers import is_observation
 from bayes_atlas.sampler.platforms import precision, use_platform
@@ -113,19 +111,15 @@ def stored_log_prior(posterior: Posterior) -> xr.Dataset:
         return posterior.draws["log_prior"].to_dataset()
     use_platform("cpu")
     with precision("cpu"):
-        model = load_model(posterior.info.model).model
+        model = read_model(posterior.info.model).function
         draws = posterior.draws["posterior"].to_dataset()
         if not _data_missing(posterior):
             return log_prior(model, _restored(posterior)[0], draws)
         shape, languages = posterior.info.staleness, len(posterior.info.languages)
         first, second = (log_prior(model, made_up(shape, languages, seed)[0], draws) for seed in (0, 1))
-    # Priors of score tables are in the table's units, which made-up ones have in common.
-    if (
-        shape.layout
-        or "curves" not in shape.covariates
-        or shape.covariates.get("tau_prior")
-        or not first.equals(second)
-    ):
+    # Made-up tables of a kind have their units in common.
+    in_table_units = get_kind(kind_name(shape.covariates)).in_table_units
+    if in_table_units or shape.covariates.get("tau_prior") or not first.equals(second):
         raise NotStoredError("the group log_prior, as the model's priors depend on the table; fit again")
     return first
 
@@ -135,7 +129,7 @@ class Replay:
     """The model of a posterior, with the data that were fitted."""
 
     posterior: Posterior
-    model: Model
+    file: ModelFile
     covariates: Mapping[str, Any]
     data: Any  # as the model takes it: losses, scores, ..
 
@@ -150,11 +144,16 @@ class Replay:
             raise NotStoredError(missing)
         use_platform("cpu")
         covariates, data = _restored(posterior)
-        return cls(posterior, load_model(posterior.info.model).model, covariates, data)
+        return cls(posterior, read_model(posterior.info.model), covariates, data)
+
+    @property
+    def model(self) -> Model:
+        """The model's function."""
+        return self.file.function
 
     @property
     def _arguments(self) -> dict[str, Any]:
-        return {**self.covariates, observed_by(self.model): self.data}
+        return {**self.covariates, self.file.observed: self.data}
 
     @cached_property
     def _observed(self) -> dict[str, Any]:
@@ -222,8 +221,10 @@ def _data_missing(posterior: Posterior) -> str:
     missing = [name for name in ("observed_data", "constant_data") if name not in posterior.draws]
     if missing:
         return f"the runs, which were not stored (groups {', '.join(missing)}); fit again without --without-data"
-    if "curves" in posterior.info.staleness.covariates and "size_index" not in posterior.draws["constant_data"]:
-        return "the layout of the runs, which earlier versions did not store; fit again"
+    try:
+        _restored(posterior)
+    except MissingError as error:
+        return str(error)
     return ""
 
 
@@ -231,8 +232,4 @@ def _restored(posterior: Posterior) -> tuple[dict[str, Any], Floats]:
     """Covariates and observed values as they were fitted."""
     given = posterior.info.staleness.covariates
     constant, observed = (posterior.draws[name].to_dataset() for name in ("constant_data", "observed_data"))
-    if "pairs" in given:
-        return restored_pairs(constant, observed)
-    if "crossings" in given:
-        return restored_crossings(constant, observed)
-    return restored_runs(constant, observed, given)
+    return get_kind(kind_name(given)).restore(constant, observed, given)

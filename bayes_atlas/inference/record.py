@@ -1,6 +1,5 @@
 """The record of a fit: draws as a tree with named dims, the checks, and what a later reader needs."""
 
-import hashlib
 import importlib.metadata
 import time
 from collections.abc import Mapping, Sequence
@@ -12,13 +11,14 @@ import jax
 import numpy as np
 import xarray as xr
 
-from bayes_atlas.catalogue import observed_by
 from bayes_atlas.inference.checks import named_checks
-from bayes_atlas.inference.prepare import Arranged, Prepared, Task
+from bayes_atlas.inference.prepare import Prepared, Task
 from bayes_atlas.inference.staleness import probe
-from bayes_atlas.observations.curves import ModelData
+from bayes_atlas.observations.curves import CurveData
+from bayes_atlas.observations.kind import Covariates, Observations
 from bayes_atlas.posterior import Info, Posterior, Runs, Sampling, thin
-from bayes_atlas.sampler import Draws, digest
+from bayes_atlas.sampler.checkpoint import digest
+from bayes_atlas.sampler.draws import Draws
 
 RECORDED = ("bayes-atlas", "jax", "jaxlib", "numpyro", "arviz", "xarray", "numpy")
 
@@ -30,24 +30,31 @@ class Without(NamedTuple):
     failed_checks: list[str]  # of the sampling
 
 
+def packed(data: Observations) -> tuple[Covariates, np.ndarray]:
+    """Covariates and observed values as a program takes them, in the shape of tables of similar size."""
+    return data.padded(None if data.shape is None else data.shape.rounded())
+
+
 def recorded(
     task: Task, table: Prepared, sampled: Draws, *, title: str | None = None, prior: Mapping[str, Any] | None = None
 ) -> Posterior:
-    data, settings = table.data, task.settings
+    """The posterior of what was `sampled`, with its checks and all that a later reader needs."""
+    data, options, model = table.data, task.options, task.model
+    settings = options.settings
     tree = _tree(sampled, data, prior)
     drawn = tree["posterior"].sizes["draw"]
     kept = min(task.kept, drawn)
     checks = named_checks(tree, settings.max_tree_depth, blamed=_named(sampled.blamed, sampled.dims, data))
-    tree = thin(_slim(tree, task.with_data), kept)
-    if hasattr(task.module, "IMPUTED"):
+    tree = thin(_slim(tree, options.with_data), kept)
+    if hasattr(model.module, "IMPUTED"):
         tree = _imputed(task, data, tree)
     return Posterior(
         draws=tree,
         info=Info(
-            title=title or f"{task.path.stem} fitted to {table.name}",
-            model=task.model,
-            model_sha256=hashlib.sha256(task.path.read_bytes()).hexdigest(),
-            law=task.law,
+            title=title or f"{model.path.stem} fitted to {table.name}",
+            model=model.name,
+            model_sha256=model.sha256,
+            law=model.law,
             languages=data.languages,
             sources={language: [name for name in names if name] for language, names in data.sources.items()},
             tau_from=table.tau_from,
@@ -56,9 +63,9 @@ def recorded(
                 name=table.name,
                 sha256=table.sha256,
                 rows=data.rows,
-                curves=len(data.coords["run" if "run" in data.coords else "dyad"]),
-                left_out=table.left_out,
-                ranges=table.ranges,
+                curves=data.units,
+                left_out=data.left_out,
+                ranges=data.ranges,
             ),
             sampling=Sampling(
                 chains=settings.chains,
@@ -69,11 +76,11 @@ def recorded(
                 seed=settings.seed,
                 target_accept=sampled.target_accept,
                 max_tree_depth=settings.max_tree_depth,
-                platform=task.platform,
+                platform=options.platform,
                 seconds=round(time.monotonic() - task.began, 1),
             ),
             checks=checks,
-            staleness=probe(task.module, tree, data),
+            staleness=probe(model, tree, data),
             versions={name: importlib.metadata.version(name) for name in RECORDED},
             created=datetime.now(UTC).replace(microsecond=0),
         ),
@@ -81,9 +88,10 @@ def recorded(
     )
 
 
-def without(task: Task, data: ModelData, sampled: Draws) -> Without:
+def without(task: Task, data: CurveData, sampled: Draws) -> Without:
+    """What a fit that left some curves out says of all of them."""
     tree = _tree(sampled, data, None)
-    checks = named_checks(tree, task.settings.max_tree_depth)
+    checks = named_checks(tree, task.options.settings.max_tree_depth)
     return Without(
         tree["log_likelihood"].to_dataset()["log_loss"], [check.name for check in checks if not check.passed]
     )
@@ -93,13 +101,13 @@ def identity_of(task: Task, data: Any) -> dict[str, str]:
     """What a run that is resumed must have in common with the one that was begun."""
     return {
         "run table": digest([np.asarray(leaf) for leaf in jax.tree.leaves(data)]),
-        "model": hashlib.sha256(task.path.read_bytes()).hexdigest(),
-        "setting of the sampler": repr(task.settings),
-        "platform": task.platform,
+        "model": task.model.sha256,
+        "setting of the sampler": repr(task.options.settings),
+        "platform": task.options.platform,
     } | {f"version of {name}": importlib.metadata.version(name) for name in ("bayes-atlas", "jax", "numpyro")}
 
 
-def _named(places: Sequence[tuple[str, tuple[int, ...]]], dims: Mapping[str, Sequence[str]], data: Arranged) -> str:
+def _named(places: Sequence[tuple[str, tuple[int, ...]]], dims: Mapping[str, Sequence[str]], data: Observations) -> str:
     """Parameters by the names behind their indices, such as ``alpha[sw]``."""
     named = []
     for site, index in places:
@@ -111,20 +119,14 @@ def _named(places: Sequence[tuple[str, tuple[int, ...]]], dims: Mapping[str, Seq
     return ", ".join(named)
 
 
-def _tree(sampled: Draws, data: Arranged, prior: Mapping[str, Any] | None) -> xr.DataTree:
+def _tree(sampled: Draws, data: Observations, prior: Mapping[str, Any] | None) -> xr.DataTree:
     def own(name: str, values: Any) -> np.ndarray:
-        """Without model sizes that only other tables have, and without the curves that pad the program."""
-        if isinstance(data, ModelData):
-            for dim, count in (("size", data.curves.size.groups), ("run", len(data.coords["run"]))):
-                if dim in sampled.dims[name]:
-                    at = sampled.dims[name].index(dim) - len(sampled.dims[name])
-                    values = np.take(values, range(count), axis=at)
-        return np.asarray(values)
+        return np.asarray(data.own(values, sampled.dims[name]))
 
     groups = {"posterior": {name: own(name, values) for name, values in sampled.sites.items()}}
     if prior is not None:
         groups["prior"] = {name: own(name, prior[name])[None] for name in sampled.sites}
-    described, dims = data.described(sampled.log_likelihood)
+    described, dims = data.stored(sampled.log_likelihood)
     return az.from_dict(
         groups | {"sample_stats": sampled.stats} | described,
         coords={name: values for name, values in data.coords.items() if values},
@@ -132,19 +134,19 @@ def _tree(sampled: Draws, data: Arranged, prior: Mapping[str, Any] | None) -> xr
     )
 
 
-def _imputed(task: Task, data: Arranged, tree: xr.DataTree) -> xr.DataTree:
+def _imputed(task: Task, data: Observations, tree: xr.DataTree) -> xr.DataTree:
     """With what the model's `impute` draws, given each stored draw, of the sites in its ``IMPUTED`` (name -> dims)."""
     stored = tree["posterior"].to_dataset()
     chains, draws = stored.sizes["chain"], stored.sizes["draw"]
     sites = {str(name): values.to_numpy().astype(float) for name, values in stored.items()}
-    covariates, observed = data.packed()
+    covariates, observed = packed(data)
 
     def each(key: jax.Array, sites: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        return task.module.impute(key, **covariates, **{observed_by(task.module.model): observed, "sites": sites})
+        return task.model.module.impute(key, **covariates, **{task.model.observed: observed, "sites": sites})
 
-    keys = jax.random.split(jax.random.PRNGKey(task.settings.seed), (chains, draws))
+    keys = jax.random.split(jax.random.PRNGKey(task.options.settings.seed), (chains, draws))
     drawn = jax.jit(jax.vmap(jax.vmap(each)))(keys, sites)
-    dims = task.module.IMPUTED
+    dims: dict[str, tuple[str, ...]] = task.model.module.IMPUTED
     more = {name: (("chain", "draw", *dims[name]), np.asarray(values, np.float32)) for name, values in drawn.items()}
     stored = stored.assign_coords({dim: data.coords[dim] for name in dims for dim in dims[name]}).assign(more)
     return tree.assign({"posterior": xr.DataTree(stored)})

@@ -2,8 +2,9 @@
 
 A law is a module with
 
-* ``PARAMETERS``: its parameters, name to one-line meaning;
-* ``loss(params, tokens, ..., *, E, A, B, ...)``: the law itself, an elementwise array function;
+* ``PARAMETERS``: its parameters, name to one-line meaning, and ``OPTIONAL``, those that a posterior may lack, if any;
+* ``COVARIATES``: what it asks of a run, by the names of `bayes_atlas.data.covariates`;
+* ``loss(params, tokens, ..., *, E, A, B, ...)``: the law itself, an elementwise array function of these by name;
 * where decisions need it, ``slopes(...)``: how that loss changes with the logarithm of size and of tokens;
 * where the paper has one, the closed forms that follow from it (``optimum``, ``expansion``, ...).
 
@@ -20,7 +21,9 @@ from types import ModuleType
 
 from bayes_atlas.errors import InputError
 
-__all__ = ["get_law", "law_names"]
+__all__ = ["TRAINING_FLOPS", "get_law", "law_names"]
+
+TRAINING_FLOPS = 6  # per parameter and token: forward 2, backward 4 (Kaplan et al. 2020, arXiv 2001.08361)
 
 
 def law_names() -> list[str]:

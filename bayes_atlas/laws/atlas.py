@@ -8,10 +8,21 @@ source i is worth `tau_i` of the target's own; negative values are interference.
 this law without sources or without the rest.
 """
 
+from typing import Required, TypedDict, Unpack
+
 from bayes_atlas.laws import _repetition as repetition
 from bayes_atlas.laws import chinchilla
 from bayes_atlas.laws._arrays import Array, namespace
 
+COVARIATES = (
+    "params",
+    "tokens",
+    "unique",
+    "source_tokens",
+    "source_unique",
+    "other_tokens",
+    "other_unique",
+)
 PARAMETERS = (
     chinchilla.PARAMETERS
     | repetition.PARAMETERS
@@ -21,9 +32,28 @@ PARAMETERS = (
     }
 )
 
+OPTIONAL = ("tau", "tau_other")
+
 # Interference may not make data worse than none: below this share of the target's own effective tokens, D_eff bends
 # (continuously differentiable) towards zero instead of crossing it. The paper states no guard.
 GUARD = 0.1
+
+
+class Borrowed(TypedDict, total=False):
+    """Parameters of repetition and transfer, and what a run trains on beside its own language.
+
+    `source_tokens`, `source_unique` and `tau` carry the sources on their last axis; all else broadcasts without it.
+    Sources that are absent (None) contribute nothing; a `unique` of any kind that is None means that none of those
+    tokens ever repeats. `tau` is required with `source_tokens`.
+    """
+
+    lam: Required[Array]
+    tau: Array
+    tau_other: Array
+    source_tokens: Array | None
+    source_unique: Array | None
+    other_tokens: Array | None
+    other_unique: Array | None
 
 
 def loss(
@@ -36,31 +66,13 @@ def loss(
     B: Array,
     alpha: Array,
     beta: Array,
-    lam: Array,
-    tau: Array = 0.0,
-    tau_other: Array = 0.0,
-    source_tokens: Array | None = None,
-    source_unique: Array | None = None,
-    other_tokens: Array | None = None,
-    other_unique: Array | None = None,
+    **borrowed: Unpack[Borrowed],
 ) -> Array:
     """Loss on the target language of `params` parameters trained on `tokens` of its own tokens and on others.
 
-    `source_tokens`, `source_unique` and `tau` carry the sources on their last axis; all else broadcasts without it.
-    Sources that are absent (None) contribute nothing; a `unique` of any kind that is None means that none of those
-    tokens ever repeats. `tau` is required with `source_tokens`.
+    `borrowed` are lam, tau and the covariates of other sources: see `Borrowed`.
     """
-    effective = effective_tokens(
-        tokens,
-        unique,
-        lam=lam,
-        tau=tau,
-        tau_other=tau_other,
-        source_tokens=source_tokens,
-        source_unique=source_unique,
-        other_tokens=other_tokens,
-        other_unique=other_unique,
-    )
+    effective = effective_tokens(tokens, unique, **borrowed)
     return chinchilla.loss(params, effective, E=E, A=A, B=B, alpha=alpha, beta=beta)
 
 
@@ -69,33 +81,19 @@ def slopes(
     tokens: Array,
     unique: Array | None,
     *,
+    E: Array = 0.0,
     A: Array,
     B: Array,
     alpha: Array,
     beta: Array,
-    lam: Array,
-    tau: Array = 0.0,
-    tau_other: Array = 0.0,
-    source_tokens: Array | None = None,
-    source_unique: Array | None = None,
-    other_tokens: Array | None = None,
-    other_unique: Array | None = None,
-    **_: Array,
+    **borrowed: Unpack[Borrowed],
 ) -> chinchilla.Slopes:
     """Slopes of the loss, at the same arguments (`E` does not matter)."""
+    lam, tau, tau_other = borrowed["lam"], borrowed.get("tau", 0.0), borrowed.get("tau_other", 0.0)
+    source_tokens, other_tokens = borrowed.get("source_tokens"), borrowed.get("other_tokens")
     xp = namespace(tokens, unique, lam, tau, tau_other, source_tokens, other_tokens)
     own, own_slope = repetition.value_and_slope(tokens, unique, lam)
-    effective = effective_tokens(
-        tokens,
-        unique,
-        lam=lam,
-        tau=tau,
-        tau_other=tau_other,
-        source_tokens=source_tokens,
-        source_unique=source_unique,
-        other_tokens=other_tokens,
-        other_unique=other_unique,
-    )
+    effective = effective_tokens(tokens, unique, **borrowed)
     term = chinchilla.slopes(params, effective, A=A, B=B, alpha=alpha, beta=beta)
     ratio = effective / own  # as guarded; its inverse function gives what it was before
     bend = xp.where(ratio >= GUARD, 1.0, (ratio / GUARD) ** 2)
@@ -103,10 +101,10 @@ def slopes(
     per_token = term.tokens / effective
     sources = others = None
     if source_tokens is not None:
-        worth = repetition.slope(source_tokens, source_unique, xp.asarray(lam)[..., None])
+        worth = repetition.slope(source_tokens, borrowed.get("source_unique"), xp.asarray(lam)[..., None])
         sources = (per_token * bend)[..., None] * tau * worth
     if other_tokens is not None:
-        others = per_token * bend * tau_other * repetition.slope(other_tokens, other_unique, lam)
+        others = per_token * bend * tau_other * repetition.slope(other_tokens, borrowed.get("other_unique"), lam)
     own_tokens = per_token * own_slope * (ratio - bend * (before - 1))
     return chinchilla.Slopes(term.params, own_tokens, sources, others)
 

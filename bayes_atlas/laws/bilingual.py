@@ -13,6 +13,7 @@ from bayes_atlas.laws import transfer
 from bayes_atlas.laws._arrays import Array, namespace
 from bayes_atlas.laws.chinchilla import power
 
+COVARIATES = ("tokens",)
 PARAMETERS = {
     "E": "irreducible loss at this size",
     "B": "loss due to finite data at the reference data",

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from bayes_atlas.laws import chinchilla
 from bayes_atlas.laws._arrays import Array, namespace
 
+COVARIATES = ("params", "tokens", "languages")
 PARAMETERS = chinchilla.PARAMETERS | {
     "phi": "exponent of the number of languages in the size term",
     "psi": "exponent of the number of languages in the data term",

@@ -17,6 +17,7 @@ class Slopes(NamedTuple):
     other_tokens: Array | None = None
 
 
+COVARIATES = ("params", "tokens")
 PARAMETERS = {
     "E": "irreducible loss",
     "A": "loss due to finite size at the reference size",

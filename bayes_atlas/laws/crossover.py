@@ -17,10 +17,13 @@ ahead. The limit is what makes a crossover: near it more data no longer help the
 E + A / N^alpha + B / limit^beta, and from scratch they do.
 """
 
+from typing import TypedDict, Unpack
+
 from bayes_atlas.laws._arrays import Array
-from bayes_atlas.laws._repetition import effective_tokens
+from bayes_atlas.laws._repetition import effective_tokens as effective_tokens
 
 SHARP = 4  # how abruptly the limit is met
+COVARIATES = ("params", "tokens", "unique")
 PARAMETERS = {
     "E": "irreducible loss",
     "A": "loss of a model of size 1 above E",
@@ -36,6 +39,19 @@ PARAMETERS = {
     "limit": "tokens from scratch that a run from a checkpoint never gets beyond",
 }
 
+OPTIONAL = ("lam", "late", "onset", "steep", "D_0", "delta", "limit")
+
+
+class Start(TypedDict, total=False):
+    """Parameters of how a run began: one from scratch has no `D_0` and no `limit`, one from a checkpoint no `late`."""
+
+    late: Array
+    onset: Array
+    steep: Array
+    D_0: Array
+    delta: Array
+    limit: Array
+
 
 def loss(
     params: Array,
@@ -48,19 +64,17 @@ def loss(
     alpha: Array,
     beta: Array,
     lam: Array = 0.0,
-    late: Array = 0.0,
-    onset: Array = 1.0,
-    steep: Array = 1.0,
-    D_0: Array = 0.0,
-    delta: Array = 0.0,
-    limit: Array = float("inf"),
+    **start: Unpack[Start],
 ) -> Array:
     """Loss of `params` parameters after `tokens` of the language, of which `unique` there are; all broadcast.
 
-    A run from scratch has no `D_0` and no `limit`, one from a checkpoint nothing `late`.
+    `start` are the parameters of how a run began: see `Start`.
     """
+    late, onset, steep = (start.get(name, default) for name, default in (("late", 0.0), ("onset", 1.0), ("steep", 1.0)))
     seen = effective_tokens(tokens, unique, lam)
-    reached = worth(seen, D_0=D_0, delta=delta, limit=limit)
+    reached = worth(
+        seen, D_0=start.get("D_0", 0.0), delta=start.get("delta", 0.0), limit=start.get("limit", float("inf"))
+    )
     return E + A / params**alpha + B / reached**beta + late / (1 + (seen / onset) ** steep)
 
 

@@ -7,10 +7,10 @@ size that started from the checkpoint; with C = 6 N D it is D = c N^(gamma - 1) 
 is not charged.
 """
 
+from bayes_atlas.laws import TRAINING_FLOPS
 from bayes_atlas.laws._arrays import Array
 
-TRAINING = 6  # FLOPs per parameter and token
-
+COVARIATES = ("params",)
 PARAMETERS = {"c": "crossover compute of a model of one parameter, FLOPs", "gamma": "exponent of size"}
 
 # The paper prints three versions of the rule. These two agree with its own points at 2B parameters; the third
@@ -26,4 +26,4 @@ def crossover_compute(params: Array, *, c: Array, gamma: Array) -> Array:
 
 def crossover_tokens(params: Array, *, c: Array, gamma: Array) -> Array:
     """Training tokens at that point, with 6 FLOPs per parameter and token."""
-    return crossover_compute(params, c=c, gamma=gamma) / (TRAINING * params)
+    return crossover_compute(params, c=c, gamma=gamma) / (TRAINING_FLOPS * params)

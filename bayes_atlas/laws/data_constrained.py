@@ -6,8 +6,10 @@ use, both with exponentially decaying value: D' = U_D + U_D R_D* (1 - exp(-R_D /
 
 from bayes_atlas.laws import chinchilla
 from bayes_atlas.laws._arrays import Array, namespace
-from bayes_atlas.laws._repetition import effective_tokens, value_and_slope
+from bayes_atlas.laws._repetition import effective_tokens as effective_tokens
+from bayes_atlas.laws._repetition import value_and_slope
 
+COVARIATES = ("params", "tokens", "unique")
 PARAMETERS = chinchilla.PARAMETERS | {
     "R_D": "R_D*: epochs after which repeated tokens have lost most of their value",
     "R_N": "R_N*: likewise for parameters in excess of what the unique tokens can use",

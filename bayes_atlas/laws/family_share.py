@@ -9,12 +9,13 @@ D is the total number of tokens of the run and p_i the sampling share of the fam
 from bayes_atlas.laws import chinchilla
 from bayes_atlas.laws._arrays import Array
 
+COVARIATES = ("params", "total_tokens", "share")
 PARAMETERS = chinchilla.PARAMETERS | {"gamma": "how fast loss grows as the family's share shrinks"}
 
 
 def loss(
     params: Array,
-    tokens: Array,
+    total_tokens: Array,
     share: Array,
     *,
     E: Array,
@@ -24,5 +25,5 @@ def loss(
     beta: Array,
     gamma: Array,
 ) -> Array:
-    """Loss of `params` parameters after `tokens` tokens in all, of which a `share` in (0, 1] is of the family."""
-    return chinchilla.loss(params, tokens, E=E, A=A, B=B, alpha=alpha, beta=beta) * share**-gamma
+    """Loss of `params` parameters after `total_tokens`, of which a `share` in (0, 1] is of the language's family."""
+    return chinchilla.loss(params, total_tokens, E=E, A=A, B=B, alpha=alpha, beta=beta) * share**-gamma

@@ -16,6 +16,7 @@ gives, and what the two have in common.
 
 from bayes_atlas.laws._arrays import Array
 
+COVARIATES = ()  # a score is of a pair of languages, not of a run
 PARAMETERS = {
     "level": "mean score of unrelated languages",
     "receives": "how much more than that a target receives from any source",

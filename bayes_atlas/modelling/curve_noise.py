@@ -31,7 +31,7 @@ from jax.scipy.special import gammaln
 from numpyro.distributions import constraints
 
 from bayes_atlas.data.outliers import NU
-from bayes_atlas.modelling.pooling import pooled
+from bayes_atlas.modelling.pooling import pooled, pooled_from
 from bayes_atlas.observations.curves import Curves
 
 # The law's own three parameters of size leave the rest of the sizes to tell an effect by. With five sizes it takes up
@@ -55,7 +55,7 @@ def observe(
     `log_noise` ``(run, step)`` is the log of how much noisier a step is than that
     by the model's own account. With `weigh`, a site ``weight`` says how much each curve counts: `CurveStudentT.weight`.
     """
-    sigma = pooled("sigma", curves, dist.Normal(jnp.log(0.01), 1.0), 0.5, support=constraints.positive)
+    sigma = pooled("sigma", curves, dist.Normal(jnp.log(0.01), 1.0), 0.5, support=constraints.positive, noise=True)
     scale = jnp.broadcast_to(curves.by_language(sigma) * jnp.exp(log_noise), expected.shape)
     persistence = jnp.zeros_like(scale)
     if curves.repeated:
@@ -83,7 +83,7 @@ def _size_effect(curves: Curves, log_noise: jax.Array) -> jax.Array:
         return jnp.zeros(())
     spread = numpyro.sample("size_effect_scale", dist.LogNormal(jnp.log(SIZE_EFFECT) + log_noise, 0.7))
     with numpyro.plate("size", curves.size.groups):
-        effect = numpyro.sample("size_effect", dist.Normal(0.0, spread))
+        effect = numpyro.sample("size_effect", dist.Normal(0.0, spread), infer=pooled_from(None, "size_effect_scale"))
     return curves.size.spread(effect)
 
 

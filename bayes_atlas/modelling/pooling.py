@@ -1,12 +1,14 @@
-"""Partial pooling: what the models share.
+"""Partial pooling: a language's parameter is drawn around a common location with a learned scale.
 
-A language's parameter is drawn around a common location with a learned scale, so that languages with few runs borrow
-from the rest and those with many keep their own. The three sites ``<name>_location``, ``<name>_scale`` and ``<name>``
-are a naming convention that `bayes_atlas.sampler` reads: on the unconstrained scale, `<name>` is normal around the
-location, or around zero where there is none.
+Languages with few runs borrow from the rest, and those with many keep their own. `pooled` does all of it. A model that
+samples a pooled site by itself declares it with ``infer=pooled_from(location, scale)``, naming the sites of its
+population: the sampler then chooses between centred and non-centred coordinates for it. On the unconstrained scale the
+site must be distributed around the location, or around zero where there is none, in units of the scale. A scale of
+noise declares itself with ``infer=NOISE_SCALE``, which keeps the search for a start away from no noise at all.
 """
 
 from contextlib import ExitStack
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,14 @@ from numpyro.distributions.transforms import biject_to
 
 from bayes_atlas.observations.curves import Curves
 from bayes_atlas.observations.normal_prior import Prior
+from bayes_atlas.sampler.layout import NOISE, POOL, Population
+
+NOISE_SCALE = {NOISE: True}
+
+
+def pooled_from(location: str | None, scale: str) -> dict[str, Any]:
+    """The ``infer`` of a site that is pooled around the site `location`, or zero, in units of the site `scale`."""
+    return {POOL: Population(location, scale)}
 
 
 def pooled(
@@ -28,6 +38,7 @@ def pooled(
     support: constraints.Constraint = constraints.real,
     sources: int | None = None,
     prior: Prior | None = None,
+    noise: bool = False,
 ) -> jax.Array:
     """Sample a parameter of every language, or of every source of every language, partially pooled.
 
@@ -42,16 +53,19 @@ def pooled(
             (``positive``: log-normal; ``unit_interval``: logit-normal).
         sources: number of named sources, where each has its own value.
         prior: normal priors, on the unconstrained scale, that some members have instead of the population's.
+        noise: whether it is a scale of noise.
 
     Returns:
         ``(language,)`` or ``(language, source)``. With complete pooling, and with a single member, every value is the
         location itself and no scale is sampled.
     """
     transform = biject_to(support)
-    centre = numpyro.sample(f"{name}_location", location)
     shape = (curves.languages,) if sources is None else (curves.languages, sources)
+    apart = scale is not None and shape != (1,)
+    declared = NOISE_SCALE if noise else {}
+    centre = numpyro.sample(f"{name}_location", location, infer={} if apart else declared)
     spread = None
-    if scale is not None and shape != (1,):
+    if scale is not None and apart:
         spread = numpyro.sample(f"{name}_scale", dist.LogNormal(jnp.log(0.6 * scale), 0.7))
     with ExitStack() as plates:
         for dimension, (plate, size) in enumerate(zip(("language", "source"), shape, strict=False)):
@@ -62,4 +76,5 @@ def pooled(
             centre, spread = (
                 jnp.where(prior.given, own, shared) for own, shared in ((prior.mean, centre), (prior.sd, spread))
             )
-        return numpyro.sample(name, dist.TransformedDistribution(dist.Normal(centre, spread), transform))
+        drawn = dist.TransformedDistribution(dist.Normal(centre, spread), transform)
+        return numpyro.sample(name, drawn, infer=pooled_from(f"{name}_location", f"{name}_scale") | declared)

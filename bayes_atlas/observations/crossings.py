@@ -1,13 +1,19 @@
 """The table of crossovers as a model sees it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from bayes_atlas.arrays import Array
-from bayes_atlas.data.crossings import TYPICAL
+from bayes_atlas.data.crossings import TYPICAL, read_crossings
+from bayes_atlas.data.selection import Selection
+from bayes_atlas.errors import InputError
+from bayes_atlas.observations.kind import NO_CURVES, Covariates, Dims, Unpadded, no_selection
+from bayes_atlas.posterior import Staleness
 
 
 class Crossings(NamedTuple):
@@ -21,14 +27,16 @@ class Crossings(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CrossingData:
-    """What a model of crossovers is fitted to."""
+class CrossingData(Unpadded):
+    """The `Observations` of a table of crossovers."""
 
-    covariates: dict[str, object]  # `crossings`
+    covariates: Covariates  # `crossings`
     log_tokens: np.ndarray  # (run,)
     coords: dict[str, list[str]]  # language, run
     references: dict[str, dict[str, float]]
-    sources: dict[str, list[str]] = field(default_factory=dict)
+    sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def languages(self) -> list[str]:
@@ -41,16 +49,20 @@ class CrossingData:
         return len(self.log_tokens)
 
     @property
-    def layout(self) -> dict[str, int]:
-        """Arguments of `made_up_crossings` for crossovers like these."""
-        return {}
+    def units(self) -> int:
+        """Number of crossovers."""
+        return self.rows
 
-    def packed(self) -> tuple[dict[str, object], np.ndarray]:
-        """Covariates and crossovers as a program takes them."""
+    def padded(self, shape: None) -> tuple[Covariates, np.ndarray]:
+        """Covariates and crossovers as they are."""
         return self.covariates, self.log_tokens
 
-    def described(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], dict[str, list[str]]]:
-        """Groups of a stored posterior that tell of single crossovers, and the dims of their variables."""
+    def probe(self) -> dict[str, Any]:
+        """Fields of `Staleness` from which `made_up` makes a table like this one."""
+        return NO_CURVES
+
+    def stored(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], Dims]:
+        """Groups of a stored posterior that describe single crossovers, and the dims of their variables."""
         crossings = self.covariates["crossings"]
         assert isinstance(crossings, Crossings)
         groups = {
@@ -83,10 +95,39 @@ def arrange_crossings(table: xr.Dataset) -> CrossingData:
     )
 
 
-def restored_crossings(constant: xr.Dataset, observed: xr.Dataset) -> tuple[dict[str, Any], np.ndarray]:
-    """Covariates and crossovers of a stored posterior: the inverse of `CrossingData.described`."""
-    crossings = Crossings(**{name: constant[name].to_numpy() for name in Crossings._fields})
-    return {"crossings": crossings}, observed["log_crossover"].to_numpy().astype(float)
+class CrossoverTable:
+    """The kind ``crossings``: a table of measured crossovers."""
+
+    name = "crossings"
+    variable = "crossover"
+    reader = "read_crossings"
+    in_table_units = True
+
+    def read(self, path: Path, traits: Path | None = None) -> xr.Dataset:
+        """`read_crossings`, which has no traits."""
+        if traits is not None:
+            raise InputError(f"--traits is for score tables, and {path.name} is a table of crossovers; leave it out")
+        return read_crossings(path)
+
+    def arrange(self, table: xr.Dataset, wanted: Sequence[str], selection: Selection) -> CrossingData:
+        """All crossovers."""
+        no_selection(table, selection)
+        return arrange_crossings(table)
+
+    def restore(
+        self, constant: xr.Dataset, observed: xr.Dataset, given: Mapping[str, bool]
+    ) -> tuple[Covariates, np.ndarray]:
+        """Covariates and crossovers of a stored posterior."""
+        crossings = Crossings(**{name: constant[name].to_numpy() for name in Crossings._fields})
+        return {"crossings": crossings}, observed["log_crossover"].to_numpy().astype(float)
+
+    def made_up(self, shape: Staleness, languages: int, seed: int) -> tuple[Covariates, np.ndarray]:
+        """Crossovers of so many languages and of a typical one, the same for every seed."""
+        crossings, log_tokens = made_up_crossings(languages)
+        return {"crossings": crossings}, log_tokens
+
+
+KIND = CrossoverTable()
 
 
 def made_up_crossings(languages: int) -> tuple[Crossings, np.ndarray]:

@@ -7,7 +7,8 @@ scales, their geometric means in the table.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -17,10 +18,21 @@ import xarray as xr
 
 from bayes_atlas.arrays import Array
 from bayes_atlas.data.bilingual_design import partner_shares
-from bayes_atlas.data.runs import SCRATCH, co_sampled_sources, tokens_by_source, total_and_share
+from bayes_atlas.data.covariates import OF_SOURCES, Units, covariate, covariates
+from bayes_atlas.data.runs import (
+    SCRATCH,
+    co_sampled_sources,
+    count_all_tokens,
+    group_runs,
+    read_runs,
+    tokens_by_source,
+)
+from bayes_atlas.data.selection import Selection
 from bayes_atlas.data.size_groups import SizeGroups
 from bayes_atlas.errors import InputError
+from bayes_atlas.observations.kind import Covariates, Dims, MissingError
 from bayes_atlas.observations.normal_prior import Prior
+from bayes_atlas.posterior import Staleness
 
 CLOSEST = 1e-3  # log-ratio of tokens below which two checkpoints count as this far apart
 STARTED = "source_started"
@@ -176,58 +188,16 @@ _spread.defvjp(_spread_forward, _spread_backward)
 
 
 @dataclass(frozen=True)
-class ModelData:
-    """What a model is fitted to: covariates by name, the observed loss, and the names behind every index."""
+class CurveData:
+    """The `Observations` of a run table: covariates with `curves`, the loss observed, and the name of each index."""
 
-    covariates: dict[str, object]  # arrays (run, step[, source]) in units of their reference, and `curves`
+    covariates: Covariates  # arrays (run, step[, source]) in units of their reference, and `curves`
     loss: np.ndarray  # (run, step), padding repeats the last checkpoint
     coords: dict[str, list[str]]  # language, run (one per curve), source
     references: dict[str, dict[str, float]]  # language -> {"params": N0, "tokens": D0}
     sources: Mapping[str, Sequence[str]] = field(default_factory=dict)  # language -> its named sources, by rank
-
-    @property
-    def rows(self) -> int:
-        """Number of checkpoints observed."""
-        return int(np.asarray(self.curves.observed).sum())
-
-    @property
-    def languages(self) -> list[str]:
-        """Names of the languages."""
-        return self.coords["language"]
-
-    def packed(self) -> tuple[dict[str, object], np.ndarray]:
-        """Covariates and loss as a program takes them, in the shape of tables of similar size."""
-        return self.padded(self.curves.shape.rounded())
-
-    def described(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], dict[str, list[str]]]:
-        """Groups of a stored posterior that tell of single runs, and the dims of their variables."""
-        covariates = {name: values for name, values in self.covariates.items() if isinstance(values, np.ndarray)}
-        curves, prior = self.curves, self.covariates.get("tau_prior")
-        layout = {"language_index": curves.language.of_curve, "size_index": curves.size.of_curve}
-        stages = {"stage": curves.stage} | ({} if curves.epochs is None else {"epochs": curves.epochs})
-        parts = prior._asdict() if isinstance(prior, Prior) else {}
-        priors = {TAU_PRIOR + name: values for name, values in parts.items()}
-        groups = {
-            "log_likelihood": {"log_loss": log_likelihood[..., : len(self.coords["run"])]},
-            "observed_data": {"loss": np.where(self.curves.observed, self.loss, np.nan)},
-            "constant_data": covariates | layout | stages | priors,
-        }
-        steps = {name: ["run", "step", "source"][: values.ndim] for name, values in covariates.items()}
-        of_run = {name: ["run"] for name in ("log_loss", *layout)}
-        of_step = {name: ["run", "step"] for name in ("loss", *stages)}
-        return groups, steps | of_run | of_step | {name: ["language", "source"] for name in priors}
-
-    def padded(self, shape: Shape) -> tuple[dict[str, object], np.ndarray]:
-        """Covariates and loss with more runs and steps than there are; the rest is not observed."""
-        arrays = {
-            name: values.padded(shape)
-            if isinstance(values, Curves)
-            else _pad(values, shape)
-            if isinstance(values, np.ndarray)
-            else values
-            for name, values in self.covariates.items()
-        }
-        return arrays, _pad(self.loss, shape)
+    left_out: dict[str, int] = field(default_factory=dict)
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def curves(self) -> Curves:
@@ -236,45 +206,195 @@ class ModelData:
         assert isinstance(curves, Curves)
         return curves
 
+    @property
+    def languages(self) -> list[str]:
+        """Names of the languages."""
+        return self.coords["language"]
 
-def restored_runs(
-    constant: xr.Dataset, observed: xr.Dataset, given: Mapping[str, bool]
-) -> tuple[dict[str, Any], np.ndarray]:
-    """Covariates and loss of a stored posterior, without padding: the inverse of `ModelData.described`.
+    @property
+    def rows(self) -> int:
+        """Number of checkpoints observed."""
+        return int(np.asarray(self.curves.observed).sum())
 
-    Args:
-        constant, observed: groups ``constant_data`` and ``observed_data``.
-        given: the model's covariates, and which it was given.
+    @property
+    def units(self) -> int:
+        """Number of curves."""
+        return len(self.coords["run"])
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of its arrays."""
+        return self.curves.shape
+
+    def padded(self, shape: Shape) -> tuple[Covariates, np.ndarray]:
+        """Covariates and loss with more runs and steps than there are; the rest is not observed."""
+
+        def larger(values: object) -> object:
+            if isinstance(values, Curves):
+                return values.padded(shape)
+            return _pad(values, shape) if isinstance(values, np.ndarray) else values
+
+        return {name: larger(values) for name, values in self.covariates.items()}, _pad(self.loss, shape)
+
+    def unlike(self, other: "CurveData") -> str:
+        """How its structure differs from `other`'s so that one program cannot serve both; empty where it does not."""
+        for name, values in self.covariates.items():
+            if _structure(values) != _structure(other.covariates[name]):
+                return f"differ in {name}, which only one of them has or in how many sources it has"
+        one, two = (each.curves.epochs is None for each in (self, other))
+        return "" if one == two else "do not both repeat data"
+
+    def own(self, values: np.ndarray, dims: Sequence[str]) -> np.ndarray:
+        """A site's values without model sizes that only other tables have, and without curves that are padding."""
+        for dim, count in (("size", self.curves.size.groups), ("run", self.units)):
+            if dim in dims:
+                values = np.take(values, range(count), axis=list(dims).index(dim) - len(dims))
+        return values
+
+    def stored(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], Dims]:
+        """Groups of a stored posterior that describe single runs, and the dims of their variables."""
+        covariates = {name: values for name, values in self.covariates.items() if isinstance(values, np.ndarray)}
+        curves, prior = self.curves, self.covariates.get("tau_prior")
+        layout = {"language_index": curves.language.of_curve, "size_index": curves.size.of_curve}
+        stages = {"stage": curves.stage} | ({} if curves.epochs is None else {"epochs": curves.epochs})
+        parts = prior._asdict() if isinstance(prior, Prior) else {}
+        priors = {TAU_PRIOR + name: values for name, values in parts.items()}
+        groups = {
+            "log_likelihood": {"log_loss": log_likelihood[..., : self.units]},
+            "observed_data": {"loss": np.where(curves.observed, self.loss, np.nan)},
+            "constant_data": covariates | layout | stages | priors,
+        }
+        steps = {name: ["run", "step", "source"][: values.ndim] for name, values in covariates.items()}
+        of_run = {name: ["run"] for name in ("log_loss", *layout)}
+        of_step = {name: ["run", "step"] for name in ("loss", *stages)}
+        return groups, steps | of_run | of_step | {name: ["language", "source"] for name in priors}
+
+    def probe(self) -> dict[str, Any]:
+        """Fields of `Staleness` from which `made_up` makes a table like this one."""
+        return {
+            "sources": len(self.coords["source"]),
+            "sizes": self.curves.size.groups,
+            "repeated": self.curves.repeated,
+            "epochs": self.curves.epochs is not None,
+        }
+
+
+def _structure(values: object) -> object:
+    return values.shape[2:] if isinstance(values, np.ndarray) else values is None
+
+
+class RunTable:
+    """The kind ``curves``: a run table, fitted as learning curves."""
+
+    name = "curves"
+    variable = "loss"
+    reader = "read_runs"
+    in_table_units = False
+
+    def read(self, path: Path, traits: Path | None = None) -> xr.Dataset:
+        """`read_runs`, which has no traits."""
+        if traits is not None:
+            raise InputError(f"--traits is for score tables, and {path.name} is a run table; leave it out")
+        return read_runs(path)
+
+    def arrange(self, table: xr.Dataset, wanted: Sequence[str], selection: Selection) -> CurveData:
+        """The rows to fit, of runs from scratch unless the model knows checkpoints, arranged as curves."""
+        fitted, left_out = _select(table, selection.languages, every_start=STARTED in wanted)
+        fitted = group_runs(fitted, selection.by) if selection.by else fitted
+        fitted = count_all_tokens(fitted) if selection.all_tokens else fitted
+        arranged = arrange(fitted, wanted, sources=selection.sources, others=selection.others)
+        return replace(arranged, left_out=left_out, ranges=_ranges(fitted))
+
+    def restore(
+        self, constant: xr.Dataset, observed: xr.Dataset, given: Mapping[str, bool]
+    ) -> tuple[Covariates, np.ndarray]:
+        """Covariates and loss of a stored posterior, without padding."""
+        if "size_index" not in constant:
+            raise MissingError("the layout of the runs, which earlier versions did not store; fit again")
+        stored = {str(name): values.to_numpy() for name, values in constant.items()}
+        loss = observed["loss"].to_numpy()
+        covariates: Covariates = {
+            name: stored[name].astype(float) if there and name in stored else None for name, there in given.items()
+        }
+        if given.get("tau_prior"):
+            covariates["tau_prior"] = Prior(**{name: stored[TAU_PRIOR + name] for name in Prior._fields})
+        covariates["curves"] = Curves(
+            language=Group.of(stored["language_index"]),
+            size=Group.of(stored["size_index"]),
+            observed=np.isfinite(loss),
+            stage=stored["stage"].astype(float),
+            epochs=stored["epochs"].astype(float) if "epochs" in stored else None,
+        )
+        return covariates, np.where(np.isfinite(loss), loss, 1.0).astype(float)
+
+    def made_up(self, shape: Staleness, languages: int, seed: int) -> tuple[Covariates, np.ndarray]:
+        """Curves that visit every language and model size, with covariates log-normal around their reference."""
+        rng = np.random.default_rng(seed)
+        curves, steps = max(languages, shape.sizes), 2 if shape.repeated else 1
+        covariates: Covariates = {}
+        for name, given in shape.covariates.items():
+            if name == "tau_prior" and given:
+                some = rng.uniform(size=(languages, shape.sources)) < 0.5
+                covariates[name] = Prior(some, np.where(some, 0.1, 0.0), np.where(some, 0.05, 1.0))
+                continue
+            size = (curves, steps, shape.sources) if name.startswith("source_") else (curves, steps)
+            covariates[name] = np.exp(rng.normal(size=size)) if given else None
+            if name in (STARTED, PARTNER):  # by turns from none of the sources and from each
+                start = np.arange(curves) % (shape.sources + 1)
+                covariates[name] = np.eye(shape.sources + 1)[start, None, 1:].repeat(steps, axis=1)
+        covariates["curves"] = Curves(
+            language=Group.of(np.arange(curves) % languages),
+            size=Group.of(np.arange(curves) % shape.sizes),
+            observed=np.ones((curves, steps), dtype=bool),
+            stage=np.tile(np.log([2.0, 1.0])[-steps:], (curves, 1)),
+            epochs=np.abs(rng.normal(size=(curves, steps))) if shape.epochs else None,
+        )
+        return covariates, np.exp(1 + 0.1 * rng.normal(size=(curves, steps)))
+
+
+KIND = RunTable()
+
+
+def _select(runs: xr.Dataset, languages: Sequence[str], *, every_start: bool) -> tuple[xr.Dataset, dict[str, int]]:
+    """Rows to fit: of the `languages` asked for, and of runs from scratch, which is what most laws describe.
+
+    Also how many rows each of the two conditions left out.
     """
-    stored = {str(name): values.to_numpy() for name, values in constant.items()}
-    loss = observed["loss"].to_numpy()
-    covariates: dict[str, Any] = {
-        name: stored[name].astype(float) if there and name in stored else None for name, there in given.items()
+    known = np.unique(runs["language"].to_numpy()).tolist()
+    unknown = [language for language in languages if language not in known]
+    if unknown:
+        raise InputError(f"{runs.attrs['name']} has no language {unknown[0]!r}; choose from: {', '.join(known)}")
+    wanted = np.isin(runs["language"].to_numpy(), list(languages) or known)
+    scratch = (runs["init"].to_numpy() == SCRATCH) | every_start
+    if not (wanted & scratch).any():
+        raise InputError(
+            f"no run of {runs.attrs['name']} started from scratch (column init), and this model describes only those; "
+            f"add runs with init = {SCRATCH}"
+        )
+    left_out = {
+        "are of other languages": int((~wanted).sum()),
+        "started from a checkpoint": int((wanted & ~scratch).sum()),
     }
-    if given.get("tau_prior"):
-        covariates["tau_prior"] = Prior(**{name: stored[TAU_PRIOR + name] for name in Prior._fields})
-    covariates["curves"] = Curves(
-        language=Group.of(stored["language_index"]),
-        size=Group.of(stored["size_index"]),
-        observed=np.isfinite(loss),
-        stage=stored["stage"].astype(float),
-        epochs=stored["epochs"].astype(float) if "epochs" in stored else None,
-    )
-    return covariates, np.where(np.isfinite(loss), loss, 1.0).astype(float)
+    return runs.isel(row=wanted & scratch), {reason: rows for reason, rows in left_out.items() if rows}
 
 
-def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = None, others: bool = True) -> ModelData:
+def _ranges(runs: xr.Dataset) -> dict[str, tuple[float, float]]:
+    columns = {name: runs[name].to_numpy() for name in ("params", "tokens", "compute")}
+    columns["epochs"] = columns["tokens"] / np.minimum(runs["unique"].to_numpy(), columns["tokens"])
+    return {name: (float(values.min()), float(values.max())) for name, values in columns.items()}
+
+
+def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = None, others: bool = True) -> CurveData:
     """Arrange a run table for a model.
 
     Args:
         runs: a run table, from `read_runs`.
-        wanted: the covariates the model asks for: any of ``params tokens unique``, ``source_tokens source_unique
-            other_tokens other_unique`` (named sources on a last axis; all the rest lumped as *other*),
-            ``total_tokens`` of all sources and ``share`` of these that is of the language's family, any other numeric
-            column of the table, and ``curves``; or ``source_started``, 1 for the checkpoint that a run started
-            from, or ``source_partner``, 1 for the language that it trains on half and half, which then are the
-            sources. Those that say nothing are None: ``..unique`` where nothing repeats, ``source_tokens`` or
-            ``other_tokens`` where there are none; and those of `OPTIONAL`, which come from elsewhere.
+        wanted: the covariates that the model asks for: those of `bayes_atlas.data.covariates`, with named sources on a
+            last axis and the rest lumped as *other*; any column of numbers of the table; ``curves``; or
+            ``source_started``, 1 for the checkpoint that a run started from, or ``source_partner``, 1 for the language
+            that it trains on half and half, which then are the sources. Those that say nothing are None: ``..unique``
+            where nothing repeats, ``source_tokens`` or ``other_tokens`` where there are none; and those of `OPTIONAL`,
+            which come from elsewhere.
         sources: how many named sources each language has (the most co-sampled ones); all of them where None.
         others: whether the rest counts; without, those covariates are None.
 
@@ -284,14 +404,9 @@ def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = No
     language_names = list(dict.fromkeys(runs["language"].values.tolist()))
     layout = _Layout.of(runs, language_names)
     references = _references(runs, language_names)
-    tokens_unit = np.array([references[name]["tokens"] for name in runs["language"].to_numpy().tolist()])
-    params_unit = references[language_names[0]]["params"]
-    columns: dict[str, np.ndarray] = {
-        "params": runs["params"].values / params_unit,
-        "tokens": runs["tokens"].values / tokens_unit,
-        "unique": runs["unique"].values / tokens_unit,
-    }
-    named, given = np.empty((len(language_names), 0), dtype=str), list[str]()
+    own_unit = np.array([references[name]["tokens"] for name in runs["language"].to_numpy().tolist()])
+    units = Units(references[language_names[0]]["params"], own_unit)
+    named, given, columns = np.empty((len(language_names), 0), dtype=str), list[str](), dict[str, np.ndarray]()
     if STARTED in wanted:
         given = _checkpoints(runs)
         named = np.tile(np.array(given), (len(language_names), 1))
@@ -299,34 +414,25 @@ def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = No
     elif PARTNER in wanted:
         columns[PARTNER], given = _partners(runs)
         named = np.tile(np.array(given), (len(language_names), 1))
-    elif any(name.startswith(("source_", "other_")) for name in wanted):
+    elif any(name in OF_SOURCES for name in wanted):
         ranked = co_sampled_sources(runs, sources if sources is not None else runs.sizes["source"] - 1)
         named = ranked.sel(language=language_names).to_numpy()
         named = named[:, (named != "").any(axis=0)]
-        columns |= tokens_by_source(runs, dict(zip(language_names, named, strict=True)), tokens_unit[:, None])
-    if not others and "other_tokens" in columns:
-        columns["other_tokens"] = np.zeros_like(columns["tokens"])
-    if "total_tokens" in wanted or "share" in wanted:
-        total, share = total_and_share(runs)
-        columns |= {"total_tokens": total / tokens_unit, "share": share}
-    covariates: dict[str, object] = {}
-    for name in wanted:
+        columns |= tokens_by_source(runs, dict(zip(language_names, named, strict=True)), own_unit[:, None])
+        if not others:
+            columns["other_tokens"] = np.zeros_like(columns["other_tokens"])
+    plain = [name for name in wanted if name != "curves" and name not in OPTIONAL and name not in columns]
+    columns |= covariates(runs, plain, units)
+
+    def arranged(name: str) -> object:
         if name == "curves":
-            covariates[name] = layout.curves(runs)
-        elif name in OPTIONAL or (name in columns and _says_nothing(columns, name)):
-            covariates[name] = None
-        elif name in columns:
-            covariates[name] = columns[name][layout.row]
-        elif name in runs and runs[name].dims == ("row",) and np.issubdtype(runs[name].dtype, np.number):
-            covariates[name] = runs[name].values.astype(float)[layout.row]
-        else:
-            numeric = [str(n) for n in runs if runs[n].dims == ("row",)]
-            raise InputError(
-                f"the model asks for {name!r}, which the run table does not have; add a column {name}, or change the "
-                f"model to use some of: {', '.join(sorted({*columns, *numeric, 'curves'}))}"
-            )
-    return ModelData(
-        covariates=covariates,
+            return layout.curves(runs)
+        if name in OPTIONAL or _says_nothing(columns, name, runs, units):
+            return None
+        return columns[name][layout.row]
+
+    return CurveData(
+        covariates={name: arranged(name) for name in wanted},
         loss=runs["loss"].values[layout.row],
         coords={
             "language": language_names,
@@ -409,9 +515,11 @@ def _references(runs: xr.Dataset, language_names: Sequence[str]) -> dict[str, di
     return {name: {"params": params, "tokens": _geometric_mean(tokens[language == name])} for name in language_names}
 
 
-def _says_nothing(columns: Mapping[str, np.ndarray], name: str) -> bool:
+def _says_nothing(columns: Mapping[str, np.ndarray], name: str, runs: xr.Dataset, units: Units) -> bool:
     """Whether a covariate may be left out: unique tokens where none repeat, source tokens where there are none."""
-    if name.endswith("unique"):
+    if name == "unique":
+        return not (covariate(runs, "tokens", units) > columns[name]).any()
+    if name in ("source_unique", "other_unique"):
         return not (columns[name.replace("unique", "tokens")] > columns[name]).any()
     return name in ("source_tokens", "other_tokens") and not columns[name].any()
 

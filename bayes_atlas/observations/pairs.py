@@ -3,7 +3,9 @@
 The two scores of a dyad may be correlated; given what the languages give and receive, dyads are independent.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +14,10 @@ import numpy as np
 import xarray as xr
 
 from bayes_atlas.arrays import Array
-from bayes_atlas.data.transfer_scores import TRAITS
+from bayes_atlas.data.selection import Selection
+from bayes_atlas.data.transfer_scores import TRAITS, read_scores
+from bayes_atlas.observations.kind import NO_CURVES, Covariates, Dims, Unpadded, no_selection
+from bayes_atlas.posterior import Staleness
 
 
 class Pairs(NamedTuple):
@@ -57,14 +62,16 @@ class Pairs(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PairData:
-    """What a model of scores is fitted to."""
+class PairData(Unpadded):
+    """The `Observations` of a score table."""
 
-    covariates: dict[str, object]  # `pairs`
+    covariates: Covariates  # `pairs`
     score: np.ndarray  # (dyad, 2), 0 where not observed
     coords: dict[str, list[str]]  # target, source, dyad, distance
     references: dict[str, dict[str, float]] = field(default_factory=dict)
-    sources: dict[str, list[str]] = field(default_factory=dict)
+    sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def pairs(self) -> Pairs:
@@ -79,18 +86,23 @@ class PairData:
         return self.coords["target"]
 
     @property
-    def layout(self) -> dict[str, int]:
-        """Arguments of `made_up_pairs` for dyads like these."""
-        pairs = self.pairs
-        given = {"stated": pairs.error is not None, "censored": pairs.censored is not None}
-        return {"distances": len(self.coords["distance"])} | {name: int(there) for name, there in given.items()}
+    def units(self) -> int:
+        """Number of dyads."""
+        return len(self.coords["dyad"])
 
-    def packed(self) -> tuple[dict[str, object], np.ndarray]:
-        """Covariates and scores as a program takes them."""
+    def padded(self, shape: None) -> tuple[Covariates, np.ndarray]:
+        """Covariates and scores as they are."""
         return self.covariates, self.score
 
-    def described(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], dict[str, list[str]]]:
-        """Groups of a stored posterior that tell of single scores, and the dims of their variables."""
+    def probe(self) -> dict[str, Any]:
+        """Fields of `Staleness` from which `made_up` makes a table like this one."""
+        pairs = self.pairs
+        given = {"stated": pairs.error is not None, "censored": pairs.censored is not None}
+        layout = {"distances": len(self.coords["distance"])} | {name: int(there) for name, there in given.items()}
+        return NO_CURVES | {"layout": layout}
+
+    def stored(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], Dims]:
+        """Groups of a stored posterior that describe single scores, and the dims of their variables."""
         pairs = self.pairs
         stored = {
             name: np.asarray(values)
@@ -146,12 +158,39 @@ def arrange_pairs(scores: xr.Dataset) -> PairData:
     )
 
 
-def restored_pairs(constant: xr.Dataset, observed: xr.Dataset) -> tuple[dict[str, Any], np.ndarray]:
-    """Covariates and scores of a stored posterior: the inverse of `PairData.described`."""
-    score = observed["measured_score"].to_numpy()
-    stored = {name: constant[name].to_numpy() if name in constant else None for name in Pairs._fields}
-    stored |= {"target": constant["target_index"].to_numpy(), "observed": np.isfinite(score)}
-    return {"pairs": Pairs(**stored)}, np.nan_to_num(score).astype(float)
+class ScoreTable:
+    """The kind ``pairs``: a table of transfer scores, fitted as dyads."""
+
+    name = "pairs"
+    variable = "score"
+    reader = "read_scores"
+    in_table_units = True
+
+    def read(self, path: Path, traits: Path | None = None) -> xr.Dataset:
+        """`read_scores`."""
+        return read_scores(path, traits)
+
+    def arrange(self, table: xr.Dataset, wanted: Sequence[str], selection: Selection) -> PairData:
+        """All scores, as dyads."""
+        no_selection(table, selection)
+        return arrange_pairs(table)
+
+    def restore(
+        self, constant: xr.Dataset, observed: xr.Dataset, given: Mapping[str, bool]
+    ) -> tuple[Covariates, np.ndarray]:
+        """Covariates and scores of a stored posterior."""
+        score = observed["measured_score"].to_numpy()
+        stored = {name: constant[name].to_numpy() if name in constant else None for name in Pairs._fields}
+        stored |= {"target": constant["target_index"].to_numpy(), "observed": np.isfinite(score)}
+        return {"pairs": Pairs(**stored)}, np.nan_to_num(score).astype(float)
+
+    def made_up(self, shape: Staleness, languages: int, seed: int) -> tuple[Covariates, np.ndarray]:
+        """Dyads of so many languages and their scores, the same for every seed."""
+        pairs, score = made_up_pairs(languages, **shape.layout)
+        return {"pairs": pairs}, score
+
+
+KIND = ScoreTable()
 
 
 def made_up_pairs(languages: int, distances: int, stated: int, censored: int = 0) -> tuple[Pairs, np.ndarray]:

@@ -13,22 +13,3 @@ directions.
    be shown and a checkpoint written (`checkpoint`). Data, metric and keys are arguments of the compiled program.
 4. Where chains diverge, sampling is done again: more carefully, then with other centring (`driver`).
 """
-
-from bayes_atlas.sampler.checkpoint import Checkpoint, digest
-from bayes_atlas.sampler.draws import Draws
-from bayes_atlas.sampler.driver import sample, sample_many
-from bayes_atlas.sampler.handlers import Counted
-from bayes_atlas.sampler.settings import BLOCK, PHASES, Progress, Settings
-
-__all__ = [
-    "BLOCK",
-    "PHASES",
-    "Checkpoint",
-    "Counted",
-    "Draws",
-    "Progress",
-    "Settings",
-    "digest",
-    "sample",
-    "sample_many",
-]

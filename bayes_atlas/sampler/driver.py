@@ -11,7 +11,7 @@ from jax.experimental import multihost_utils
 from bayes_atlas.sampler.centring import Centring
 from bayes_atlas.sampler.checkpoint import Checkpoint
 from bayes_atlas.sampler.draws import Draws
-from bayes_atlas.sampler.layout import SCALE, Data, Layout, Model
+from bayes_atlas.sampler.layout import Data, Layout, Model
 from bayes_atlas.sampler.memory import make_room
 from bayes_atlas.sampler.metric import Metric, refine
 from bayes_atlas.sampler.program import Argument, Tuning, program
@@ -112,7 +112,8 @@ class _Run:
 
     def centre_otherwise(self, blamed: Sequence[Place]) -> None:
         """Sample the pools that are to blame, or else all, apart from their scale if they were not, and the reverse."""
-        names = {name.removesuffix(SCALE) for name, _ in blamed} & set(self.layout.pools)
+        scales = {population.scale: name for name, population in self.layout.populations}
+        names = {scales.get(name, name) for name, _ in blamed} & set(self.layout.pools)
         self._recentre(self.kept, self.argument.centring.reversed(self.layout, names or set(self.layout.pools)))
 
     def _learn(self, z: np.ndarray) -> None:

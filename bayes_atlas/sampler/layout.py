@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,14 @@ type Model = Callable[..., Any]
 type Data = tuple[Any, ...]  # the model's arguments: covariates by name, loss
 
 LOCAL = "language"  # the plate whose members are independent given everything else
-SCALE, LOCATION = "_scale", "_location"
+POOL, NOISE = "pool", "noise"  # keys of a site's ``infer`` by which a model declares what the site is
+
+
+class Population(NamedTuple):
+    """Sites of the population that a partially pooled site is drawn from; the value of ``infer["pool"]``."""
+
+    location: str | None  # None where the population is centred at zero
+    scale: str
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Site:
 
 @dataclass(frozen=True)
 class Pool:
-    """A partially pooled site (see `bayes_atlas.modelling.pooling`): its columns, and those of its population."""
+    """Where a partially pooled site (see `bayes_atlas.modelling.pooling`) and its population stand in the vector."""
 
     members: tuple[int, ...]  # columns: of the locals where `local`, else of the globals
     local: bool
@@ -53,6 +60,8 @@ class Layout:
     sites: tuple[Site, ...]
     languages: int  # 0 where there are no locals
     dims: tuple[tuple[str, tuple[str, ...]], ...]  # names of each site's dimensions, deterministic ones too
+    populations: tuple[tuple[str, Population], ...]  # of each partially pooled site
+    noise: tuple[str, ...]  # sites that are scales of noise
 
     @classmethod
     def of(cls, model: Model, data: Data, *, blocks: bool = True) -> "Layout":
@@ -135,12 +144,11 @@ class Layout:
             for site in part:
                 place[site.name] = (site.local, tuple(range(at, at + site.width)))
                 at += site.width
-        pools = {}
+        populations, pools = dict(self.populations), {}
         for name, (local, members) in place.items():
-            if name + SCALE in place:
-                location = place.get(name + LOCATION)
-                scale = place[name + SCALE][1][0]
-                pools[name] = Pool(members, local, None if location is None else location[1][0], scale)
+            if population := populations.get(name):
+                location = None if population.location is None else place[population.location][1][0]
+                pools[name] = Pool(members, local, location, place[population.scale][1][0])
         return pools
 
     @property
@@ -171,6 +179,8 @@ def _laid_out(model: Model, signature: Signature, blocks: bool) -> Layout:
         sites=tuple(Site(name, shapes[name], local[name]) for name in sorted(shapes)),
         languages=max((shapes[name][0] for name in shapes if local[name]), default=0),
         dims=tuple(dims.items()),
+        populations=tuple((name, traced[name]["infer"][POOL]) for name in shapes if POOL in traced[name]["infer"]),
+        noise=tuple(name for name in shapes if traced[name]["infer"].get(NOISE)),
     )
 
 

@@ -18,14 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayes_atlas.sampler.centring import Centring
-from bayes_atlas.sampler.layout import LOCATION, Layout
+from bayes_atlas.sampler.layout import Layout
 from bayes_atlas.sampler.lbfgs import Potential, minimise
 from bayes_atlas.sampler.metric import Curvature, Metric
 
 ROUNDS = 15
 SETTLED = 0.1  # move of the mode in standard deviations, and of a log scale, below which the start is found
 NARROWER, WIDER = 4.0, 2.0  # how far a log scale may move from its prior's middle
-NOISE = "sigma"  # a naming convention, as that of pools is
 QUIETER, WALL = (
     1.0,
     25.0,
@@ -53,8 +52,7 @@ class _State(NamedTuple):
 def find_start(apart: Callable[[jax.Array, Centring], jax.Array], initial: jax.Array, layout: Layout) -> Start:
     """The start of a posterior with potential ``apart(v, centring)``, searched from `initial`."""
 
-    named = layout.coordinates
-    noise = np.flatnonzero(named == (NOISE if NOISE in named else NOISE + LOCATION))
+    noise = np.flatnonzero(np.isin(layout.coordinates, layout.noise))
     least = initial[noise] - QUIETER
 
     def step(state: _State) -> _State:

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray as xr
 
 from bayes_atlas.arrays import Floats
-from bayes_atlas.catalogue import NameOrPath, find_model, layout_of
+from bayes_atlas.catalogue import NameOrPath, read_model
 from bayes_atlas.data.runs import count_all_tokens, group_runs
 from bayes_atlas.errors import InputError
+from bayes_atlas.inference.options import Options, RunOptions
+from bayes_atlas.observations.kind import RUNS, kind_name
 from bayes_atlas.posterior import Posterior
 from bayes_atlas.validation.baselines import BASELINES, BaselineError, predict_baseline
 from bayes_atlas.validation.law_error_beyond import FORMS, SIZES, distance, learned, typical, unlearned, widened
@@ -53,16 +55,8 @@ def validate(
     *,
     holdout: str = "random",
     test: xr.Dataset | None = None,
-    by: Sequence[str] = (),
-    sources: int = 3,
-    others: bool = True,
-    all_tokens: bool = False,
     discrepancy: str | None = "rising",
-    chains: int = 4,
-    warmup: int = 1000,
-    draws: int = 1000,
-    seed: int = 0,
-    platform: str = "cpu",
+    **options: Unpack[RunOptions],
 ) -> Validation:
     """Fit each of `models` to a part of `runs`, and score what it predicts for the rest.
 
@@ -77,7 +71,8 @@ def validate(
             FORMS`. How large it is, is learned by holding out the largest of the fitted runs by parameters, tokens and
             compute, which takes a fit of each that is gone beyond; where these are of one size, the prior's are taken.
             None for intervals that hold if the law does. Baselines have none.
-        chains, warmup, draws, seed, platform: of the sampler, as in `fit`; `seed` also draws random splits.
+        options: of the runs and of the sampler, as in `fit` (`bayes_atlas.inference.options.RunOptions`); `seed` also
+            draws random splits.
 
     Raises:
         InputError: nothing can be held out or nothing is left to score; a model that the table does not suit.
@@ -88,25 +83,17 @@ def validate(
         check_model(model)
     if discrepancy is not None and discrepancy not in FORMS:
         raise InputError(f"there is no discrepancy {discrepancy!r}; choose one of: {listed(FORMS)}, or None")
+    by, seed = options.pop("by", ()), _seed(options)
     parts, left_out, notes = _folds(runs, holdout, test, by, seed)
-    if all_tokens:
+    if options.pop("all_tokens", False):
         parts = [Fold(name, count_all_tokens(fitted), count_all_tokens(rows)) for name, fitted, rows in parts]
-    settings = {
-        "sources": sources,
-        "others": others,
-        "chains": chains,
-        "warmup": warmup,
-        "draws": draws,
-        "seed": seed,
-        "platform": platform,
-    }
     made, scores, failed, sizes = {}, {}, {}, {}
     for model in models:
         name = str(model)
         try:
-            predictions, failures = _predictions(model, parts, settings)
+            predictions, failures = _predictions(model, parts, options)
             if discrepancy is not None and model not in BASELINES:
-                predictions, sizes[name], more = _widened(model, parts, predictions, discrepancy, settings)
+                predictions, sizes[name], more = _widened(model, parts, predictions, discrepancy, options)
                 failures = sorted({*failures, *more})
         except BaselineError as error:
             if len(models) == 1:
@@ -126,9 +113,9 @@ def validate(
 
 def check_model(model: NameOrPath) -> None:
     """That a model is there and is one of run tables: before anything is sampled."""
-    if model not in BASELINES and (layout := layout_of(find_model(model))) != "curves":
+    if model not in BASELINES and (kind := kind_name(read_model(model).covariates)) != RUNS:
         raise InputError(
-            f"model {model} is fitted to {layout}, and losses of runs are held out here; choose a model of run tables, "
+            f"model {model} is fitted to {kind}, and losses of runs are held out here; choose a model of run tables, "
             f"such as atlas"
         )
 
@@ -180,21 +167,19 @@ def _stack_scores(
     return _scores(stacks, parts, seed)
 
 
-def _predictions(
-    model: NameOrPath, parts: Sequence[Fold], settings: dict[str, Any]
-) -> tuple[list[Prediction], list[str]]:
+def _predictions(model: NameOrPath, parts: Sequence[Fold], options: RunOptions) -> tuple[list[Prediction], list[str]]:
     """What a model or baseline predicts in each fold, and which checks of its sampling failed."""
-    seed = settings["seed"]
+    seed = _seed(options)
     if isinstance(model, str) and model in BASELINES:
         return [predict_baseline(model, fold.rows, fold.fitted, seed=seed) for fold in parts], []
-    posteriors = _fit([fold.fitted for fold in parts], model, settings)
+    posteriors = _fit([fold.fitted for fold in parts], model, options)
     each = zip(posteriors, parts, strict=True)
     predictions = [predict(posterior, fold.rows, fold.fitted, seed=seed) for posterior, fold in each]
     return predictions, sorted({check.name for posterior in posteriors for check in posterior.failed_checks})
 
 
 def _widened(
-    model: NameOrPath, parts: Sequence[Fold], predictions: Sequence[Prediction], form: str, settings: dict[str, Any]
+    model: NameOrPath, parts: Sequence[Fold], predictions: Sequence[Prediction], form: str, options: RunOptions
 ) -> tuple[list[Prediction], list[dict[str, float]], list[str]]:
     """Predictions with errors of the law in folds that go beyond what was fitted; what these are typically, by fold
     and size; and which checks failed of the fits that they were learned by.
@@ -207,7 +192,7 @@ def _widened(
         if (found := _largest_held_out(parts[number], size)) is not None
     }
     asked = {fold.fitted.attrs["sha256"]: fold for fold in inner.values()}  # the same runs may be largest by two sizes
-    made, failures = _predictions(model, list(asked.values()), settings) if asked else ([], [])
+    made, failures = _predictions(model, list(asked.values()), options) if asked else ([], [])
     of_inner = dict(zip(asked, made, strict=True))
     widest, errors = [], []
     for number, (fold, sizes, prediction) in enumerate(zip(parts, beyond, predictions, strict=True)):
@@ -216,7 +201,7 @@ def _widened(
             if (part := inner.get((number, size))) is not None:
                 away = distance(part.rows, part.fitted, size)
                 probability[size] = learned(of_inner[part.fitted.attrs["sha256"]], part.rows, away, form)
-        widest.append(widened(prediction, fold.rows, sizes, form, probability, settings["seed"]))
+        widest.append(widened(prediction, fold.rows, sizes, form, probability, _seed(options)))
         errors.append({size: typical(each, form) for size, each in probability.items()})
     return widest, errors, failures
 
@@ -241,14 +226,18 @@ def _largest_held_out(fold: Fold, size: str) -> Fold | None:
     return inner if distance(inner.rows, inner.fitted, size).any() else None
 
 
-def _fit(tables: Sequence[xr.Dataset], model: NameOrPath, settings: dict[str, Any]) -> list[Posterior]:
+def _seed(options: RunOptions) -> int:
+    return Options.of(**options).settings.seed
+
+
+def _fit(tables: Sequence[xr.Dataset], model: NameOrPath, options: RunOptions) -> list[Posterior]:
     """The posterior of each table: all in one program, or each by itself where they differ in structure."""
     from bayes_atlas.inference.fit import fit, fit_many
     from bayes_atlas.inference.prepare import UnlikeError
 
     if len(tables) > 1:
         try:
-            return fit_many(tables, model, **settings)
+            return fit_many(tables, model, **options)
         except UnlikeError:
             pass
-    return [fit(table, model, with_data=False, **settings) for table in tables]
+    return [fit(table, model, with_data=False, **options) for table in tables]

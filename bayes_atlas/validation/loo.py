@@ -14,7 +14,7 @@ followed by a refit where it fails; refits are exact, and all of a model's share
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import arviz as az
 import numpy as np
@@ -25,6 +25,7 @@ from bayes_atlas.catalogue import NameOrPath
 from bayes_atlas.data.runs import group_runs
 from bayes_atlas.errors import InputError
 from bayes_atlas.inference.fit import fit, fit_without
+from bayes_atlas.inference.options import RunOptions
 from bayes_atlas.posterior import Posterior
 from bayes_atlas.validation.baselines import BASELINES
 from bayes_atlas.validation.held_out import check_model
@@ -89,23 +90,17 @@ def leave_one_out(
     runs: xr.Dataset,
     models: Sequence[NameOrPath] = ("atlas",),
     *,
-    by: Sequence[str] = (),
-    sources: int = 3,
     refits: int = REFITS,
-    chains: int = 4,
-    warmup: int = 1000,
-    draws: int = 1000,
-    seed: int = 0,
-    platform: str = "cpu",
+    **options: Unpack[RunOptions],
 ) -> LeaveOneOut:
     """Fit each of `models` to all of `runs`, and score what it predicts for each run given the others.
 
     Args:
         runs: a run table, from `read_runs`. Only runs from scratch count.
         models: models by name or path.
-        by, sources, chains, warmup, draws, seed, platform: as in `fit`.
         refits: the most refits of a model. Where importance sampling fails for more runs than that, they are dealt to
             so many folds, and each fold's runs are left out together.
+        options: of the runs and of the sampler, as in `fit` (`bayes_atlas.inference.options.RunOptions`).
 
     Raises:
         InputError: nothing to compare: a baseline, which has no posterior; a model that the table does not suit; a
@@ -118,18 +113,11 @@ def leave_one_out(
     if refits < 1:
         raise InputError(f"refits is {refits}; it must be at least 1")
     left_out: dict[str, int] = {}
+    by = options.pop("by", ())
     table = from_scratch(group_runs(runs, by) if by else runs, left_out)
     if len(np.unique(table["run"])) < 2:
         raise InputError(f"{runs.attrs['name']} has a single run, without which nothing is left to fit; add runs")
-    settings = {
-        "sources": sources,
-        "chains": chains,
-        "warmup": warmup,
-        "draws": draws,
-        "seed": seed,
-        "platform": platform,
-    }
-    scored = {str(model): _score(table, model, refits, settings) for model in models}
+    scored = {str(model): _score(table, model, refits, options) for model in models}
     scored = dict(sorted(scored.items(), key=lambda item: -item[1].elpd.elpd))
     return LeaveOneOut(
         scores={name: each.elpd for name, each in scored.items()},
@@ -156,8 +144,8 @@ def _check(model: NameOrPath) -> None:
     check_model(model)
 
 
-def _score(table: xr.Dataset, model: NameOrPath, refits: int, settings: dict[str, Any]) -> _Scored:
-    posterior = fit(table, model, **settings)
+def _score(table: xr.Dataset, model: NameOrPath, refits: int, options: RunOptions) -> _Scored:
+    posterior = fit(table, model, **options)
     failed = {check.name for check in posterior.failed_checks}
     tree = _described(posterior, table)
     with warnings.catch_warnings():
@@ -168,7 +156,7 @@ def _score(table: xr.Dataset, model: NameOrPath, refits: int, settings: dict[str
         return _Scored(psis, [], 0, sorted(failed))
     folds = [bad[start::refits] for start in range(min(refits, len(bad)))]
     curves, run = posterior.draws["log_likelihood"]["run"].to_numpy(), _runs_of_curves(table)
-    again = fit_without(table, model, curves=[curves[np.isin(run, fold)].tolist() for fold in folds], **settings)
+    again = fit_without(table, model, curves=[curves[np.isin(run, fold)].tolist() for fold in folds], **options)
     without = {
         name: _by_run(each.log_likelihood, table).sel(run=name)
         for fold, each in zip(folds, again, strict=True)

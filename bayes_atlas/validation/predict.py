@@ -6,7 +6,6 @@ by language, stage of training and number of epochs. It needs neither jax nor nu
 itself: that checkpoints of a run miss together does not show.
 """
 
-import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +16,10 @@ from scipy.special import logsumexp
 from scipy.stats import t as student_t
 
 from bayes_atlas.arrays import Floats, Rng
+from bayes_atlas.data.covariates import Units, covariates
 from bayes_atlas.data.names import source_of
 from bayes_atlas.data.outliers import NU
-from bayes_atlas.data.runs import last_rows, tokens_by_source, total_and_share
+from bayes_atlas.data.runs import last_rows, tokens_by_source
 from bayes_atlas.data.size_groups import SizeGroups
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
@@ -85,37 +85,26 @@ def expected(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset) -> Floa
 
 def _of_language(posterior: Posterior, language: str, rows: xr.Dataset, fitted: xr.Dataset) -> Floats:
     drawn = posterior.parameters(language)
-    covariates = _covariates(posterior, language, rows, fitted, drawn)
-    signature = inspect.signature(posterior.law.loss).parameters
-    needed = {name for name, each in signature.items() if each.default is each.empty} - {*covariates, *drawn}
-    if needed:
+    law = posterior.law
+    asked = _covariates(posterior, language, rows, fitted, drawn)
+    if needed := set(law.PARAMETERS) - {*drawn, *getattr(law, "OPTIONAL", ())}:
         raise InputError(
             f"{posterior.name} fits the law {posterior.info.law!r}, which asks for {', '.join(sorted(needed))}, and a "
             f"run table says nothing of it; validate a law of size and data, such as chinchilla or atlas"
         )
-    given = {name: value for name, value in covariates.items() if name in signature}
-    return np.asarray(posterior.law.loss(**given, **drawn), dtype=float)
+    return np.asarray(law.loss(**asked, **drawn), dtype=float)
 
 
 def _covariates(
     posterior: Posterior, language: str, rows: xr.Dataset, fitted: xr.Dataset, drawn: dict[str, Floats]
 ) -> dict[str, Any]:
-    """What laws may ask for of each row, in units of the posterior, ready to meet draws: ``(row, 1[, source])``."""
-    reference = posterior.info.references[language]
-    unit = reference["tokens"]
-    columns = {name: rows[name].to_numpy()[:, None] for name in ("params", "tokens", "unique", "languages")}
-    covariates: dict[str, Any] = {
-        "params": columns["params"] / reference["params"],
-        "tokens": columns["tokens"] / unit,
-        "unique": columns["unique"] / unit,
-        "languages": columns["languages"],
-    }
-    if "share" in inspect.signature(posterior.law.loss).parameters:  # of all tokens, which are what it counts
-        total, share = total_and_share(rows)
-        covariates |= {"tokens": total[:, None] / unit, "share": share[:, None]}
-    if "tau" in posterior.law.PARAMETERS:
-        covariates |= _borrowed(posterior, language, rows, fitted, drawn)
-    return covariates
+    """Covariates of each row in the posterior's units, ready to broadcast with draws: ``(row, 1[, source])``."""
+    units = Units(**posterior.info.references[language])
+    found = covariates(rows, posterior.law.COVARIATES, units)
+    asked: dict[str, Any] = {name: values[:, None] for name, values in found.items()}
+    if "source_tokens" in posterior.law.COVARIATES:
+        asked |= _borrowed(posterior, language, rows, fitted, drawn)
+    return asked
 
 
 def _borrowed(

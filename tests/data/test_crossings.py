@@ -43,12 +43,12 @@ def test_arranged_rows_belong_to_their_language_and_typical_ones_to_none(read):
     np.testing.assert_allclose(data.references["en"]["params"], 2e9)
     np.testing.assert_allclose(data.log_tokens, np.log(GOOD["tokens"]))
     assert float(crossings.centre) == pytest.approx(np.log(GOOD["tokens"]).mean())
-    assert (data.rows, data.layout) == (3, {})
+    assert (data.rows, data.probe().get("layout", {})) == (3, {})
 
 
 def test_what_is_stored_of_single_rows_has_their_dim(read):
     data = arrange_crossings(read())
-    groups, dims = data.described(np.zeros((1, 2, 3)))
+    groups, dims = data.stored(np.zeros((1, 2, 3)))
     assert groups["log_likelihood"]["crossover"].shape == (1, 2, 3)
     assert groups["observed_data"]["log_crossover"] is data.log_tokens
     assert {name for name, each in dims.items() if each == ["run"]} == {

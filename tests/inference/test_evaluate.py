@@ -8,17 +8,20 @@ import xarray as xr
 
 from bayes_atlas.data.runs import runs_from_frame
 from bayes_atlas.data.transfer_scores import scores_from_frame
-from bayes_atlas.observations.crossings import arrange_crossings, restored_crossings
-from bayes_atlas.observations.curves import arrange, restored_runs
+from bayes_atlas.observations.crossings import KIND as CROSSINGS
+from bayes_atlas.observations.crossings import arrange_crossings
+from bayes_atlas.observations.curves import KIND as RUNS
+from bayes_atlas.observations.curves import arrange
 from bayes_atlas.observations.normal_prior import Prior
-from bayes_atlas.observations.pairs import arrange_pairs, restored_pairs
+from bayes_atlas.observations.pairs import KIND as PAIRS
+from bayes_atlas.observations.pairs import arrange_pairs
 
 ASKED = ("params", "tokens", "unique", "source_tokens", "source_unique", "other_tokens", "other_unique", "curves")
 
 
 def stored(data, curves):
     """Groups ``constant_data`` and ``observed_data`` of a posterior of `data`."""
-    described, dims = data.described(np.zeros((1, 2, curves)))
+    described, dims = data.stored(np.zeros((1, 2, curves)))
     coords = {name: values for name, values in data.coords.items() if values}
     tree = az.from_dict(described, coords=coords, dims=dims)
     return tree["constant_data"].to_dataset(), tree["observed_data"].to_dataset()
@@ -51,7 +54,7 @@ def test_runs(checkpoints, repeats):
     prior = Prior(np.array([[True], [False]]), np.array([[0.1], [0.0]]), np.array([[0.05], [1.0]]))
     data.covariates["tau_prior"] = prior
     given = {name: values is not None for name, values in data.covariates.items()}
-    covariates, loss = restored_runs(*stored(data, 3), given)
+    covariates, loss = RUNS.restore(*stored(data, 3), given)
     assert set(covariates) == set(data.covariates)
     for name, values in data.covariates.items():
         assert_same(covariates[name], values)
@@ -64,7 +67,7 @@ def test_scores(error):
     pairs = [("en", "sw", 0.1), ("sw", "en", -0.2), ("fr", "en", 0.3)]
     table = pd.DataFrame(pairs, columns=["source", "target", "score"]).assign(**({"error": error} if error else {}))
     data = arrange_pairs(scores_from_frame(table, "scores.csv"))
-    covariates, score = restored_pairs(*stored(data, 3))
+    covariates, score = PAIRS.restore(*stored(data, 3), {"pairs": True})
     assert_same(covariates["pairs"], data.pairs)
     np.testing.assert_array_equal(score, data.score)
 
@@ -73,6 +76,6 @@ def test_crossovers():
     columns = {"params": [1e9, 4e9, 2e9], "crossover": [1e11, 3e11, 2e11], "error": [0.1, 0.2, 0.1]}
     table = xr.Dataset({name: ("row", values) for name, values in columns.items()})
     data = arrange_crossings(table.assign_coords(language=("row", ["en", "sw", "all"])))
-    covariates, log_tokens = restored_crossings(*stored(data, 3))
+    covariates, log_tokens = CROSSINGS.restore(*stored(data, 3), {"crossings": True})
     assert_same(covariates["crossings"], data.covariates["crossings"])
     np.testing.assert_array_equal(log_tokens, data.log_tokens)

@@ -7,7 +7,7 @@ import pytest
 from numpyro import handlers
 
 from bayes_atlas import fit, runs_from_frame
-from bayes_atlas.catalogue import covariates_of, load_model
+from bayes_atlas.catalogue import load_model, read_model
 from bayes_atlas.data.bilingual_design import bilingual_study
 from bayes_atlas.decisions.transfer_scores import transfer_scores
 from bayes_atlas.inference.staleness import is_stale
@@ -19,7 +19,7 @@ from benchmarks.bilingual import ANCHOR, simulate_study
 def test_it_samples_every_parameter_of_its_law_in_plates_of_target_and_partner():
     frame, _ = simulate_study(0, 3)
     module = load_model("bilingual")
-    data = arrange(bilingual_study(runs_from_frame(frame)).runs, covariates_of(module.model))
+    data = arrange(bilingual_study(runs_from_frame(frame)).runs, read_model("bilingual").covariates)
     with jax.enable_x64(True), handlers.trace() as trace, handlers.seed(rng_seed=0):
         module.model(**data.covariates, loss=jnp.asarray(data.loss))
     assert module.LAW == "bilingual"

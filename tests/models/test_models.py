@@ -11,16 +11,18 @@ import numpyro.handlers as handlers
 import pandas as pd
 import pytest
 
-from bayes_atlas.catalogue import covariates_of, find_model, layout_of, load_model, model_names
+from bayes_atlas.catalogue import find_model, load_model, model_names, read_model
 from bayes_atlas.data.runs import runs_from_frame
 from bayes_atlas.laws import get_law
 from bayes_atlas.observations.curves import arrange
-from bayes_atlas.sampler import Settings, sample_many
+from bayes_atlas.observations.kind import kind_name
+from bayes_atlas.sampler.driver import sample_many
+from bayes_atlas.sampler.settings import Settings
 
 PLATES = {"language", "source", "run", "row", "size"}
 SPECIAL = ("crossover", "bilingual")  # of curves that runs on one mixture from scratch do not have
 # Models of learning curves from scratch; those of other tables have their own tests.
-OF_RUNS = [name for name in model_names() if layout_of(find_model(name)) == "curves" and name not in SPECIAL]
+OF_RUNS = [name for name in model_names() if kind_name(read_model(name).covariates) == "curves" and name not in SPECIAL]
 every_model = pytest.mark.parametrize("name", OF_RUNS)
 
 
@@ -140,7 +142,7 @@ def informative():
 def test_single_precision_gives_the_posterior_that_double_does(name, informative):
     """Means of all parameters, within five Monte Carlo errors; false alarms less than one in ten thousand a model."""
     model = load_model(name).model
-    data = arrange(informative, covariates_of(model), sources=1)
+    data = arrange(informative, read_model(name).covariates, sources=1)
     data = data.padded(data.curves.shape)
     settings = Settings(chains=4, warmup=450, draws=500, seed=6, target_accept=0.95)
 

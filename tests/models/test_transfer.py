@@ -34,7 +34,7 @@ def test_bounds_reach_the_model_and_none_leave_it_as_it_was():
     assert arrange_pairs(scores_from_frame(frame.drop(columns="censored"))).pairs.censored is None
     data = arrange_pairs(scores_from_frame(frame))
     assert data.pairs.censored.sum() == frame["censored"].sum()
-    assert data.layout == {"distances": 0, "stated": 1, "censored": 1}
+    assert data.probe()["layout"] == {"distances": 0, "stated": 1, "censored": 1}
 
 
 def test_made_up_bounds_are_among_what_was_observed():

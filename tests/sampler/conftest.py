@@ -12,7 +12,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from bayes_atlas.sampler.layout import Layout
+from bayes_atlas.sampler.layout import Layout, Population
 from bayes_atlas.sampler.program import Tuning, program
 
 LEAST_ESS = 400
@@ -158,13 +158,16 @@ EFFECTS = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
 ERRORS = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
 
 
+POOLED = {"pool": Population("theta_location", "theta_scale")}
+
+
 def _schools_by(plate):
     def model(covariates, loss=None):
         errors = covariates["errors"]
         location = numpyro.sample("theta_location", dist.Normal(0.0, 5.0))
         scale = numpyro.sample("theta_scale", dist.HalfNormal(5.0))
         with numpyro.plate(plate, len(errors)):
-            theta = numpyro.sample("theta", dist.Normal(location, scale))
+            theta = numpyro.sample("theta", dist.Normal(location, scale), infer=POOLED)
             numpyro.sample("loss", dist.Normal(theta, errors), obs=loss)
 
     return model

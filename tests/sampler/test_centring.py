@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayes_atlas.sampler.centring import Centring
-from bayes_atlas.sampler.layout import Layout, Site
+from bayes_atlas.sampler.layout import Layout, Population, Site
 
 LANGUAGES = 3
+POOLED = ("apart", "own")
 
 
 def layout_of(*, located):
@@ -19,7 +20,8 @@ def layout_of(*, located):
     globals_ |= {"apart_location": (), "own_location": ()} if located else {}
     locals_ = {"own": (LANGUAGES, 2), "plain": (LANGUAGES,)}
     sites = [Site(name, shape, name in locals_) for name, shape in sorted((globals_ | locals_).items())]
-    return Layout(tuple(sites), LANGUAGES, ())
+    populations = [(name, Population(f"{name}_location" if located else None, f"{name}_scale")) for name in POOLED]
+    return Layout(tuple(sites), LANGUAGES, (), tuple(populations), ())
 
 
 LAYOUTS = {located: layout_of(located=located) for located in (False, True)}

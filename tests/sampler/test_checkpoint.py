@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from bayes_atlas.errors import InputError
-from bayes_atlas.sampler import BLOCK, Checkpoint, Settings, digest, sample
+from bayes_atlas.sampler.checkpoint import Checkpoint, digest
+from bayes_atlas.sampler.driver import sample
+from bayes_atlas.sampler.settings import BLOCK, Settings
 
 RUN = {"run table": "a", "seed": "1"}
 

@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayes_atlas.errors import InputError
-from bayes_atlas.sampler import BLOCK, PHASES, Settings, sample, sample_many
-from bayes_atlas.sampler.driver import _blame
+from bayes_atlas.sampler.driver import _blame, sample, sample_many
 from bayes_atlas.sampler.layout import Layout
+from bayes_atlas.sampler.settings import BLOCK, PHASES, Settings
 
 CHAINS, DRAWS = 4, 1000
 LEAST_ESS = 400
@@ -343,7 +343,8 @@ jax.config.update("jax_enable_x64", True)
 if port:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(f"127.0.0.1:{port}", 2, process, initialization_timeout=60)
-from bayes_atlas.sampler import Settings, sample
+from bayes_atlas.sampler.settings import Settings
+from bayes_atlas.sampler.driver import sample
 
 def model(covariates, loss=None):
     mean = numpyro.sample("mean", dist.Normal(0.0, 1.0))

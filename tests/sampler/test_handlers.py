@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bayes_atlas.sampler import Settings, sample
+from bayes_atlas.sampler.driver import sample
 from bayes_atlas.sampler.layout import Layout
 from bayes_atlas.sampler.program import Tuning, program
+from bayes_atlas.sampler.settings import Settings
 
 TUNING = Tuning(50, 0.9, 10)
 

@@ -8,7 +8,7 @@ import numpyro.distributions as dist
 import pytest
 from numpyro.distributions import constraints
 
-from bayes_atlas.modelling.pooling import pooled
+from bayes_atlas.modelling.pooling import pooled, pooled_from
 from bayes_atlas.observations.curves import Curves, Group
 from bayes_atlas.sampler.layout import Layout, Pool, prior_centre
 
@@ -26,7 +26,7 @@ def hierarchy(covariates, loss=None):
     pooled("tau", curves, dist.Normal(0.0, 1.0), 0.5, sources=2)
     numpyro.sample("around_zero_scale", dist.HalfNormal(2.0))
     with numpyro.plate("language", curves.languages):
-        numpyro.sample("around_zero", dist.Normal(0.0, 1.0))
+        numpyro.sample("around_zero", dist.Normal(0.0, 1.0), infer=pooled_from(None, "around_zero_scale"))
         numpyro.deterministic("twice", 2 * rate)
     with numpyro.plate("run", curves.languages):
         numpyro.sample("loss", dist.Normal(rate, 1.0), obs=loss)
@@ -68,7 +68,7 @@ def test_ravel_puts_every_value_at_its_place_and_unravel_takes_it_from_there(lay
     np.testing.assert_array_equal(own[:, 1], values["rate"])
 
 
-def test_pools_are_found_by_the_names_of_their_sites(layout):
+def test_pools_are_those_that_declare_their_population(layout):
     names = layout.coordinates.tolist()
     rate, tau = names.index("rate_scale"), names.index("tau_scale")
     assert layout.pools == {
@@ -77,6 +77,31 @@ def test_pools_are_found_by_the_names_of_their_sites(layout):
         "tau": Pool((2, 3), True, names.index("tau_location"), tau),
     }
     assert layout.scales == sorted([names.index("around_zero_scale"), rate, tau])
+
+
+def test_a_parameter_called_like_a_scale_makes_no_pool():
+    def model(covariates, loss=None):
+        numpyro.sample("x_location", dist.Normal(0.0, 1.0))
+        numpyro.sample("x_scale", dist.HalfNormal(1.0))
+        with numpyro.plate("language", 3):
+            x = numpyro.sample("x", dist.Normal(0.0, 1.0))
+            numpyro.sample("sigma", dist.HalfNormal(1.0))
+        with numpyro.plate("run", 3):
+            numpyro.sample("loss", dist.Normal(x, 1.0), obs=loss)
+
+    found = Layout.of(model, ({}, np.array([1.0, 2.0, 3.0])))
+    assert found.pools == {}
+    assert found.scales == []
+    assert found.noise == ()
+
+
+def test_noise_declares_itself_and_does_so_where_one_language_is_its_population():
+    def model(covariates, loss=None):
+        pooled("spread", covariates["curves"], dist.Normal(0.0, 1.0), 0.5, noise=True)
+
+    several, single = (Layout.of(model, ({"curves": curves_of(count)}, None)) for count in (3, 1))
+    assert several.noise == ("spread",)
+    assert single.noise == ("spread_location",)
 
 
 def test_dimensions_are_named_for_their_plates_outermost_first(layout):

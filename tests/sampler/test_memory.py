@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from bayes_atlas.errors import InputError
-from bayes_atlas.sampler import Settings, memory, sample
+from bayes_atlas.sampler import memory
+from bayes_atlas.sampler.driver import sample
+from bayes_atlas.sampler.settings import Settings
 
 
 def test_what_a_part_needs_is_at_least_what_goes_in_and_comes_out():

@@ -13,7 +13,7 @@ from bayes_atlas.sampler.metric import LEAST_CURVATURE, Curvature, Metric, refin
 
 def layout_of(width, languages, block):
     own = (Site("local", (languages, block), True),) if languages else ()
-    return Layout((Site("shared", (width,), False), *own), languages, ())
+    return Layout((Site("shared", (width,), False), *own), languages, (), (), ())
 
 
 LAYOUTS = [layout_of(4, 0, 0), layout_of(1, 2, 1), layout_of(3, 4, 2), layout_of(2, 3, 5)]

@@ -6,15 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_atlas.catalogue import covariates_of, load_model, model_names
+from bayes_atlas.catalogue import model_names, read_model
 from bayes_atlas.data.runs import runs_from_frame
 from bayes_atlas.inference.calls import keyworded
 from bayes_atlas.observations.curves import arrange
-from bayes_atlas.sampler import Settings, sample, sample_many
 from bayes_atlas.sampler.centring import Centring
+from bayes_atlas.sampler.driver import sample, sample_many
 from bayes_atlas.sampler.layout import Layout
 from bayes_atlas.sampler.metric import Metric
 from bayes_atlas.sampler.program import Argument, Tuning, program
+from bayes_atlas.sampler.settings import Settings
 
 TUNING = Tuning(50, 0.9, 10)
 
@@ -77,8 +78,8 @@ def table():
 
 @pytest.mark.parametrize("name", [name for name in model_names() if name not in OTHER_TABLES])
 def test_padding_changes_no_density_gradient_or_likelihood(name, table):
-    model = load_model(name).model
-    data = arrange(table, covariates_of(model), sources=1)
+    model = read_model(name)
+    data = arrange(table, model.covariates, sources=1)
     exact = data.curves.shape
     shapes = [exact, exact._replace(runs=exact.runs + 7, steps=5, of_language=exact.of_language + 7, of_size=16)]
     layouts = [Layout.of(keyworded(model), data.padded(shape)) for shape in shapes]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bayes_atlas.sampler.driver import COUPLED
 from bayes_atlas.sampler.lbfgs import minimise
-from bayes_atlas.sampler.start import NOISE, QUIETER, WALL
+from bayes_atlas.sampler.start import QUIETER, WALL
 
 # L-BFGS
 
@@ -122,7 +122,7 @@ def lines():
         location = numpyro.sample("sigma_location", dist.Normal(jnp.log(0.01), 1.0))
         with numpyro.plate("language", 20):
             level, slope = (numpyro.sample(name, dist.Normal(0.0, 1.0)) for name in ("level", "slope"))
-            sigma = numpyro.sample("sigma", dist.LogNormal(location, 0.3))
+            sigma = numpyro.sample("sigma", dist.LogNormal(location, 0.3), infer={"noise": True})
         expected = level + slope * covariates["x"]
         numpyro.sample("loss", dist.Normal(expected, sigma), obs=loss)
 
@@ -134,7 +134,7 @@ def test_noise_is_not_sought_where_there_is_none(lines, start_of):
     rng = np.random.default_rng(0)
     data = {"x": np.array([[-1.0], [1.0]])}, rng.normal(size=(2, 20))
     layout, start = start_of(lines, data)
-    noise = layout.coordinates == NOISE
+    noise = layout.coordinates == "sigma"
     assert np.isfinite(start.metric.own).all()
     assert (start.metric.centre[noise] > np.log(0.01) - QUIETER - 3 / WALL).all()
 

@@ -19,7 +19,7 @@ from bayes_atlas.inference.fit import fit_without
 from bayes_atlas.inference.record import Without
 from bayes_atlas.laws import chinchilla
 from bayes_atlas.observations.curves import arrange
-from bayes_atlas.sampler import Counted
+from bayes_atlas.sampler.handlers import Counted
 from bayes_atlas.validation.loo import leave_one_out
 
 QUICK = {"chains": 2, "warmup": 150, "draws": 400}

@@ -13,7 +13,7 @@ import pytest
 import scipy.stats
 import xarray as xr
 
-from bayes_atlas.catalogue import covariates_of, load_model
+from bayes_atlas.catalogue import load_model, read_model
 from bayes_atlas.data.outliers import NU
 from bayes_atlas.data.runs import runs_from_frame
 from bayes_atlas.errors import InputError
@@ -44,7 +44,7 @@ def table(sizes=14, runs=1, least=1e8, unique=True):
 def drawn(model, runs, seed):
     """A draw of a model's prior, and the log likelihood that the model gives each run: `(site -> value, (run,))`."""
     module = load_model(model)
-    data = arrange(runs, covariates_of(module.model), sources=1)
+    data = arrange(runs, read_model(model).covariates, sources=1)
     with jax.enable_x64(True), handlers.trace() as trace, handlers.seed(rng_seed=seed):
         module.model(**data.covariates, loss=data.loss)
         observed = trace.pop("log_loss")

@@ -2,25 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, Unpack
 
 import typer
 
-from bayes_atlas.cli.arguments import AsJson, By, Chains, Draws, Platform, RunsFile, Sources, Warmup
+from bayes_atlas.cli.arguments import AsJson, RunsFile
 from bayes_atlas.cli.console import new_table, out, print_json, print_notes, say
-from bayes_atlas.cli.held_out import (
-    Discrepancy,
-    Holdout,
-    Seed,
-    Test,
-    about,
-    print_about,
-    print_failed,
-    print_left_out,
-    print_scores,
-    validated,
-)
+from bayes_atlas.cli.held_out import about, print_about, print_failed, print_left_out, print_scores, validated
+from bayes_atlas.cli.options import HeldOut, Runs, Sampling
 from bayes_atlas.errors import InputError
+
+if TYPE_CHECKING:
+    from bayes_atlas.inference.options import RunOptions
 
 PANEL = "Validation"
 
@@ -33,19 +26,13 @@ def compare(
     models: Annotated[
         str, typer.Option(metavar="MODEL,MODEL,..", help="Models by name or path, and baselines.")
     ] = "chinchilla,data_constrained,atlas,huber,varpro",
-    holdout: Holdout = None,
-    test: Test = None,
     loo: Annotated[
         bool, typer.Option("--loo", help="Fit all runs, and leave out each in turn (PSIS-LOO), instead of a part.")
     ] = False,
-    by: By = None,
-    sources: Sources = 3,
-    discrepancy: Discrepancy = "rising",
-    chains: Chains = 4,
-    warmup: Warmup = 1000,
-    draws: Draws = 1000,
-    seed: Seed = 0,
-    platform: Platform = "cpu",
+    *,
+    held_out: HeldOut,
+    selected: Runs,
+    sampling: Sampling,
     as_json: AsJson = False,
 ) -> None:
     """Score models on the same held-out rows, and point fits with bootstrap intervals. Exits with 1 if sampling fails.
@@ -66,12 +53,12 @@ def compare(
     from bayes_atlas.validation.baselines import BASELINES
 
     asked = [name.strip() for name in models.split(",") if name.strip()]
-    sampler = {"chains": chains, "warmup": warmup, "draws": draws, "seed": seed, "platform": platform}
+    options: RunOptions = {**selected.options(), **sampling.options()}
     if loo:
-        _check_alone(holdout, test, discrepancy)
-        _compare_loo(runs, asked, as_json, by=by or (), sources=sources, **sampler)
+        _check_alone(held_out)
+        _compare_loo(runs, asked, as_json, **options)
     everything = list(dict.fromkeys([*asked, *BASELINES]))
-    found = validated(runs, everything, holdout, test, by=by or (), sources=sources, discrepancy=discrepancy, **sampler)
+    found = validated(runs, everything, held_out, **options)
     summaries = {name: found.summary(name) for name in found.scores}
     weights = found.weights()
     if as_json:
@@ -89,8 +76,9 @@ def compare(
     raise typer.Exit(1 if any(found.failed_checks.values()) else 0)
 
 
-def _check_alone(holdout: str | None, test: Path | None, discrepancy: str) -> None:
+def _check_alone(held_out: HeldOut) -> None:
     """That nothing was asked for that leaving out single runs has no use for."""
+    holdout, test, discrepancy = held_out.holdout, held_out.test, held_out.discrepancy
     if holdout is not None or test is not None:
         named = f"--holdout {holdout}" if test is None else f"--test {test}"
         raise InputError(f"both --loo and {named} say what to score; leave one out")
@@ -101,14 +89,14 @@ def _check_alone(holdout: str | None, test: Path | None, discrepancy: str) -> No
         )
 
 
-def _compare_loo(runs: Path, asked: Sequence[str], as_json: bool, **settings: Any) -> NoReturn:
+def _compare_loo(runs: Path, asked: Sequence[str], as_json: bool, **options: "Unpack[RunOptions]") -> NoReturn:
     """Leave-one-out scores, best first. Baselines have none: they are left out aloud. Exits as `compare` does."""
     from bayes_atlas.data.runs import read_runs
     from bayes_atlas.validation.baselines import BASELINES
     from bayes_atlas.validation.loo import leave_one_out
 
     points = [name for name in asked if name in BASELINES]
-    found = leave_one_out(read_runs(runs), [name for name in asked if name not in points], **settings)
+    found = leave_one_out(read_runs(runs), [name for name in asked if name not in points], **options)
     notes = [*found.notes, *(f"{name} is a point fit, with no posterior to take runs out of" for name in points)]
     weights = found.weights()
     scores = {name: found.summary(name) | {"weight": weights[name]} for name in found.scores}

@@ -2,22 +2,59 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bayes_atlas.cli.arguments import AllTokens, AsJson, By, Chains, Draws, Others, Platform, RunsFile, Sources, Warmup
+from bayes_atlas.cli.arguments import AsJson, RunsFile
 from bayes_atlas.cli.console import err, print_json, say, writing
+from bayes_atlas.cli.options import Runs, Sampling
 from bayes_atlas.cli.sampling import print_posterior, sampling_report
-from bayes_atlas.errors import InputError
+from bayes_atlas.sampler.settings import Settings
 
 if TYPE_CHECKING:
-    import xarray as xr
-
-    from bayes_atlas.sampler import Progress
+    from bayes_atlas.inference.options import FitOptions
+    from bayes_atlas.sampler.settings import Progress
 
 PANEL = "Posteriors"
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How NUTS is tuned."""
+
+    target_accept: Annotated[float, typer.Option(help="Acceptance that step sizes aim for.")] = Settings.target_accept
+    max_tree_depth: Annotated[int, typer.Option(help="Trajectories have at most 2^this steps.")] = (
+        Settings.max_tree_depth
+    )
+    no_compile_cache: Annotated[
+        bool, typer.Option("--no-compile-cache", help="Do not keep compiled programs for later fits.")
+    ] = False
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where a posterior is stored, and what of it."""
+
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder to write; default RUNS-MODEL here.", show_default=False),
+    ] = None
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="Draws per chain to keep, evenly spaced.", show_default="all")
+    ] = None
+    without_data: Annotated[
+        bool, typer.Option("--without-data", help="Keep neither the run table nor the pointwise log likelihood.")
+    ] = False
+    title: Annotated[
+        str | None, typer.Option(help="One line that says what this posterior is.", show_default=False)
+    ] = None
+    force: Annotated[bool, typer.Option("--force", help="Replace a posterior that is there.")] = False
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a fit that was killed; the rest of the command as it was.")
+    ] = False
 
 
 def fit(
@@ -25,20 +62,12 @@ def fit(
     model: Annotated[
         str, typer.Option(help="A model that ships, or the path of a model file; loading a file executes it.")
     ] = "atlas",
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="Folder to write; default RUNS-MODEL here.", show_default=False),
-    ] = None,
     language: Annotated[
         list[str] | None,
         typer.Option(
             help="Fit only this language's losses, and others named so; the rest stay as sources.", show_default=False
         ),
     ] = None,
-    by: By = None,
-    sources: Sources = 3,
-    others: Others = True,
-    all_tokens: AllTokens = False,
     tau_from: Annotated[
         str | None,
         typer.Option(
@@ -55,29 +84,11 @@ def fit(
             show_default=False,
         ),
     ] = None,
-    chains: Chains = 4,
-    warmup: Warmup = 1000,
-    draws: Draws = 1000,
-    seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same draws.")] = 0,
-    target_accept: Annotated[float, typer.Option(help="Acceptance that step sizes aim for.")] = 0.9,
-    max_tree_depth: Annotated[int, typer.Option(help="Trajectories have at most 2^this steps.")] = 10,
-    platform: Platform = "cpu",
-    keep: Annotated[
-        int | None, typer.Option(min=1, help="Draws per chain to keep, evenly spaced.", show_default="all")
-    ] = None,
-    without_data: Annotated[
-        bool, typer.Option("--without-data", help="Keep neither the run table nor the pointwise log likelihood.")
-    ] = False,
-    title: Annotated[
-        str | None, typer.Option(help="One line that says what this posterior is.", show_default=False)
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a posterior that is there.")] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a fit that was killed; the rest of the command as it was.")
-    ] = False,
-    no_compile_cache: Annotated[
-        bool, typer.Option("--no-compile-cache", help="Do not keep compiled programs for later fits.")
-    ] = False,
+    *,
+    storage: Storage,
+    selected: Runs,
+    sampling: Sampling,
+    tuning: Tuning,
     as_json: AsJson = False,
 ) -> None:
     """Sample the posterior of a model given the table that it takes. Exits with 1 if a check of the sampling fails.
@@ -97,67 +108,46 @@ def fit(
 
     - `bayes-atlas fit runs.csv --model atlas --tau-from transfer-atlas`
     """
-    from bayes_atlas.catalogue import find_model
+    from bayes_atlas.catalogue import read_model
+    from bayes_atlas.observations.kind import kind_of
     from bayes_atlas.posterior import check_target
 
-    target = output or Path(f"{runs.stem}-{find_model(model).stem}")
+    file = read_model(model)
+    target = storage.output or Path(f"{runs.stem}-{file.path.stem}")
     checkpoint = target.with_name(f".{target.name}.unfinished")
-    check_target(target, force=force)
-    table = _read(runs, model, traits)
+    check_target(target, force=storage.force)
+    table = kind_of(file).read(runs, traits)
     from bayes_atlas.inference.fit import fit as run_fit
 
     with _stopping(checkpoint), writing(checkpoint), _progress_bar() as report:
+        options: FitOptions = {
+            **selected.options(),
+            **sampling.options(),
+            "languages": language or (),
+            "target_accept": tuning.target_accept,
+            "max_tree_depth": tuning.max_tree_depth,
+            "compile_cache": not tuning.no_compile_cache,
+            "keep": storage.keep,
+            "with_data": not storage.without_data,
+            "report": report,
+        }
         posterior = run_fit(
             table,
             model,
-            languages=language or (),
-            by=by or (),
-            sources=sources,
-            others=others,
-            all_tokens=all_tokens,
             tau_from=tau_from,
-            chains=chains,
-            warmup=warmup,
-            draws=draws,
-            seed=seed,
-            target_accept=target_accept,
-            max_tree_depth=max_tree_depth,
-            platform=platform,
-            keep=keep,
-            with_data=not without_data,
-            title=title,
-            report=report,
+            title=storage.title,
             checkpoint=checkpoint,
-            resume=resume,
-            compile_cache=not no_compile_cache,
+            resume=storage.resume,
+            **options,
         )
     with writing(target):
-        posterior = posterior.save(target, force=force)
+        posterior = posterior.save(target, force=storage.force)
     if as_json:
         print_json({"posterior": str(target), **sampling_report(posterior)})
     else:
         print_posterior(posterior)
         say(f"Wrote {target}")
     raise typer.Exit(1 if posterior.failed_checks else 0)
-
-
-def _read(path: Path, model: str, traits: Path | None) -> "xr.Dataset":
-    """The table at `path`, of the kind that `model` takes."""
-    from bayes_atlas.catalogue import find_model, layout_of
-
-    if layout_of(find_model(model)) == "pairs":
-        from bayes_atlas.data.transfer_scores import read_scores
-
-        return read_scores(path, traits)
-    if layout_of(find_model(model)) == "crossings" and traits is None:
-        from bayes_atlas.data.crossings import read_crossings
-
-        return read_crossings(path)
-    if traits is not None:
-        raise InputError(f"--traits is for models of transfer scores, and {model} is none; leave it out")
-    from bayes_atlas.data.runs import read_runs
-
-    return read_runs(path)
 
 
 @contextmanager

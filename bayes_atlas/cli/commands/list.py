@@ -11,10 +11,10 @@ def list_(as_json: AsJson = False) -> None:
 
     Example: `bayes-atlas list`
     """
-    from bayes_atlas.catalogue import find_model, model_names, model_summary, posterior_names
+    from bayes_atlas.catalogue import model_names, posterior_names, read_model
     from bayes_atlas.posterior import read_info
 
-    models = {name: model_summary(find_model(name)) for name in model_names()}
+    models = {name: read_model(name).title for name in model_names()}
     posteriors = {name: read_info(name) for name in posterior_names()}
     if as_json:
         titles = {name: {"title": info.title, "languages": info.languages} for name, info in posteriors.items()}

@@ -1,22 +1,16 @@
 """`validate`: fit to a part of the runs, score what is predicted for the rest."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bayes_atlas.cli.arguments import AllTokens, AsJson, By, Chains, Draws, Others, Platform, RunsFile, Sources, Warmup
+from bayes_atlas.cli.arguments import AsJson, RunsFile
 from bayes_atlas.cli.console import print_json
-from bayes_atlas.cli.held_out import (
-    Discrepancy,
-    Holdout,
-    Seed,
-    Test,
-    about,
-    print_about,
-    print_failed,
-    print_scores,
-    validated,
-)
+from bayes_atlas.cli.held_out import about, print_about, print_failed, print_scores, validated
+from bayes_atlas.cli.options import HeldOut, Runs, Sampling
+
+if TYPE_CHECKING:
+    from bayes_atlas.inference.options import RunOptions
 
 PANEL = "Validation"
 
@@ -26,18 +20,10 @@ def validate(
     model: Annotated[
         str, typer.Option(help="A model that ships or the path of a model file, or a baseline: huber, varpro.")
     ] = "atlas",
-    holdout: Holdout = None,
-    test: Test = None,
-    by: By = None,
-    sources: Sources = 3,
-    others: Others = True,
-    all_tokens: AllTokens = False,
-    discrepancy: Discrepancy = "rising",
-    chains: Chains = 4,
-    warmup: Warmup = 1000,
-    draws: Draws = 1000,
-    seed: Seed = 0,
-    platform: Platform = "cpu",
+    *,
+    held_out: HeldOut,
+    selected: Runs,
+    sampling: Sampling,
     as_json: AsJson = False,
 ) -> None:
     """Fit a model to a part of the runs, and score what it predicts for the rest. Exits with 1 if sampling fails.
@@ -51,9 +37,8 @@ def validate(
 
     - `bayes-atlas validate runs.csv --model chinchilla --test later.csv`
     """
-    sampler = {"chains": chains, "warmup": warmup, "draws": draws, "seed": seed, "platform": platform}
-    ablation = {"sources": sources, "others": others, "all_tokens": all_tokens}
-    found = validated(runs, [model], holdout, test, by=by or (), discrepancy=discrepancy, **ablation, **sampler)
+    options: RunOptions = {**selected.options(), **sampling.options()}
+    found = validated(runs, [model], held_out, **options)
     failed = found.failed_checks[model]
     summary = found.summary(model)
     if as_json:

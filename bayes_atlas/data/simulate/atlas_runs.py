@@ -12,6 +12,7 @@ from bayes_atlas.arrays import Floats, Integers
 from bayes_atlas.data.names import source_of
 from bayes_atlas.data.printed import load_table
 from bayes_atlas.data.runs import co_sampled_sources
+from bayes_atlas.data.selection import NAMED_SOURCES
 from bayes_atlas.data.simulate.design import (
     LOG_PARAMS,
     LOG_TOKENS,
@@ -28,7 +29,6 @@ from bayes_atlas.laws import _repetition as repetition
 from bayes_atlas.laws import atlas, crossover_rule
 
 # Truth.
-NAMED_SOURCES = 3
 SPREAD = 0.5  # of drawn curves, in standard deviations of the printed ones
 PRINTED_AS_ZERO = 0.004
 LAM, LAM_SD = 0.2, 0.4

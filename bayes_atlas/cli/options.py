@@ -1,0 +1,115 @@
+"""Groups of options that several commands share, each declared once, with the engine's own defaults.
+
+A command takes a group as one argument, and `expanded` gives typer a signature with the group's fields in its place.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from bayes_atlas.data.selection import Selection
+from bayes_atlas.inference.options import Options, RunOptions, SamplerOptions
+from bayes_atlas.sampler.settings import Settings
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample; see `bayes_atlas.inference.options.SamplerOptions`."""
+
+    chains: Annotated[int, typer.Option(help="Chains.")] = Settings.chains
+    warmup: Annotated[int, typer.Option(help="Warm-up draws per chain.")] = Settings.warmup
+    draws: Annotated[int, typer.Option(help="Draws per chain.")] = Settings.draws
+    seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same draws.")] = Settings.seed
+    platform: Annotated[str, typer.Option(help="cpu, gpu or tpu.")] = Options.platform
+
+    def options(self) -> SamplerOptions:
+        """As Python's functions take them."""
+        return SamplerOptions(
+            chains=self.chains, warmup=self.warmup, draws=self.draws, seed=self.seed, platform=self.platform
+        )
+
+
+@dataclass(frozen=True)
+class Runs:
+    """How runs are read; see `bayes_atlas.inference.options.RunOptions`."""
+
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Label (vocabulary, mixture, ..) whose values get their own parameters.", show_default=False),
+    ] = None
+    sources: Annotated[
+        int, typer.Option(help="Named sources per language, the most co-sampled (models with transfer).")
+    ] = Selection.sources
+    others: Annotated[bool, typer.Option(help="Count all other sources together too (models with transfer).")] = (
+        Selection.others
+    )
+    all_tokens: Annotated[
+        bool, typer.Option("--all-tokens", help="Count every training token as the language's own.")
+    ] = Selection.all_tokens
+
+    def options(self) -> RunOptions:
+        """As Python's functions take them."""
+        return RunOptions(by=self.by or (), sources=self.sources, others=self.others, all_tokens=self.all_tokens)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Which rows are held out, and the error of a law beyond the others."""
+
+    holdout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPLIT",
+            help="params, tokens, compute (the largest), mixture, random, or language (each in turn).",
+            show_default="random",
+        ),
+    ] = None
+    test: Annotated[
+        Path | None,
+        typer.Option(metavar="TEST", help="Run table to score instead of a part of RUNS.", show_default=False),
+    ] = None
+    discrepancy: Annotated[
+        str,
+        typer.Option(
+            help="How the error of a law grows beyond what was fitted: rising, constant, root, linear, or none."
+        ),
+    ] = "rising"
+
+
+def expanded(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`command` with each argument that is a group of options replaced by the group's fields, for typer to read."""
+    hints = get_type_hints(command, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint) and isinstance(hint, type)}
+    if not groups:
+        return command
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.name in groups:
+            parameters += _parameters(groups[parameter.name])
+        else:
+            annotated = parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
+            parameters.append(annotated)
+
+    @functools.wraps(command)
+    def call(**given: Any) -> Any:
+        built = {
+            name: group(**{each.name: given.pop(each.name) for each in fields(group)}) for name, group in groups.items()
+        }
+        return command(**given, **built)
+
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return call
+
+
+def _parameters(group: type[Any]) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=hints[each.name])
+        for each in fields(group)
+    ]
