@@ -1,8 +1,8 @@
-"""The one kind of error that is the user's to mend."""
+"""InputError, raised for mistakes that the user can fix."""
 
 
 class InputError(ValueError):
-    """Something given was not right; the message names the value, the rule and the next step.
+    """Invalid input. The message names the value, the rule and the next step.
 
-    The command prints it without a traceback and exits with 2. Anything else that is raised is a defect of ours.
+    The command prints the message without a traceback and exits with code 2. Any other exception is a bug.
     """

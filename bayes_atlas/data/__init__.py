@@ -1,1 +1,1 @@
-"""The tables that people bring: read, checked and described. Nothing here needs a sampler."""
+"""Read, check and describe input tables. Nothing here needs a sampler."""

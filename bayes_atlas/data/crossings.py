@@ -1,7 +1,8 @@
-"""The table of crossovers: measured points at which training from scratch overtakes a checkpoint.
+"""The crossover table: measured points at which training from scratch overtakes training from a checkpoint.
 
-Columns ``language``, ``params``, ``tokens`` (of the crossover) and ``error``, the standard deviation of the log of
-these tokens. A language ``all`` stands for a typical one, as in a rule that was read off.
+Its columns are ``language``, ``params`` (number of parameters), ``tokens`` (training tokens at the crossover) and
+``error`` (standard deviation of log tokens). The language ``all`` stands for a typical language, as in points read off
+a published rule.
 """
 
 from pathlib import Path
@@ -14,31 +15,32 @@ from bayes_atlas.data.cells import Fault, Table, TableError, parse, read_cells, 
 TYPICAL = "all"
 NUMBERS = {
     "params": "give the number of parameters, such as 2e9",
-    "tokens": "give the training tokens at the crossover; leave out runs that have none",
-    "error": "give the standard deviation of the log of the tokens, such as .1",
+    "tokens": "give the training tokens at the crossover; leave out runs without a crossover",
+    "error": "give the standard deviation of log tokens, such as .1",
 }
 
 
 class CrossingTableError(TableError):
-    """A table of crossovers that cannot be used, with all its `faults`."""
+    """An unusable crossover table, with all its `faults`."""
 
-    KIND = "table of crossovers"
+    KIND = "crossover table"
     NEEDED = f"language, {', '.join(NUMBERS)}"
 
 
 def read_crossings(path: str | Path) -> xr.Dataset:
-    """Read the table of crossovers at `path`, CSV in UTF-8 or Parquet.
+    """Read the crossover table at `path`, CSV in UTF-8 or Parquet.
 
     Returns:
-        Dataset with dim ``row``: coord ``language``, variables ``params``, ``crossover`` (tokens), ``error``.
+        Dataset with dim ``row``, coord ``language`` and variables ``params``, ``crossover`` (tokens) and ``error`` (sd
+        of log tokens). Its attrs are ``name`` (of the file) and ``sha256`` (of the file's content).
 
     Raises:
-        CrossingTableError: the file cannot be read or breaks rules of the format; it carries all faults at once.
+        CrossingTableError: the file cannot be read or breaks rules of the format; the error lists all faults.
     """
     table, faults, sha256 = read_cells(Path(path), CrossingTableError)
-    advice = f"a table of crossovers needs {CrossingTableError.NEEDED}"
+    advice = f"a crossover table needs {CrossingTableError.NEEDED}"
     missing = [name for name in ("language", *NUMBERS) if name not in table.cells]
-    faults += [Fault(None, name, "", "a column is missing", advice) for name in missing]
+    faults += [Fault(None, name, "", "a required column is missing", advice) for name in missing]
     if not faults and len(table.cells) == 0:
         faults.append(Fault(None, None, "", "there are no rows below the header", "give at least one crossover"))
     numbers = {} if faults else {name: _positive(table, name, faults) for name in NUMBERS}
@@ -47,7 +49,9 @@ def read_crossings(path: str | Path) -> xr.Dataset:
         empty = languages.eq("").to_numpy()
         faults += row_faults(table, "language", empty, "must not be empty", "name the language of each row")
         if languages.eq(TYPICAL).all():
-            faults.append(Fault(None, "language", "", f"all rows are of {TYPICAL!r}", "give at least one language"))
+            faults.append(
+                Fault(None, "language", "", f"every row has the language {TYPICAL!r}", "name at least one language")
+            )
     if faults:
         raise CrossingTableError(table.name, sorted(faults, key=lambda fault: fault.row or 0))
     return xr.Dataset(

@@ -1,4 +1,4 @@
-"""A run table in numbers: how far its runs reach, by language, and what they identify."""
+"""Summary of a run table: its ranges by language, and the parameters that it identifies."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from bayes_atlas.data.runs import LABELS
 
 @dataclass(frozen=True)
 class Extent:
-    """How far a set of rows reaches; a range is (least, most), None where the table does not say."""
+    """Ranges of a set of rows, each (least, most), or None if the table does not state the quantity."""
 
     rows: int
     runs: int
@@ -20,29 +20,29 @@ class Extent:
     tokens: Range
     compute: Range
     languages: Range
-    unique: Range | None  # over rows that state it
-    epochs: Range | None  # likewise: own tokens over own unique tokens
+    unique: Range | None  # over the rows that state it
+    epochs: Range | None  # own tokens / own unique tokens, over the same rows
 
 
 @dataclass(frozen=True)
 class Description:
-    """A run table in numbers."""
+    """Summary of a run table."""
 
     name: str
     sources: list[str]
     total: Extent
     by_language: dict[str, Extent]
-    init: dict[str, int]  # rows by checkpoint that training started from
-    labels: dict[str, dict[str, int]]  # rows by vocabulary and by mixture, where the table has them
+    init: dict[str, int]  # rows by the checkpoint from which training started
+    labels: dict[str, dict[str, int]]  # rows by vocabulary and by mixture, if the table has these columns
     identified: list[Finding]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, strings, lists and dicts, fit for JSON."""
+        """Return plain numbers, strings, lists and dicts, ready for JSON."""
         return asdict(self)
 
 
 def describe(runs: xr.Dataset) -> Description:
-    """Describe `runs` (of `bayes_atlas.data.runs`) and what they identify; takes up to a few seconds."""
+    """Describe `runs` (see `bayes_atlas.data.runs`) and what they identify. This takes up to a few seconds."""
     language = runs["language"].to_numpy()
     return Description(
         name=str(runs.attrs.get("name", "runs")),

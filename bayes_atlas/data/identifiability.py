@@ -1,8 +1,8 @@
-"""Which parameters of the laws a run table can and cannot identify.
+"""Identifiability of the laws' parameters from a run table.
 
-No sampling is needed: for most parameters the design of the runs decides (one size says nothing of alpha), and for
-repetition a quick profile of the objective does. ``yes`` is no promise of a narrow posterior, ``weak`` means that the
-prior or other languages will decide much of it, ``no`` that they decide all of it.
+No sampling is needed. For most parameters the design of the runs decides: runs of one model size do not identify alpha.
+For repetition a quick profile likelihood decides. ``yes`` does not promise a narrow posterior. ``weak`` means that the
+prior or other languages determine much of the parameter, ``no`` that they determine all of it.
 """
 
 from dataclasses import dataclass
@@ -19,21 +19,21 @@ from bayes_atlas.data.selection import NAMED_SOURCES
 
 type Range = tuple[float, float]
 type Status = Literal["yes", "weak", "no"]
-DISTINCT = 1.1  # levels of a size closer than this factor count as one
-NARROW = 2.0  # a range of sizes up to this factor says little of an exponent
-LEVELS = 3  # offset, factor and exponent of a power law need three levels
-CONFOUNDED = 0.95  # correlation of log N and log D beyond which their exponents cannot be told apart
-INFORMATIVE = 0.1  # share of languages with LEVELS levels below which a shared exponent rests on too few of them
-# Along a compute-optimal frontier reducible loss falls as C^(-alpha beta / (alpha + beta)), with the published
-# exponents C^-0.17. Over less than this factor of compute it does not even halve, and hardly differs from a constant.
+DISTINCT = 1.1  # sizes within this factor count as one level
+NARROW = 2.0  # a range of sizes up to this factor identifies an exponent only weakly
+LEVELS = 3  # the offset, factor and exponent of a power law need three levels
+CONFOUNDED = 0.95  # correlation of log N and log D above which their exponents are confounded
+INFORMATIVE = 0.1  # least share of languages with LEVELS levels that identifies a shared exponent
+# Along a compute-optimal frontier reducible loss falls as C^(-alpha beta / (alpha + beta)), which is C^-0.17 with the
+# published exponents. Over less than this factor of compute it does not even halve and hardly differs from a constant.
 COMPUTE_FACTOR = 100.0
-SAME_SHARE = 0.01  # shares of a mixture closer than this are one share
-WIDE = 10.0  # a range allowed for R_D* or R_N* wider than this factor is weak
+SAME_SHARE = 0.01  # mixture shares within this difference are equal
+WIDE = 10.0  # an allowed range of R_D* or R_N* wider than this factor is weak
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Whether the runs can tell a parameter, and why."""
+    """Whether the runs identify a parameter, and why."""
 
     parameter: str
     status: Status
@@ -41,11 +41,12 @@ class Finding:
 
 
 def extremes(values: Floats) -> Range:
+    """Return the least and the greatest of `values`."""
     return float(values.min()), float(values.max())
 
 
 def findings(runs: xr.Dataset) -> list[Finding]:
-    """One finding for each parameter of the laws that run tables can inform."""
+    """Return one finding for each law parameter that a run table can inform."""
     alpha, beta = _exponents(runs)
     return [
         _irreducible(runs, alpha, beta),
@@ -70,24 +71,24 @@ def _exponents(runs: xr.Dataset) -> list[Finding]:
 def _exponent(name: str, noun: str, log_size: Floats, codes: NDArray[np.intp], together: float) -> Finding:
     levels = np.array([_levels(log_size[codes == code]) for code in range(codes.max() + 1)])
     informative = int((levels >= LEVELS).sum())
-    of = f"{informative} of {len(levels)} languages have {LEVELS} or more levels of it"
+    of = f"{informative} of {len(levels)} languages have at least {LEVELS} distinct levels"
     spread = _widest(log_size, codes)
     if _levels(log_size) == 1:
         return Finding(name, "no", f"every run has the same {noun}")
     if levels.max() == 1:
-        return Finding(name, "no", f"within every language all runs have the same {noun}: it varies only between them")
+        return Finding(name, "no", f"all runs of a language have the same {noun}; it varies only between languages")
     if spread <= NARROW:
-        return Finding(name, "weak", f"within a language the {noun} varies by a factor of {spread:.3g} at most")
+        return Finding(name, "weak", f"within a language the {noun} varies by at most a factor of {spread:.3g}")
     if abs(together) > CONFOUNDED:
-        reason = f"size and data move together: log N and log D correlate by {together:.3f} within languages"
+        reason = f"size and data are confounded: log N and log D have correlation {together:.3f} within languages"
         return Finding(name, "weak", reason)
     if informative < INFORMATIVE * len(levels) or informative == 0:
-        return Finding(name, "weak", f"{of}: with fewer the exponent cannot be told from its factor and E")
-    return Finding(name, "yes", f"the {noun} varies by a factor of {spread:.3g} within a language; {of}")
+        return Finding(name, "weak", f"{of}; with fewer, the exponent is not identified apart from its factor and E")
+    return Finding(name, "yes", f"within a language the {noun} varies by up to a factor of {spread:.3g}; {of}")
 
 
 def _levels(log_size: Floats) -> int:
-    """Number of levels that are more than DISTINCT apart, from the least upwards."""
+    """Count the levels that are more than a factor DISTINCT apart, from the least upwards."""
     ordered, count, position = np.sort(log_size), 0, 0
     while position < len(ordered):
         count += 1
@@ -96,12 +97,12 @@ def _levels(log_size: Floats) -> int:
 
 
 def _widest(values: Floats, codes: NDArray[np.intp]) -> float:
-    """Factor that the language with the widest range of exp(`values`) spans."""
+    """Return the largest factor that exp(`values`) spans within one language."""
     return float(np.exp(max(np.ptp(values[codes == code]) for code in range(codes.max() + 1))))
 
 
 def _within(values: Floats, codes: NDArray[np.intp]) -> Floats:
-    """`values` less their mean within each language."""
+    """Return `values` minus their mean within each language."""
     means = np.bincount(codes, values) / np.bincount(codes)
     return values - means[codes]
 
@@ -114,14 +115,14 @@ def _correlation(first: Floats, second: Floats) -> float:
 def _irreducible(runs: xr.Dataset, alpha: Finding, beta: Finding) -> Finding:
     for exponent, noun in ((alpha, "size"), (beta, "data")):
         if exponent.status == "no":
-            return Finding("E", "no", f"it cannot be told from the loss due to finite {noun}: {exponent.reason}")
+            return Finding("E", "no", f"not identified apart from the loss due to finite {noun}: {exponent.reason}")
     codes = np.unique(runs["language"].to_numpy(), return_inverse=True)[1]
     factor = _widest(np.log(runs["compute"].to_numpy()), codes)
-    reason = f"compute spans a factor of {factor:.3g} within a language"
+    reason = f"within a language compute spans up to a factor of {factor:.3g}"
     if factor < COMPUTE_FACTOR:
-        return Finding("E", "weak", f"{reason}: below {COMPUTE_FACTOR:g} reducible loss does not even halve")
+        return Finding("E", "weak", f"{reason}; below {COMPUTE_FACTOR:g} reducible loss does not even halve")
     if "weak" in (alpha.status, beta.status):
-        return Finding("E", "weak", f"{reason}, but E trades off against an exponent that is weak")
+        return Finding("E", "weak", f"{reason}, but E trades off against a weakly identified exponent")
     return Finding("E", "yes", reason)
 
 
@@ -136,13 +137,13 @@ def _transfer(runs: xr.Dataset) -> list[Finding]:
     other = np.where(own | named, 0.0, share).sum(axis=1, keepdims=True)
     beyond = f"sources beyond the {NAMED_SOURCES} most co-sampled"
     return [
-        _worth("tau", np.where(named, share, 0.0), codes, "named sources", "every row trains on one source only"),
+        _worth("tau", np.where(named, share, 0.0), codes, "named sources", "every row trains on a single source"),
         _worth("tau_other", other, codes, beyond, f"no row trains on {beyond}"),
     ]
 
 
 def _worth(name: str, shares: Floats, codes: NDArray[np.intp], noun: str, absent: str) -> Finding:
-    """On the worth of sources that have `shares` (row, source) of the mixtures."""
+    """Return the finding on the transfer weights of sources with mixture shares `shares` ``(row, source)``."""
     by_language = [shares[codes == code] for code in range(codes.max() + 1)]
     trained = [rows for rows in by_language if rows.any()]
     if not trained:
@@ -152,7 +153,7 @@ def _worth(name: str, shares: Floats, codes: NDArray[np.intp], noun: str, absent
         return Finding(name, "weak", f"the share of {noun} never varies within a language")
     unknowns = [int(rows.any(axis=0).sum()) for rows in trained]
     enough = sum(count > wanted for count, wanted in zip(mixtures, unknowns, strict=True))
-    reason = f"{enough} of {len(trained)} languages have more distinct mixtures than unknown worths of {noun}"
+    reason = f"{enough} of {len(trained)} languages have more distinct mixtures than unknown transfer weights of {noun}"
     return Finding(name, "yes" if enough else "weak", reason)
 
 
@@ -170,8 +171,8 @@ def _growth(name: str, least: float, most: float, within: float, exponent: Findi
     if least == most:
         return Finding(name, "no", f"every run trains on the same number of languages, {least:g}")
     if exponent.status == "no":
-        return Finding(name, "weak", f"the {noun} term that it scales cannot itself be told: {exponent.reason}")
-    reason = f"runs train on {least:g} to {most:g} languages, a factor of {within:.3g} within a language"
+        return Finding(name, "weak", f"the {noun} term that it scales is not identified: {exponent.reason}")
+    reason = f"runs train on {least:g} to {most:g} languages, up to a factor of {within:.3g} apart within a language"
     return Finding(name, "weak" if within <= NARROW else "yes", reason)
 
 
@@ -184,7 +185,7 @@ def _repetition(runs: xr.Dataset) -> list[Finding]:
     if epochs.max() <= SAME_EPOCHS:
         return [
             Finding(
-                "lam", "weak", "only sources other than the row's own language repeat: it is told through tau alone"
+                "lam", "weak", "only sources other than the row's own language repeat; they inform lam only through tau"
             ),
             Finding("R_N", "no", "no row repeats data of its own language"),
         ]
@@ -196,7 +197,7 @@ def _repetition(runs: xr.Dataset) -> list[Finding]:
 def _profiled(runs: xr.Dataset) -> list[Finding]:
     sample, note = profile_rows(runs)
     if sample.sizes["row"] == 0:
-        reason = "epochs vary between languages, but in none of them from one final checkpoint to another"
+        reason = "epochs vary between languages, but not between the final checkpoints of any one language"
         return [Finding(name, "weak", reason) for name in ("lam", "R_N")]
     problem = Profile(sample)
     if problem.rows <= problem.unknowns:
@@ -211,16 +212,16 @@ def _profiled(runs: xr.Dataset) -> list[Finding]:
 def _profile_finding(name: str, symbol: str, values: Floats, drop: Floats, note: str) -> Finding:
     lower, upper = allowed(values, drop)
     best = f"best near {values[np.argmin(drop)]:.2g}; {note}"
-    tried = f"{R_GRID[0]:g} to {R_GRID[-1]:g} tried"
+    tried = f"range tried: {R_GRID[0]:g} to {R_GRID[-1]:g}"
     if lower is None and upper is None:
         return Finding(name, "no", f"the data allow any {symbol} ({tried}; {note})")
     if upper is None:
         return Finding(
-            name, "weak", f"the data allow {symbol} from {lower:.2g} upwards without limit ({tried}; {best})"
+            name, "weak", f"the data put no upper limit on {symbol}, only a lower one at {lower:.2g} ({tried}; {best})"
         )
     if lower is None:
         return Finding(
-            name, "weak", f"the data allow {symbol} from {upper:.2g} downwards without limit ({tried}; {best})"
+            name, "weak", f"the data put no lower limit on {symbol}, only an upper one at {upper:.2g} ({tried}; {best})"
         )
     status: Status = "weak" if upper > WIDE * lower else "yes"
     return Finding(name, status, f"the data allow {symbol} from {lower:.3g} to {upper:.3g} ({best})")

@@ -1,6 +1,6 @@
-"""Names of what is fitted: a language, or a group of its runs written as ``language:label``."""
+"""Names of fitted groups: a language, or a labelled group of its runs, written ``language:label``."""
 
 
 def source_of(language: str) -> str:
-    """The source of a language's own tokens: its name without the labels of a fit by label (``fr:multilingual``)."""
+    """Return the source of a group's own tokens, its name without labels: ``fr`` for ``fr:multilingual``."""
     return language.partition(":")[0]

@@ -1,4 +1,4 @@
-"""Profile likelihood of the worth of repeated data, which needs no sampling."""
+"""Profile likelihood of the repetition parameters R_D* and R_N*, without sampling."""
 
 from functools import cached_property
 from typing import Any
@@ -11,20 +11,20 @@ from bayes_atlas.arrays import Floats
 from bayes_atlas.data.runs import SCRATCH
 from bayes_atlas.laws import data_constrained
 
-SAME_EPOCHS = 1.01  # epoch counts within this factor are one count, and up to one epoch plus this nothing repeats
-R_GRID = np.geomspace(1.0, 1000.0, 16)  # values of R_D* and R_N* at which the profile is taken
+SAME_EPOCHS = 1.01  # epoch counts within this factor are equal; up to this many epochs no data are repeated
+R_GRID = np.geomspace(1.0, 1000.0, 16)  # values of R_D* and R_N* in the profile
 LIKELIHOOD_DROP = 2.7055 / 2  # half the 90 % quantile of chi-squared with one degree of freedom
 PROFILE_ROWS = 400
-PRECISION = 1e-5  # relative, of the profile's objective
+PRECISION = 1e-5  # relative tolerance of the profile's objective
 PROFILE_LANGUAGES = 4
-FAR = 4.0  # the profile ends where likelihood has fallen by so many times LIKELIHOOD_DROP
-STEPS = 5  # alternations between unknowns and the scale of the noise
-LEAST_SCALE = 1e-5  # of the noise, so that losses without any can be profiled
+FAR = 4.0  # the profile ends once the log likelihood has fallen by this many times LIKELIHOOD_DROP
+STEPS = 5  # alternations between the unknowns and the noise scale
+LEAST_SCALE = 1e-5  # least noise scale, so that losses without noise can be profiled
 TAIL = 4.0  # degrees of freedom of the profile's Student-t noise on log loss
 
 
 def profile_rows(runs: xr.Dataset) -> tuple[xr.Dataset, str]:
-    """Rows for the profile, and a sentence on which they are: few enough to be quick, and always the same."""
+    """Select rows for the profile and describe them in a phrase. The selection is small and deterministic."""
     scratch = runs.isel(row=runs["init"].to_numpy() == SCRATCH)
     runs = scratch if scratch.sizes["row"] else runs
     frame = runs[["tokens", "unique", "run", "language"]].to_dataframe().reset_index(drop=True)
@@ -44,10 +44,10 @@ def profile_rows(runs: xr.Dataset) -> tuple[xr.Dataset, str]:
 
 
 class Profile:
-    """Profile likelihood of the data-constrained law: exponents, R_D* and R_N* shared, E, A and B by language.
+    """Profile likelihood of the data-constrained law, with shared exponents, R_D* and R_N*, and E, A and B by language.
 
-    Student-t noise on log loss, its scale held at the best fit. Unknowns are logarithms: alpha, beta, R_D*, R_N*, then
-    E, A and B of each language, with sizes divided by their geometric means.
+    Noise on log loss is Student-t, with its scale fixed at the best fit. The unknowns are logarithms of alpha, beta,
+    R_D* and R_N*, then of E, A and B of each language. Sizes are divided by their geometric means.
     """
 
     R_D, R_N, SHARED = 2, 3, 4
@@ -69,9 +69,11 @@ class Profile:
         self._start = np.concatenate([np.log([0.35, 0.35, 10.0, 10.0]), constants.ravel()])
 
     def drop(self, held: int) -> tuple[Floats, Floats]:
-        """Values of unknown `held`, those of R_GRID and the best, and how far log likelihood falls below its maximum.
+        """Profile the log likelihood over the unknown `held`.
 
-        The fall is inf at values far from the maximum.
+        Returns:
+            Values of the unknown (R_GRID and the best fit), and the drop of the log likelihood below its maximum at
+            each of them. The drop is inf at values far from the maximum.
         """
         best, scale, least = self._best
         grid = np.log(R_GRID)
@@ -89,7 +91,7 @@ class Profile:
 
     @cached_property
     def _best(self) -> tuple[Floats, float, float]:
-        """Unknowns, scale and minus log likelihood at the latter's maximum."""
+        """Unknowns, noise scale and negative log likelihood at the maximum of the likelihood."""
         unknowns, scale = self._start, 0.05
         for _ in range(STEPS):
             unknowns, _ = self._fit(unknowns, scale)
@@ -98,7 +100,7 @@ class Profile:
         return unknowns, scale, least
 
     def _scale(self, unknowns: Floats, scale: float) -> float:
-        """Scale of the noise with the likelihood's weights, for as many degrees of freedom as are left."""
+        """Noise scale from residuals with the likelihood's weights, divided by the remaining degrees of freedom."""
         residuals = self._residuals(unknowns)
         for _ in range(STEPS):
             weights = (TAIL + 1) / (TAIL + (residuals / scale) ** 2)
@@ -107,7 +109,7 @@ class Profile:
         return scale
 
     def _fit(self, start: Floats, scale: float, held: int | None = None, value: float = 0.0) -> tuple[Floats, float]:
-        """Unknowns of greatest likelihood, one of them held, and minus their log likelihood."""
+        """Maximum-likelihood unknowns with `held` fixed at `value`, and their negative log likelihood."""
         free = np.arange(self.unknowns) != (-1 if held is None else held)
         unknowns = np.where(free, start, value)
 
@@ -133,15 +135,16 @@ class Profile:
 def _student(
     squares: np.ndarray[tuple[int], np.dtype[np.float64]],
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Twice minus the log density of Student's t, with its two derivatives, at squared standardised residuals."""
+    """Twice the negative log density of Student's t and its two derivatives, at squared standardised residuals."""
     weight = (TAIL + 1) / (TAIL + squares)
     return np.stack([(TAIL + 1) * np.log1p(squares / TAIL), weight, -weight / (TAIL + squares)])
 
 
 def allowed(values: Floats, drop: Floats) -> tuple[float | None, float | None]:
-    """Least and greatest value within LIKELIHOOD_DROP; None where the first or last of `values` is within it.
+    """Return the least and the greatest value with a drop of at most LIKELIHOOD_DROP.
 
-    Between values the root of the fall is interpolated, which is linear in their logarithm near a maximum.
+    A limit is None if the first or the last of `values` is itself within the drop. Between values the square root of
+    the drop is interpolated, since near a maximum it is linear in the log of the value.
     """
     within = np.flatnonzero(drop <= LIKELIHOOD_DROP)
     root, log_values = np.sqrt(drop), np.log(values)

@@ -8,9 +8,9 @@
 * float64 variables on ``row``: ``params`` N, ``tokens`` D_t, ``unique`` U_t (inf: never repeated), ``loss``,
   ``languages`` K, ``compute`` FLOPs; on ``(row, source)``: ``source_tokens``, ``source_unique`` (inf: never repeated).
 
-A table with nothing but `tokens` has the languages themselves as its sources. Names and labels lose surrounding blanks.
-Columns that the format does not know are kept as variables on ``row``; a name that the Dataset itself needs (``row``,
-``source``, ``own``, ``source_tokens``, ``source_unique``) becomes ``table.<name>``, an empty one ``unnamed``.
+If a table has only `tokens`, its sources are the languages themselves. Names and labels lose surrounding blanks.
+Columns unknown to the format become variables on ``row``. A column name that the Dataset itself needs (``row``,
+``source``, ``own``, ``source_tokens``, ``source_unique``) becomes ``table.<name>``, an empty name ``unnamed``.
 """
 
 import hashlib
@@ -46,12 +46,12 @@ LABELS = ("vocabulary", "mixture")
 KNOWN = (*REQUIRED, *LABELS, "tokens", "unique", "languages", "init", "compute")
 RESERVED = ("row", "source", "own", "source_tokens", "source_unique")
 
-SCRATCH = "scratch"  # what a run started from that started from no checkpoint
-AGREEMENT = 1e-6  # relative difference up to which two columns that state the same number agree
+SCRATCH = "scratch"  # `init` of a run that started from no checkpoint
+AGREEMENT = 1e-6  # relative difference up to which two columns for the same number agree
 
 
 class RunTableError(TableError):
-    """A run table that cannot be used, with all its `faults`."""
+    """An unusable run table, with all its `faults`."""
 
     KIND = "run table"
     NEEDED = f"{', '.join(REQUIRED)} and tokens (or tokens.<language>)"
@@ -60,31 +60,36 @@ class RunTableError(TableError):
 def read_runs(path: str | Path) -> xr.Dataset:
     """Read the run table at `path`: CSV in UTF-8 (``.csv``) or Parquet (``.parquet``, ``.pq``).
 
-    Returns the Dataset of this module; its attrs are ``name``, the file's, and ``sha256`` of the file's content.
+    Returns:
+        The Dataset that this module describes. Its attrs are ``name`` (of the file) and ``sha256`` (of the file's
+        content).
 
     Raises:
-        RunTableError: the file cannot be read or breaks rules of the format; it carries all faults at once.
+        RunTableError: the file cannot be read or breaks rules of the format; the error lists all faults.
     """
     return _to_dataset(*read_cells(Path(path), RunTableError))
 
 
 def runs_from_frame(frame: pd.DataFrame, name: str = "runs") -> xr.Dataset:
-    """The same Dataset from a table in memory, by the same rules; ``sha256`` is that of the frame written as CSV.
+    """Read a run table from a data frame, with the rules of `read_runs`.
+
+    Returns:
+        The Dataset of `read_runs`. Its attr ``sha256`` is that of the frame written as CSV.
 
     Raises:
-        RunTableError: `frame` breaks rules of the format; it carries all faults at once.
+        RunTableError: `frame` breaks rules of the format; the error lists all faults.
     """
     digest = hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest()
     return _to_dataset(frame_table(name, frame), [], digest)
 
 
 def group_runs(runs: xr.Dataset, by: Sequence[str]) -> xr.Dataset:
-    """Fit groups instead of languages: relabel `language` to ``en:multilingual`` by the text columns named in `by`.
+    """Relabel `language` as groups such as ``en:multilingual``, by the text columns in `by`, so that fits are by group.
 
-    ``own`` stays ``en``. Grouping again replaces the groups.
+    ``own`` stays ``en``. Grouping again replaces the previous groups.
 
     Raises:
-        InputError: a column that the table does not have, that is no text, or that is empty in some row.
+        InputError: a column does not exist, is not text, or is empty in some row.
     """
     valid = [name for name in [*runs.coords, *runs.data_vars] if _is_label(runs, str(name))]
     label = runs["own"].to_series().astype(str)
@@ -100,10 +105,10 @@ def group_runs(runs: xr.Dataset, by: Sequence[str]) -> xr.Dataset:
 
 
 def count_all_tokens(runs: xr.Dataset) -> xr.Dataset:
-    """The same runs with every training token counted as the language's own, whatever language it is of.
+    """Count every training token of a row as its own language's.
 
-    What a law without sources then sees as `tokens` D is the size of the whole mixture, and `unique` that of all its
-    data (inf where any source never repeats).
+    A law without sources then sees the size of the whole mixture as `tokens` D. It sees the unique tokens of all
+    sources together as `unique` (inf if any source never repeats).
     """
     tokens, unique = runs["source_tokens"].to_numpy(), runs["source_unique"].to_numpy()
     total = tokens.sum(axis=1)
@@ -124,20 +129,20 @@ def _is_label(runs: xr.Dataset, name: str) -> bool:
 
 
 def co_sampled_sources(runs: xr.Dataset, count: int) -> xr.DataArray:
-    """The `count` other sources most often trained together with each language (the K_t of ATLAS, §4).
+    """Return the `count` other sources that each language is most often trained with (K_t of ATLAS, §4).
 
-    Most often is by number of runs of that language with tokens of the source; then by the source's tokens at the last
-    checkpoints of those runs; then by name. The language's own source and sources without tokens are never chosen.
+    Sources rank by the number of the language's runs with tokens of the source, then by the source's tokens at the last
+    checkpoints of those runs, then by name. The language's own source and sources without tokens are never chosen.
 
     Returns:
-        Names of sources, dims ``(language, slot)``, ``slot`` of size `count`; ``""`` where a language has fewer.
-        Languages are sorted.
+        Names of sources, dims ``(language, slot)``, ``slot`` of size `count`. Languages are sorted; one with fewer
+        sources has ``""`` in the remaining slots.
     """
     sources = runs["source"].to_numpy()
     tokens = runs["source_tokens"].transpose("row", "source").to_numpy()
     languages, language = np.unique(runs["language"].to_numpy(), return_inverse=True)
     _, run = np.unique(runs["run"].to_numpy(), return_inverse=True)
-    order = np.lexsort((tokens.sum(axis=1), run, language))  # checkpoints of one run on one language, in time
+    order = np.lexsort((tokens.sum(axis=1), run, language))  # checkpoints of each run on each language, in order
     starts = np.flatnonzero(np.diff(language[order], prepend=-1) | np.diff(run[order], prepend=-1))
     ends = np.append(starts[1:], len(order)) - 1
     trained = np.maximum.reduceat(tokens[order] > 0, starts, axis=0)
@@ -157,15 +162,16 @@ def co_sampled_sources(runs: xr.Dataset, count: int) -> xr.DataArray:
 def tokens_by_source(
     runs: xr.Dataset, named: Mapping[str, Sequence[str]], unit: float | Floats = 1.0
 ) -> dict[str, Floats]:
-    """What every row trains on beside its own language, in units of `unit` (a number, or ``(row, 1)``).
+    """Return the tokens that every row trains on beside its own language's.
 
     Args:
         runs: a run table.
-        named: the named sources of each language, as many for all; those that the table does not have have no tokens.
+        named: the named sources of each language, equally many for all; a source absent from the table has no tokens.
+        unit: unit of the result in tokens, a number or ``(row, 1)``.
 
     Returns:
-        ``source_tokens`` and ``source_unique`` ``(row, slot)`` of the named sources; ``other_tokens`` and
-        ``other_unique`` ``(row,)`` of all others together, whose unique tokens are those of sources trained on.
+        ``source_tokens`` and ``source_unique`` ``(row, slot)`` of the named sources, and ``other_tokens`` and
+        ``other_unique`` ``(row,)`` of all others together. ``other_unique`` counts only sources that the row trains on.
     """
     names = runs["source"].to_numpy().tolist()
     absent = len(names)
@@ -191,7 +197,7 @@ def tokens_by_source(
 
 
 def last_rows(rows: xr.Dataset) -> NDArray[np.int64]:
-    """For each row the last row of its curve, which is all that one run shows of one language; ``(row,)``."""
+    """Return for each row the index of the last row of its curve, ``(row,)``. A curve is one run on one language."""
     names = np.array([rows["run"].to_numpy().astype(str), rows["language"].to_numpy().astype(str)])
     curve = np.unique(names, axis=1, return_inverse=True)[1].ravel()
     last = np.zeros(curve.max() + 1, dtype=np.int64)
@@ -201,12 +207,12 @@ def last_rows(rows: xr.Dataset) -> NDArray[np.int64]:
 
 
 def total_tokens(runs: xr.Dataset) -> Floats:
-    """Tokens of each row from all sources, ``(row,)``."""
+    """Return each row's tokens of all sources, ``(row,)``."""
     return np.asarray(runs["source_tokens"].transpose("row", "source").to_numpy().sum(axis=1))
 
 
 def share_of_family(runs: xr.Dataset) -> Floats:
-    """Share of each row's tokens that is of its own language's family, ``(row,)``."""
+    """Return the share of each row's tokens that belongs to its own language's family, ``(row,)``."""
     tokens, names = runs["source_tokens"].transpose("row", "source").to_numpy(), runs["source"].to_numpy().tolist()
     families = np.array(families_of(names))
     own = families[[names.index(name) for name in runs["own"].to_numpy().tolist()]]
@@ -247,14 +253,14 @@ def _header_faults(header: Sequence[str]) -> list[Fault]:
     for name in missing:
         close = get_close_matches(name, [column.lower() for column in header], n=1, cutoff=0.75)
         if one_cell:
-            advice = "separate the cells by commas: the header is a single cell"
+            advice = "separate the cells with commas: the header is a single cell"
         elif close:
             advice = f"rename the column {header[[column.lower() for column in header].index(close[0])]!r}"
         else:
             advice = f"a run table needs {RunTableError.NEEDED}; this one has {shorten(', '.join(header))}"
         faults.append(Fault(None, name, "", "the column is missing", advice))
     for name in sorted({name for name in header if header.count(name) > 1}):
-        rule = f"the name stands {header.count(name)} times in the header"
+        rule = f"the name appears {header.count(name)} times in the header"
         faults.append(Fault(None, name, "", rule, "rename or remove all but one of these columns"))
     for name in header:
         kind, dot, source = name.partition(".")
@@ -265,16 +271,16 @@ def _header_faults(header: Sequence[str]) -> list[Fault]:
 
 def _source_name_faults(name: str, kind: str, source: str, header: Sequence[str]) -> list[Fault]:
     if not source.strip():
-        return [Fault(None, name, "", "the name of the source is missing", f"write {kind}.<language>")]
+        return [Fault(None, name, "", "the source's name is missing", f"write {kind}.<language>")]
     if ":" in source:
         return [Fault(None, name, "", _COLON, f"rename the source {source!r}")]
     if kind == "unique" and f"tokens.{source}" not in header:
-        rule = f"unique tokens of a source need its training tokens, tokens.{source}"
+        rule = f"a source with unique tokens needs training tokens too, tokens.{source}"
         return [Fault(None, name, "", rule, f"add the column tokens.{source}, or remove this one")]
     return []
 
 
-_COLON = 'a language must not contain ":", which separates a language from its group'
+_COLON = 'a language name must not contain ":", which separates a language from its group'
 
 
 def _text_faults(table: Table, texts: dict[str, pd.Series]) -> list[Fault]:
@@ -291,31 +297,31 @@ def _text_faults(table: Table, texts: dict[str, pd.Series]) -> list[Fault]:
 
 @dataclass(frozen=True)
 class _Rule:
-    """What a number column may hold. An absent cell is a fault unless it has a default."""
+    """Rule for the cells of a number column."""
 
     text: str
     advice: str
     least: float = 0.0
-    strict: bool = True  # above `least`, otherwise at least
-    infinite: bool = False
-    optional: bool = False
+    strict: bool = True  # whether cells must be above `least`, not equal to it
+    infinite: bool = False  # whether inf is allowed
+    optional: bool = False  # whether a cell may be absent, because it has a default
 
 
 _RULES = {
     "params": _Rule("must be a finite number > 0", "give the number of parameters, such as 1.2e9"),
     "loss": _Rule("must be a finite number > 0", "remove evaluations that failed or diverged, or correct the loss"),
     "tokens": _Rule("must be a finite number > 0", "give training tokens of the row's own language", optional=True),
-    "unique": _Rule("must be a number > 0", "leave it empty where nothing is repeated", infinite=True, optional=True),
+    "unique": _Rule("must be a number > 0", "leave it empty if no data are repeated", infinite=True, optional=True),
     "languages": _Rule(
         "must be a finite number >= 1", "leave it empty to count the sources with tokens", 1, False, optional=True
     ),
-    "compute": _Rule("must be a finite number > 0", "leave it empty for 6 * params * all tokens", optional=True),
+    "compute": _Rule("must be a finite number > 0", "leave it empty to use 6 * params * all tokens", optional=True),
 }
-_SOURCE_TOKENS = _Rule("must be a finite number >= 0", "write 0 where a run did not train on this source", strict=False)
+_SOURCE_TOKENS = _Rule("must be a finite number >= 0", "write 0 if the run did not train on this source", strict=False)
 
 
 def _numbers(table: Table) -> tuple[dict[str, Floats], list[Fault]]:
-    """Number columns as float64, NaN where absent, and what is wrong with them."""
+    """Return number columns as float64 (NaN where absent), and their faults."""
     numbers, faults = {}, []
     for name in map(str, table.cells.columns):
         kind, dot, _ = name.partition(".")
@@ -334,7 +340,7 @@ def _numbers(table: Table) -> tuple[dict[str, Floats], list[Fault]]:
 
 
 def _own_faults(table: Table, language: pd.Series, numbers: dict[str, Floats]) -> list[Fault]:
-    """Whether each row has tokens of its own language, and states own and unique tokens without contradiction."""
+    """Check that each row has tokens of its own language, and that its columns of own and unique tokens agree."""
     faults: list[Fault] = []
     for kind in ("tokens", "unique"):
         if kind in numbers:
@@ -346,12 +352,12 @@ def _own_faults(table: Table, language: pd.Series, numbers: dict[str, Floats]) -
     listed = _sources(numbers)
     absent = parse(table.cells["tokens"])[1] if "tokens" in numbers else np.full(len(language), bool(listed))
     lost = absent & ~np.isin(language, listed)
-    rule = "training tokens of the row's own language are needed, in tokens or tokens.<language>"
+    rule = "a row needs training tokens of its own language, in tokens or tokens.<language>"
     advice = "fill the column tokens, or add tokens.<language> for each language that has rows"
     faults += row_faults(table, "language", lost, rule, advice)
     none = _own_values(language, numbers, "tokens") == 0
     rule = "training tokens of the row's own language must be > 0"
-    advice = "remove the row: the laws do not cover languages that a run never trained on"
+    advice = "remove the row: the laws do not cover a language that its run never trained on"
     return faults + row_faults(table, "language", none, rule, advice)
 
 
@@ -360,7 +366,7 @@ def _sources(numbers: Iterable[str]) -> list[str]:
 
 
 def _own_values(language: pd.Series, numbers: dict[str, Floats], kind: str) -> Floats:
-    """``<kind>.<language>`` of each row's own language, NaN where there is no such column."""
+    """Return ``<kind>.<language>`` for each row's own language, NaN if there is no such column."""
     values = np.full(len(language), np.nan)
     for name in pd.unique(language):
         if f"{kind}.{name}" in numbers:
@@ -372,7 +378,7 @@ def _own_values(language: pd.Series, numbers: dict[str, Floats], kind: str) -> F
 def _duplicate_faults(
     table: Table, texts: dict[str, pd.Series], numbers: dict[str, Floats], sound: Flags
 ) -> list[Fault]:
-    """The same checkpoint twice among `sound` rows: same run, labels, size and tokens."""
+    """Find repeated checkpoints among `sound` rows, those with the same run, labels, size and tokens."""
     counted = {name: values for name, values in numbers.items() if name == "params" or name.startswith("tokens")}
     keys = pd.DataFrame(texts | counted).drop(columns="init", errors="ignore")[sound]
     group = keys.groupby(list(keys.columns), sort=False, dropna=False).ngroup().to_numpy()
@@ -383,7 +389,7 @@ def _duplicate_faults(
             again,
             "run",
             f"{texts['run'].iloc[again]} on {texts['language'].iloc[again]}, same as row {table.rows[before]}",
-            "a run may have one row per language and checkpoint",
+            "a run may have only one row per language and checkpoint",
             "remove the repeated row, or give different runs different names",
         )
         for before, again in zip(first, positions, strict=True)
@@ -449,7 +455,7 @@ def _or_default(values: Floats | None, default: Floats) -> Floats:
 
 
 def _guess(cells: pd.Series) -> NDArray[np.generic]:
-    """A column that the format does not know, as booleans or numbers where all its cells are, else as text."""
+    """Return an unknown column as booleans or numbers if all its cells are such, otherwise as text."""
     if pd.api.types.is_bool_dtype(cells):
         return cells.to_numpy(dtype=bool)
     text = text_of(cells)

@@ -1,26 +1,27 @@
-"""Which sizes of models and data sets are one, and which curves share a size effect."""
+"""Equality of model and data-set sizes, and groups of curves that share a size effect."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-SAME_SIZE = 0.02  # models, and data sets, whose sizes are this close, in logs, have the same size
+SAME_SIZE = 0.02  # log difference up to which two models, or two data sets, have the same size
 
 
 def size_step(sizes: ArrayLike) -> NDArray[np.float64]:
-    """Number of the step of `SAME_SIZE`, in logs, that each of `sizes` (> 0) falls on."""
+    """Return the index of the step that each of `sizes` (> 0) falls on, on a log scale with steps of `SAME_SIZE`."""
     return np.round(np.log(np.asarray(sizes, dtype=float)) / SAME_SIZE)
 
 
 @dataclass(frozen=True)
 class SizeGroups:
-    """Curves that share a size effect: of one model size and, where a language has several data sets, of one of these.
+    """Groups of curves that share a size effect.
 
-    Data sets are counted by rank within a language, so that languages share the effect of a model size.
+    Curves of a group have one model size and, if their language has data sets of several sizes, one data set. Data sets
+    go by their rank within the language, so that languages share the effect of a model size.
     """
 
-    levels: dict[object, NDArray[np.float64]]  # language -> steps of the sizes of its data sets, ascending
+    levels: dict[object, NDArray[np.float64]]  # language -> size steps of its data sets, ascending
     keys: NDArray[np.float64]  # (2, group) step of the model size, and rank of the data set
 
     @classmethod
@@ -31,7 +32,7 @@ class SizeGroups:
         return cls(levels, np.unique(_keys(params, unique, language, levels), axis=1))
 
     def find(self, params: ArrayLike, unique: ArrayLike, language: NDArray[np.generic]) -> NDArray[np.int64]:
-        """The group of each of these curves, or -1 where it has a size that no curve of a group has; ``(run,)``."""
+        """Return the group of each curve, or -1 if no group has its sizes; ``(run,)``. Arguments are those of `of`."""
         number = {tuple(key): index for index, key in enumerate(self.keys.T.tolist())}
         keys = _keys(params, unique, language, self.levels)
         return np.array([number.get(tuple(key), -1) for key in keys.T.tolist()], dtype=np.int64)

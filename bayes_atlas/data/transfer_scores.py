@@ -1,21 +1,24 @@
 """The score table: transfer scores of ordered pairs of languages.
 
-`read_scores` reads CSV or Parquet in either of two forms, checks every rule at once and returns an xarray Dataset.
+`read_scores` reads CSV or Parquet in one of two forms, checks every rule at once and returns an xarray Dataset.
 
-A list has a row per measured pair, with columns ``source`` and ``target`` and
+The first form is a list with one row per measured pair. Its columns are ``source``, ``target`` and
 
-* ``score``, any score that is larger the more the source helps, or instead ``loss`` and ``scratch_loss``, whose
-  difference is then the score;
-* optionally ``error``, the standard deviation of the score's error, in its unit;
-* optionally ``censored``, 1 where the score is only an upper bound: the run with the source never reached the loss;
-* optionally ``distance.<name>``, a distance of the two languages, geographic or typological, in any unit.
+* ``score``, any score that grows with the help of the source; or ``loss`` and ``scratch_loss``, in which case the score
+  is ``scratch_loss - loss``;
+* optionally ``error``, the standard deviation of the score's measurement error, in the unit of the score;
+* optionally ``censored``, 1 if the score is only an upper bound because the run with the source never reached the loss;
+* optionally ``distance.<name>``, a geographic or typological distance between the two languages, in any unit.
 
-A row without a score is a pair to impute. Other columns are ignored. A matrix has a column ``target`` or
-``target\\source`` first and then a column for each source; empty cells are pairs to impute.
+A row without a score is a pair to impute. Other columns are ignored.
 
-The Dataset has dims ``target`` and ``source``, with the same languages in the same order, and ``distance``: variables
-``score``, ``error`` (both NaN where not given) and ``censored`` on ``(target, source)``, ``distances`` on ``(distance,
-target, source)`` in standard deviations, and coords ``script``, ``genus``, ``family`` on ``target``.
+The second form is a matrix. Its first column is ``target`` or ``target\\source``, followed by one column per source.
+Empty cells are pairs to impute.
+
+The Dataset has dims ``distance``, ``target`` and ``source``; the last two have the same languages in the same order.
+Its variables are ``score`` and ``error`` (NaN where not given) and ``censored`` on ``(target, source)``, and
+``distances`` on ``(distance, target, source)`` in standard deviations. ``script``, ``genus`` and ``family`` are coords
+on ``target``.
 """
 
 import hashlib
@@ -32,25 +35,25 @@ from bayes_atlas.data.printed import load_table
 
 TRAITS = ("script", "genus", "family")
 DISTANCE = "distance."
-FEWEST = 3  # languages, below which nothing can be said of what a language gives or receives
+FEWEST = 3  # languages; with fewer, the effects of sources and targets cannot be estimated
 
-_NUMBER = ("must be a finite number", "write it as 0.3 or 3e-1, or leave it empty where the pair was not measured")
+_NUMBER = ("must be a finite number", "write it as 0.3 or 3e-1, or leave it empty if the pair was not measured")
 _ERROR = ("must be a finite number > 0", "give the standard deviation of the score's error, in the unit of the score")
-_CENSORED = ("must be 0 or 1", "write 1 where the score is only an upper bound, 0 or nothing where it was measured")
-_DISTANCE = ("must be a finite number", "give every pair of the table its distance, or leave the column out")
+_CENSORED = ("must be 0 or 1", "write 1 if the score is only an upper bound, 0 or nothing if it was measured")
+_DISTANCE = ("must be a finite number", "give the distance of every pair in the table, or remove the column")
 
 
 class ScoreTableError(TableError):
-    """A score table that cannot be used, with all its `faults`."""
+    """An unusable score table, with all its `faults`."""
 
     KIND = "score table"
     NEEDED = "source, target and score (or loss and scratch_loss)"
 
 
 class TraitTableError(TableError):
-    """A table of languages that cannot be used, with all its `faults`."""
+    """An unusable language table, with all its `faults`."""
 
-    KIND = "table of languages"
+    KIND = "language table"
     NEEDED = f"language, {', '.join(TRAITS)}"
 
 
@@ -59,47 +62,51 @@ def read_scores(path: str | Path, traits: str | Path | None = None) -> xr.Datase
 
     Args:
         path: the table, CSV in UTF-8 or Parquet.
-        traits: a table with columns ``language``, ``script``, ``genus``, ``family``, whose rows go before the
-            bundled ones of the same language.
+        traits: a table with columns ``language``, ``script``, ``genus``, ``family``. Its rows replace the bundled rows
+            of the same language.
 
     Returns:
-        The Dataset of this module; its attrs are ``name``, the file's, and ``sha256`` of the file's content.
+        The Dataset that this module describes. Its attrs are ``name`` (of the file) and ``sha256`` (of the file's
+        content).
 
     Raises:
-        ScoreTableError: the file cannot be read or breaks rules of the format; it carries all faults at once.
-        TraitTableError: likewise of `traits`.
+        ScoreTableError: the file cannot be read or breaks rules of the format; the error lists all faults.
+        TraitTableError: the same for `traits`.
     """
     table, faults, sha256 = read_cells(Path(path), ScoreTableError)
     return _to_dataset(table, faults, sha256, _traits(traits))
 
 
 def scores_from_frame(frame: pd.DataFrame, name: str = "scores", traits: str | Path | None = None) -> xr.Dataset:
-    """The same Dataset from a table in memory, by the same rules; ``sha256`` is that of the frame written as CSV.
+    """Read a score table from a data frame, with the rules of `read_scores`.
+
+    Returns:
+        The Dataset of `read_scores`. Its attr ``sha256`` is that of the frame written as CSV.
 
     Raises:
-        ScoreTableError: `frame` breaks rules of the format; it carries all faults at once.
-        TraitTableError: likewise of `traits`.
+        ScoreTableError: `frame` breaks rules of the format; the error lists all faults.
+        TraitTableError: the same for `traits`.
     """
     digest = hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest()
     return _to_dataset(frame_table(name, frame), [], digest, _traits(traits))
 
 
 def _traits(path: str | Path | None) -> pd.DataFrame:
-    """Script, genus and family by language."""
+    """Return script, genus and family, indexed by language."""
     bundled = load_table("languages").set_index("language")[list(TRAITS)].astype(str)
     if path is None:
         return bundled
     table, faults, _ = read_cells(Path(path), TraitTableError)
     for name in ("language", *TRAITS):
         if name not in table.cells:
-            advice = f"a table of languages needs {TraitTableError.NEEDED}"
-            faults.append(Fault(None, name, "", "a column is missing", advice))
+            advice = f"a language table needs {TraitTableError.NEEDED}"
+            faults.append(Fault(None, name, "", "a required column is missing", advice))
         else:
             empty = text_of(table.cells[name]).eq("").to_numpy()
             faults += row_faults(table, name, empty, "must not be empty", f"give the {name} of each language")
     if not faults:
         again = text_of(table.cells["language"]).duplicated().to_numpy()
-        faults += row_faults(table, "language", again, "a language may have one row", "remove the repeated row")
+        faults += row_faults(table, "language", again, "a language may have only one row", "remove the repeated row")
     if faults:
         raise TraitTableError(table.name, faults)
     own = pd.DataFrame({name: text_of(table.cells[name]).astype(str) for name in ("language", *TRAITS)})
@@ -110,7 +117,7 @@ def _traits(path: str | Path | None) -> pd.DataFrame:
 def _to_dataset(table: Table, faults: list[Fault], sha256: str, traits: pd.DataFrame) -> xr.Dataset:
     table = Table(table.name, table.cells.rename(columns=lambda name: str(name).strip()), table.rows, table.lines)
     if len(table.cells) == 0 and not faults:
-        faults = [Fault(None, None, "", "there are no rows below the header", "give at least a row for each pair")]
+        faults = [Fault(None, None, "", "there are no rows below the header", "give at least one row for each pair")]
     if not faults and "source" not in table.cells and str(table.cells.columns[0]).partition("\\")[0] == "target":
         table = _listed(table)
     faults = faults + _header_faults(table)
@@ -125,7 +132,7 @@ def _to_dataset(table: Table, faults: list[Fault], sha256: str, traits: pd.DataF
 
 
 def _listed(table: Table) -> Table:
-    """A matrix as a list of pairs; the cells on its diagonal are dropped where empty."""
+    """Convert a matrix to a list of pairs, without empty cells of the diagonal."""
     first, *sources = map(str, table.cells.columns)
     targets = text_of(table.cells[first])
     cells, rows = [], []
@@ -145,14 +152,14 @@ def _header_faults(table: Table) -> list[Fault]:
     if "score" not in have:
         missing += [name for name in ("loss", "scratch_loss") if name not in have]
     advice = f"a score table needs {ScoreTableError.NEEDED}, or is a matrix whose first column is target"
-    faults = [Fault(None, name, "", "a column is missing", advice) for name in missing]
+    faults = [Fault(None, name, "", "a required column is missing", advice) for name in missing]
     repeated = sorted({name for name in have if have.count(name) > 1})
-    rule, advice = "a column may be there once", "remove or rename one of them"
+    rule, advice = "a column name may appear only once", "remove or rename all but one of these columns"
     return faults + [Fault(None, name, "", rule, advice) for name in repeated]
 
 
 def _numbers(table: Table) -> tuple[dict[str, Floats], list[Fault]]:
-    """Score, error and distances of each row, and what is wrong with them."""
+    """Return the score, error, censoring and distances of each row, and their faults."""
     faults: list[Fault] = []
 
     def column(name: str, rule: tuple[str, str], *, positive: bool = False, needed: bool = False) -> Floats:
@@ -175,14 +182,14 @@ def _numbers(table: Table) -> tuple[dict[str, Floats], list[Fault]]:
         faults.extend(row_faults(table, "censored", wrong & ~np.isinf(values), *_CENSORED))
         lost = (values == 1) & np.isnan(numbers["score"])
         faults.extend(
-            row_faults(table, "censored", lost, "needs a score", "give the least score that the run could show")
+            row_faults(table, "censored", lost, "a bound needs a score", "give the least score that the run could show")
         )
         numbers["censored"] = values
     for name in have:
         if name.startswith(DISTANCE):
             numbers[name] = column(name, _DISTANCE, needed=True)
     if not faults and not np.isfinite(numbers["score"]).any():
-        faults.append(Fault(None, "score", "", "no pair has a score", "give the scores that were measured"))
+        faults.append(Fault(None, "score", "", "no pair has a score", "give the measured scores"))
     return numbers, faults
 
 
@@ -192,17 +199,17 @@ def _pair_faults(table: Table, names: dict[str, pd.Series], traits: pd.DataFrame
         empty = values.eq("").to_numpy()
         faults += row_faults(table, side, empty, "must not be empty", f"name the {side} of each row")
         foreign = ~values.isin(traits.index).to_numpy() & ~empty & ~values.duplicated().to_numpy()
-        rule = "script, genus and family of this language are not known"
-        advice = "give them in a table of languages (--traits), with columns language, script, genus, family"
+        rule = "script, genus and family of this language are unknown"
+        advice = "give them in a language table (--traits), with columns language, script, genus, family"
         faults += row_faults(table, side, foreign, rule, advice)
     source, target = names["source"], names["target"]
     same = source.eq(target).to_numpy()
-    faults += row_faults(table, "target", same, "a language's transfer to itself is no score", "remove the row")
+    faults += row_faults(table, "target", same, "source and target must differ", "remove the row")
     again = pd.DataFrame(names).duplicated().to_numpy()
-    rule, advice = "a pair may have one row", "average repeated measurements, with their standard error as error"
+    rule, advice = "a pair may have only one row", "average repeated measurements; give their standard error as error"
     faults += row_faults(table, "target", again & ~same, rule, advice)
     if not faults and len({*source, *target}) < FEWEST:
-        faults.append(Fault(None, None, "", f"there are fewer than {FEWEST} languages", "add pairs of others"))
+        faults.append(Fault(None, None, "", f"there are fewer than {FEWEST} languages", "add pairs with others"))
     return faults
 
 
@@ -234,7 +241,7 @@ def _assemble(
 
 
 def _standardised(distances: Sequence[Floats], size: int) -> Floats:
-    """Distances in standard deviations around their mean; of pairs not given, those of the other direction, or 0."""
+    """Standardise distances to mean 0 and sd 1. A missing pair gets the distance of the other direction, or else 0."""
     if not distances:
         return np.empty((0, size, size))
     filled = [np.where(np.isnan(each), each.T, each) for each in distances]

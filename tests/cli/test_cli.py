@@ -252,7 +252,7 @@ MISTAKES = {
     "points": (("crossover", "crossover-atlas", "--params", "2e9", "--points", "a.csv"), ["--plot"]),
     "charge": (("crossover", "crossover-atlas", "--params", "2e9", "--charge", "-1"), ["charge is -1.0; it"]),
     "rule and charge": (("crossover", "crossover-atlas", "--params", "2e9", "--charge", "1e9"), ["no learning curves"]),
-    "study": (("scores", "{table}", "--anchor", "1e9"), ["has no run from scratch on two languages half and half"]),
+    "study": (("scores", "{table}", "--anchor", "1e9"), ["has no 50/50 bilingual run from scratch"]),
     "no anchor": (("scores", "{table}"), ["Missing option '--anchor'"]),
     "no tau": ((*FIT, "--tau-from", "transfer-atlas"), ["model chinchilla has no tau to take from transfer-atlas"]),
     "tau of others": (("fit", "{table}", "-o", "{new}", "--tau-from", "{saved}"), ["'chinchilla' and has no 'score'"]),

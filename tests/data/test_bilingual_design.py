@@ -43,16 +43,18 @@ def test_runs_alone_and_half_and_half_are_chosen_and_the_rest_is_counted():
     assert study.params == 1e9
     assert study.left_out == {
         "started from a checkpoint": 1,
-        "have other mixtures than one language or two half and half": 2,
-        "have another size": 1,
+        "are neither monolingual nor 50/50 bilingual": 2,
+        "have another model size": 1,
         "use another vocabulary": 1,
-        "have nothing to compare with": 1,
+        "have no run to compare with": 1,
     }
 
 
 def test_of_several_sizes_one_has_to_be_chosen():
     small = [each | {"run": f"small-{each['run']}", "params": 1e8} for each in ROWS]
-    with pytest.raises(InputError, match=r"have several sizes, and a score is of one; choose params: 1e\+08, 1e\+09"):
+    with pytest.raises(
+        InputError, match=r"have several model sizes, and a score compares runs of one; choose params: 1e\+08, 1e\+09"
+    ):
         bilingual_study(table(*small))
     assert bilingual_study(table(*small), params=1.01e8).runs.sizes["row"] == 4
 
@@ -60,9 +62,9 @@ def test_of_several_sizes_one_has_to_be_chosen():
 @pytest.mark.parametrize(
     ("rows", "asked", "message"),
     [
-        (ROWS[:2], {}, r"no run from scratch on two languages half and half; give tokens of both"),
-        (ROWS, {"params": 5e9}, r"params is 5e\+09; no run half and half has that size; choose one of: 1e\+09"),
-        (ROWS[2:], {}, r"no language with both a run alone and one half and half at 1e\+09 parameters"),
+        (ROWS[:2], {}, r"no 50/50 bilingual run from scratch; give the tokens of both"),
+        (ROWS, {"params": 5e9}, r"params is 5e\+09; no 50/50 bilingual run has that size; choose one of: 1e\+09"),
+        (ROWS[2:], {}, r"no language with both a monolingual and a 50/50 bilingual run at 1e\+09 parameters"),
         (
             [*ROWS, row("again", "en", vocabulary="mono", en=2e10, sw=2e10)],
             {},

@@ -68,13 +68,13 @@ def test_made_up_crossings_are_always_the_same_and_of_every_language():
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"error": [None] * 3}, r"column 'error': a column is missing"),
+        ({"error": [None] * 3}, r"column 'error': a required column is missing"),
         ({"tokens": [0, 1e11, 1e11]}, r"column 'tokens': must be a finite number > 0"),
         ({"params": ["big", 1e9, 1e9]}, r"column 'params': must be a finite number > 0"),
         ({"error": [0.1, np.inf, 0.1]}, r"column 'error': must be a finite number > 0"),
-        ({"tokens": [1e11, None, 1e11]}, r"leave out runs that have none"),
+        ({"tokens": [1e11, None, 1e11]}, r"leave out runs without a crossover"),
         ({"language": ["en", "", "sw"]}, r"column 'language': must not be empty"),
-        ({"language": [TYPICAL] * 3}, r"all rows are of 'all'"),
+        ({"language": [TYPICAL] * 3}, r"every row has the language 'all'"),
     ],
 )
 def test_bad_tables_say_what_is_wrong_and_what_to_do(read, columns, message):

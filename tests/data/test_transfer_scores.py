@@ -50,7 +50,7 @@ def test_languages_of_ones_own_come_with_their_traits(tmp_path):
     path = tmp_path / "traits.csv"
     path.write_text("language,script,genus,family\nxx,Latn,Xish,Xian\n", encoding="utf-8")
     table = frame().replace({"sw": "xx"})
-    with pytest.raises(ScoreTableError, match=r"script, genus and family of this language are not known"):
+    with pytest.raises(ScoreTableError, match=r"script, genus and family of this language are unknown"):
         scores_from_frame(table)
     assert scores_from_frame(table, traits=path)["family"].sel(target="xx").item() == "Xian"
 
@@ -58,16 +58,16 @@ def test_languages_of_ones_own_come_with_their_traits(tmp_path):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (frame().drop(columns="target"), r"column 'target': a column is missing"),
+        (frame().drop(columns="target"), r"column 'target': a required column is missing"),
         (frame().drop(columns="score"), r"'loss', 'scratch_loss'"),
         (frame(score=["a", 1, 1, 1, 1]), r"must be a finite number"),
         (frame(score=[np.nan] * 5), r"no pair has a score"),
         (frame(score=[1.0] * 5, error=[0, 1, 1, 1, 1]), r"must be a finite number > 0"),
         (frame(score=[1.0] * 5, censored=[2, 0, 0, 0, 0]), r"column 'censored': must be 0 or 1"),
         (frame(score=[1.0] * 5, censored=["inf", 0, 0, 0, 0]), r"column 'censored': must be 0 or 1"),
-        (frame(score=[None, 1, 1, 1, 1], censored=[1, 0, 0, 0, 0]), r"column 'censored': needs a score"),
-        (frame().assign(target="en"), r"a language's transfer to itself is no score"),
-        (pd.concat([frame(), frame()[:1]]), r"a pair may have one row"),
+        (frame(score=[None, 1, 1, 1, 1], censored=[1, 0, 0, 0, 0]), r"column 'censored': a bound needs a score"),
+        (frame().assign(target="en"), r"source and target must differ"),
+        (pd.concat([frame(), frame()[:1]]), r"a pair may have only one row"),
         (frame()[:2], r"fewer than 3 languages"),
         (frame()[:0], r"there are no rows"),
     ],

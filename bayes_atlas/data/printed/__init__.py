@@ -1,6 +1,6 @@
 """Tables printed in the papers, shipped as CSV with their citations.
 
-Figures only; what each table holds, its units and where it was printed is in ``TABLES``.
+The files hold numbers only. ``TABLES`` states the content, units and source of each.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ ATLAS_PAPER = "Longpre et al. 2025, ATLAS, arXiv 2510.22037"
 
 @dataclass(frozen=True)
 class Table:
-    """What a shipped table holds and where it was printed."""
+    """Content and source of a shipped table."""
 
     description: str
     citation: str
@@ -26,7 +26,7 @@ class Table:
 
 TABLES = {
     "crossover_tokens_2b": Table(
-        "Training tokens at which pretraining from scratch overtakes the Unimax checkpoint, models of 2B parameters.",
+        "Training tokens at which pretraining from scratch overtakes the Unimax checkpoint, at 2B parameters.",
         f"{ATLAS_PAPER}, Fig. 6",
     ),
     "fits_table_c1": Table(
@@ -34,7 +34,7 @@ TABLES = {
         f"{ATLAS_PAPER}, Table C.1",
     ),
     "heldout_r2_table1": Table(
-        "R2 of the paper's laws on held-out runs; r2_params, r2_tokens, r2_compute and r2_mixture by kind of split.",
+        "R2 of the paper's laws on held-out runs, by split: r2_params, r2_tokens, r2_compute and r2_mixture.",
         f"{ATLAS_PAPER}, Table 1",
     ),
     "languages": Table(
@@ -42,7 +42,7 @@ TABLES = {
         f"{ATLAS_PAPER}, Figs. 2 and C.2 and Table C.1; scripts as in ISO 15924",
     ),
     "mixtures_table_b5": Table(
-        "The multilingual mixtures: languages of each, separated by spaces, sampled evenly.",
+        "Languages of each multilingual mixture, separated by spaces and sampled evenly.",
         f"{ATLAS_PAPER}, Table B.5",
     ),
     "model_sizes": Table(
@@ -62,12 +62,12 @@ TABLES = {
 
 
 def load_table(name: str) -> pd.DataFrame:
-    """Return the shipped table called `name`; ``TABLES[name]`` says what it holds and who printed it.
+    """Return the shipped table `name`; ``TABLES[name]`` states its content and source.
 
-    The transfer matrix has targets as rows (index ``target``) and sources as columns (``source``), NaN on its diagonal.
+    The transfer matrix has targets as rows (index ``target``), sources as columns (``source``) and a NaN diagonal.
 
     Raises:
-        InputError: no table of that name; the message lists those there are.
+        InputError: no table has that name; the message lists the names.
     """
     if name not in TABLES:
         raise InputError(f"no table is called {name!r}; choose one of: {', '.join(sorted(TABLES))}")
@@ -79,7 +79,7 @@ def load_table(name: str) -> pd.DataFrame:
 
 
 def families_of(languages: Iterable[str]) -> list[str]:
-    """The family of each language: its genus in the table ``languages``, or itself if that does not know it.
+    """Return the family of each language: its genus in the table ``languages``, or its own name if it is not listed.
 
     Families as fine as genera (Romance, Slavic, Germanic ..) are those of He et al. (2024, arXiv 2410.12883).
     """

@@ -1,4 +1,4 @@
-"""Simulated runs by the ATLAS law, with finetunes from a checkpoint."""
+"""Simulated runs that follow the ATLAS law, including finetunes from a checkpoint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ from bayes_atlas.laws import _repetition as repetition
 from bayes_atlas.laws import atlas, crossover_rule
 
 # Truth.
-SPREAD = 0.5  # of drawn curves, in standard deviations of the printed ones
+SPREAD = 0.5  # sd of drawn curves, relative to the sd of the printed curves
 PRINTED_AS_ZERO = 0.004
 LAM, LAM_SD = 0.2, 0.4
 TAU_PER_BTS, TAU_ERROR, TAU_RANGE = 0.75, 0.02, (-0.1, 0.3)
 TAU_UNPRINTED, TAU_UNPRINTED_SD = 0.05, 0.08
 TAU_OTHER, TAU_OTHER_SD = 0.015, 0.5
-LEAST_RATIO = 0.5  # of D_eff to what a language's own tokens are worth
+LEAST_RATIO = 0.5  # least ratio of D_eff to the effective own tokens
 CROSSOVER_SD = 0.3
 HEAD_START, HEAD_START_SD = 0.3, 0.3
 
@@ -118,7 +118,7 @@ def _draw_truth(rows: Rows, rng: np.random.Generator) -> _Truth:
 
 
 def _draw_curves(groups: Sequence[str], rng: np.random.Generator) -> tuple[Floats, Floats, Floats, Floats]:
-    """E, A, B and alpha = beta of every group: printed, or drawn from a population around the printed ones."""
+    """E, A, B and alpha = beta of every group: printed values, or draws from a population around them."""
     fits = load_table("fits_table_c1")
     curves: dict[str, tuple[float, float, float, float]] = {}
     for vocabulary in ("monolingual", "multilingual"):
@@ -147,7 +147,7 @@ def _draw_curves(groups: Sequence[str], rng: np.random.Generator) -> tuple[Float
 
 
 def _named_sources(rows: Rows) -> Integers:
-    """The most co-sampled sources of every group in the runs from scratch: index of the source, -1 for none."""
+    """Index of the most co-sampled sources of every group in the runs from scratch, ``(group, slot)``; -1 for none."""
     last = rows.scratch & (rows.checkpoint == 1)
     runs = xr.Dataset(
         {"source_tokens": (("row", "source"), rows.tokens[last])},
@@ -173,7 +173,7 @@ def _draw_tau(names: Sequence[str], sources: Sequence[str], chosen: Integers, rn
 
 
 def _bearable(rows: Rows, chosen: Integers, tau: Floats, tau_other: Floats, lam: Floats) -> Floats:
-    """`tau` with a group's negative values scaled so that D_eff is at least LEAST_RATIO of the own tokens' worth."""
+    """Scale down a group's negative `tau` so that D_eff is at least LEAST_RATIO times the effective own tokens."""
     covariates, decay = _sources(rows, chosen), lam[rows.group]
     own = repetition.effective_tokens(rows.own_tokens, rows.own_unique, decay)
     named = repetition.effective_tokens(covariates["source_tokens"], covariates["source_unique"], decay[:, None])
@@ -187,7 +187,7 @@ def _bearable(rows: Rows, chosen: Integers, tau: Floats, tau_other: Floats, lam:
 
 
 def _crossover_constants(names: Sequence[str], rng: np.random.Generator) -> Floats:
-    """c of the rule c N^gamma for every group: from the printed crossover of its language, or drawn around the rule."""
+    """c of the rule c N^gamma by group: from the printed crossover of its language, or drawn around the rule's c."""
     table = load_table("crossover_tokens_2b").set_index("language")
     gamma = crossover_rule.PRINTED_TEXT["gamma"]
     printed = 6 * table["params"] * table["crossover_tokens"] / table["params"] ** gamma
@@ -197,7 +197,7 @@ def _crossover_constants(names: Sequence[str], rng: np.random.Generator) -> Floa
 
 
 def _sources(rows: Rows, chosen: Integers) -> dict[str, Floats]:
-    """Tokens and unique tokens of each row's named sources ``(row, slot)`` and of its other sources together."""
+    """Tokens and unique tokens of each row's named sources ``(row, slot)``, and of its other sources ``(row,)``."""
     named = chosen[rows.group]
     present, slot = named >= 0, named.clip(0)
     source_tokens = np.where(present, np.take_along_axis(rows.tokens, slot, axis=1), 0.0)

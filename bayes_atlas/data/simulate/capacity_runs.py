@@ -1,4 +1,4 @@
-"""Simulated runs by the capacity law (Longpre et al. 2025, §5)."""
+"""Simulated runs that follow the capacity law (Longpre et al. 2025, §5)."""
 
 import numpy as np
 
@@ -17,15 +17,15 @@ from bayes_atlas.data.simulate.design import (
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import capacity
 
-# Truth by the capacity law.
+# Truth.
 CAPACITY_LANGUAGES = "8v0"
 CAPACITY_LOSSES, CAPACITY_SD = (0.6, 0.1, 0.3), 0.2  # E, A and B at the reference
-CAPACITY_NOISE = 4.0  # times NOISE
+CAPACITY_NOISE = 4.0  # multiple of NOISE
 CAPACITY = {"alpha": 0.11 / 0.243, "beta": 0.04 / (1 - 0.728), "phi": 0.11, "psi": -0.04}
 
 
 def simulate_capacity(seed: int) -> Simulation:
-    """Simulate by the capacity law the paper's runs that it is about: 4,648 rows of eight languages.
+    """Simulate the paper's capacity runs, by the capacity law: 4,648 rows of eight languages.
 
     Raises:
         InputError: `seed` is negative.

@@ -1,4 +1,4 @@
-"""The design of the simulated runs: which runs there are, their mixtures, budgets and data (Tables B.1, B.2, B.5)."""
+"""Design of the simulated runs: their groups, mixtures, budgets and data (Tables B.1, B.2, B.5)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ CAPACITY_SCALES = (4, 8, 12, 16, 20, 24, 28, 34, 42, 46)
 FINETUNE_SCALES = (0, 8, 16, 24, 34, 42, 46)
 # Training (Table B.2).
 SEQUENCE = 2048
-BATCHES = ((150e6, 256), (1e9, 512), (2e9, 1024), (np.inf, 2048))  # sequences a step, below so many parameters
+BATCHES = ((150e6, 256), (1e9, 512), (2e9, 1024), (np.inf, 2048))  # upper limit of parameters, sequences per step
 STEPS = (30_000, 100_000)
 CHECKPOINTS = np.array([0.25, 0.5, 0.75, 1.0])
-# Unimax: shares of the tokens, and the languages that are not evaluated.
+# Unimax: token shares, and the languages without evaluation.
 UNIMAX_TOKENS = 1e12
 UNIMAX_LANGUAGES = 420
 UNIMAX_SHARES = {"en": 0.05, "bn": 0.0134, "ur": 0.00819, "sw": 0.00719, "gu": 0.00643, "cy": 0.00514, "ps": 0.00252}
@@ -43,13 +43,13 @@ UNIMAX_UNIFORM = 0.0142
 REST = "rest"
 UNIQUE_BY_MIXTURE = {"12v0": 200e9, "16v0": 80e9, "24v0": 40e9, "32v0": 15e9, "50v0": 1e9}
 UNIQUE_REST = 500e9
-LOG_PARAMS, LOG_TOKENS = np.log([1e9, 2e10])  # where drawn reducible losses are stated
+LOG_PARAMS, LOG_TOKENS = np.log([1e9, 2e10])  # reference sizes of the drawn reducible losses
 NOISE = {"run_sd": 0.003, "run_degrees_of_freedom": 5, "checkpoint_sd": 0.002, "checkpoint_exponent": 0.5}
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """Simulated runs and what they were simulated from."""
+    """Simulated runs and their truth."""
 
     runs: pd.DataFrame  # the run table
     truth: dict[str, Any]  # parameters by ``language:vocabulary`` in raw units, noise, finetuning; plain JSON values
@@ -57,16 +57,18 @@ class Simulation:
 
 @dataclass(frozen=True)
 class DesignedRun:
+    """One run of the design."""
+
     mixture: str
     vocabulary: str
     init: str
     scale: int
-    shares: Mapping[str, float]  # of the tokens, by source
+    shares: Mapping[str, float]  # share of the tokens by source
     languages: int
 
 
 def planned_runs() -> list[DesignedRun]:
-    """The 774 runs, in the order of Table B.1."""
+    """Return the 774 runs, in the order of Table B.1."""
     mixtures = mixtures_of_the_paper()
     evaluated = mixtures["50v0"]
     unimax = _unimax_shares(evaluated)
@@ -100,6 +102,7 @@ def _pair(languages: Sequence[str]) -> str:
 
 
 def mixtures_of_the_paper() -> dict[str, list[str]]:
+    """Return the languages of each multilingual mixture (Table B.5)."""
     table = load_table("mixtures_table_b5")
     return dict(zip(table["mixture"], table["languages"].str.split(), strict=True))
 
@@ -143,6 +146,7 @@ class Rows:
 
     @classmethod
     def of(cls, runs: Sequence[DesignedRun], rng: np.random.Generator) -> "Rows":
+        """Lay out `runs` as rows, one per checkpoint and evaluated language, with random budgets."""
         evaluated = set(mixtures_of_the_paper()["50v0"])
         trained = {name for run in runs for name in run.shares} - {REST}
         sources = [*sorted(evaluated), *sorted(trained - evaluated), REST]
@@ -180,14 +184,16 @@ class Rows:
 
     @property
     def own_tokens(self) -> Floats:
+        """Training tokens of each row's own language, ``(row,)``."""
         return self.tokens[np.arange(len(self.own)), self.own]
 
     @property
     def own_unique(self) -> Floats:
+        """Unique tokens of each row's own language, ``(row,)``."""
         return self.unique[self.own]
 
     def table(self, loss: Floats) -> pd.DataFrame:
-        """The run table; unique tokens of a source are given where a run trains on it."""
+        """Return the run table. Unique tokens of a source are given only for runs that train on it."""
         ids = [f"{index:03d}-{run.mixture.replace(':', '-')}-s{run.scale}" for index, run in enumerate(self.runs)]
         per_run = {
             "languages": [run.languages for run in self.runs],
@@ -212,7 +218,7 @@ class Rows:
 
 
 def _budgets(params: Floats, rng: np.random.Generator) -> Floats:
-    """Training tokens of every run: whole thousands of steps."""
+    """Training tokens of every run, whole thousands of steps."""
     least, most = np.log(STEPS)
     steps = np.rint(np.exp(rng.uniform(least, most, len(params))) / 1000) * 1000
     bounds, batches = np.array(BATCHES).T
@@ -220,11 +226,12 @@ def _budgets(params: Floats, rng: np.random.Generator) -> Floats:
 
 
 def log_normal(rng: np.random.Generator, median: float, sd: float, count: int) -> Floats:
+    """Draw `count` log-normal values with this median and this sd of their log."""
     return median * np.exp(rng.normal(0.0, sd, count))
 
 
 def noise_of(rows: Rows, rng: np.random.Generator) -> Floats:
-    """Deviations of log loss."""
+    """Draw the noise on log loss of each row, ``(row,)``."""
     degrees = NOISE["run_degrees_of_freedom"]
     unit = np.sqrt((degrees - 2) / degrees)  # scale of a Student-t of sd 1
     of_curve = NOISE["run_sd"] * unit * rng.standard_t(degrees, rows.curve[-1] + 1)
