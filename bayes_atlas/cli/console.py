@@ -11,7 +11,21 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bayes_atlas.decisions.text import number
 from bayes_atlas.errors import InputError
+
+__all__ = [
+    "chance",
+    "err",
+    "new_table",
+    "number",
+    "out",
+    "print_json",
+    "print_notes",
+    "say",
+    "value_range",
+    "writing",
+]
 
 # What is printed holds names, paths and titles of the user's, in which square brackets and colons mean nothing.
 out = Console(highlight=False, markup=False, emoji=False)
@@ -52,14 +66,6 @@ def value_range(values: tuple[float, float] | None) -> str:
         return "-"
     lower, upper = values
     return number(lower, 3) if lower == upper else f"{number(lower, 3)} to {number(upper, 3)}"
-
-
-def number(value: float, digits: int = 4) -> str:
-    """Three significant digits of large counts, with their usual letters, or `digits` of numbers below 1000."""
-    for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
 def chance(probability: float) -> str:

@@ -1,100 +1,105 @@
-"""Read CSV or Parquet tables into cells, and report every fault of a file at once, with its place and a next step."""
+"""Read CSV or Parquet tables, and parse their columns by the rules of a format."""
 
 import csv
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bayes_atlas.arrays import Flags, Floats
-from bayes_atlas.errors import InputError
-
-SHOWN = 3  # rows that a message lists for each kind of fault
+from bayes_atlas.data.faults import Fault, Table, TableError, row_faults, shorten, text_of
 
 _ABSENT = ("", "na", "nan", "null", "none")  # cells of number columns that mean "not given", in any letter case
 
 
 @dataclass(frozen=True)
-class Fault:
-    """One fault of a table."""
+class Rule:
+    """Rule for the cells of a number column."""
 
-    row: int | None  # data row, counted from 1; None if the fault concerns the whole file
-    column: str | None
-    value: str  # as written in the file
-    rule: str
+    text: str
     advice: str
-    line: int | None = None  # line of the file, counted from 1; None if the file has no lines
-
-
-class TableError(InputError):
-    """An unusable table, with all its `faults`. Subclasses name the expected kind of table."""
-
-    KIND: ClassVar[str] = "table"
-    NEEDED: ClassVar[str] = "the columns of the format"
-
-    def __init__(self, name: str, faults: Sequence[Fault]) -> None:
-        super().__init__(name, faults)
-        self.name = name
-        self.faults = list(faults)
-
-    def __str__(self) -> str:
-        kinds: dict[tuple[str | None, str, str], list[Fault]] = {}
-        for fault in self.faults:
-            column = None if fault.row is None else fault.column
-            kinds.setdefault((column, fault.rule, fault.advice), []).append(fault)
-        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
-        return "\n".join([f"{self.name} is not a usable {self.KIND}: {count}", *map(_describe_kind, kinds.values())])
-
-
-def _describe_kind(faults: Sequence[Fault]) -> str:
-    """Format faults with the same rule and advice. Row faults also share the column; file faults list theirs."""
-    columns = list(dict.fromkeys(repr(fault.column) for fault in faults if fault.column is not None))
-    lines = [f"- {'column ' + ', '.join(columns) if columns else 'file'}: {faults[0].rule}"]
-    placed = [fault for fault in faults if fault.row is not None or fault.line is not None or fault.value]
-    for fault in placed[:SHOWN]:
-        row = f"row {fault.row}" if fault.row is not None else ""
-        line = f"line {fault.line}" if fault.line is not None else ""
-        place = f"{row} ({line})" if row and line else row or line or "found"
-        lines.append(f"    {place}: {shorten(fault.value) or '(empty)'}")
-    if len(placed) > SHOWN:
-        lines.append(f"    and {len(placed) - SHOWN} more")
-    lines.append(f"    next: {faults[0].advice}")
-    return "\n".join(lines)
+    least: float = 0.0
+    strict: bool = True  # whether cells must be above `least`, not equal to it
+    infinite: bool = False  # whether inf is allowed
+    optional: bool = False  # whether a cell may be absent, because it has a default
+    general: bool = True  # whether a cell that is no number gets the general advice instead of this rule's
 
 
 @dataclass(frozen=True)
-class Table:
-    """Cells as written, and the place of each row in the file."""
+class Format:
+    """How the columns of a kind of table are parsed."""
 
-    name: str
-    cells: pd.DataFrame
-    rows: NDArray[np.int64]  # data row of each row of `cells`, from 1; rows that cannot be split into cells are absent
-    lines: NDArray[np.int64] | None  # line of the file of each row of `cells`
-
-    def fault(self, position: int | np.integer, column: str, value: str, rule: str, advice: str) -> Fault:
-        """Return a fault of the row at `position` in `cells`."""
-        line = None if self.lines is None else int(self.lines[position])
-        return Fault(int(self.rows[position]), column, value, rule, advice, line)
+    error: type[TableError]
+    texts: Sequence[str]  # columns of text
+    rule: Callable[[str], Rule | None]  # of a column of numbers, by its name; None for other columns
+    reshape: Callable[[Table], Table] = lambda table: table  # applied before any column is parsed
 
 
-def read_cells(path: Path, error: type[TableError]) -> tuple[Table, list[Fault], str]:
-    """Read the cells of the table at `path`: CSV in UTF-8 (``.csv``) or Parquet (``.parquet``, ``.pq``).
+@dataclass(frozen=True)
+class Cells:
+    """A table whose columns are parsed."""
 
-    Returns:
-        The table, the faults of its lines, and the sha256 of the file's content.
+    table: Table  # cells as written; of columns with one name the first
+    header: list[str]  # names of all columns as written, without surrounding blanks
+    sha256: str
+    texts: dict[str, pd.Series]
+    numbers: dict[str, Floats]  # NaN where there is none
+    absent: dict[str, Flags]  # of each number column, the cells that give none
+    others: dict[str, NDArray[np.generic]]  # columns that the format does not know, as numbers, booleans or text
+    line_faults: list[Fault]
+    number_faults: list[Fault]
+
+
+def read_cells(path: Path, form: Format) -> Cells:
+    """Read and parse the table at `path`: CSV in UTF-8 (``.csv``) or Parquet (``.parquet``, ``.pq``).
 
     Raises:
-        TableError: the file cannot be read at all; the exception has the class `error`.
+        TableError: the file cannot be read at all; the exception has the class of the format.
     """
-    content = _content(path, error)
+    content = _content(path, form.error)
     split = _split_csv if path.suffix.lower() == ".csv" else _parquet
-    return *split(path.name, content, error), hashlib.sha256(content).hexdigest()
+    table, faults = split(path.name, content, form.error)
+    return _parsed(table, faults, hashlib.sha256(content).hexdigest(), form)
+
+
+def parse_frame(name: str, frame: pd.DataFrame, form: Format) -> Cells:
+    """Parse a table in memory; ``sha256`` is that of the frame written as CSV."""
+    digest = hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest()
+    return _parsed(_frame_table(name, frame), [], digest, form)
+
+
+def _parsed(table: Table, faults: list[Fault], sha256: str, form: Format) -> Cells:
+    header = [str(column).strip() or "unnamed" for column in table.cells.columns]
+    named = table.cells.set_axis(pd.Index(header, dtype=object), axis=1)
+    table = form.reshape(Table(table.name, named.loc[:, ~named.columns.duplicated()], table.rows, table.lines))
+    numbers: dict[str, Floats] = {}
+    absent: dict[str, Flags] = {}
+    wrong: list[Fault] = []
+    others: dict[str, NDArray[np.generic]] = {}
+    for name in map(str, table.cells.columns):
+        if (rule := form.rule(name)) is not None:
+            numbers[name], absent[name], unreadable = _parse(table.cells[name])
+            wrong += _number_faults(table, name, rule, (numbers[name], absent[name], unreadable))
+        elif name not in form.texts:
+            others[name] = _guess(table.cells[name])
+    texts = {name: text_of(table.cells[name]) for name in form.texts if name in table.cells}
+    return Cells(table, header, sha256, texts, numbers, absent, others, faults, wrong)
+
+
+def _number_faults(table: Table, name: str, rule: Rule, parsed: tuple[Floats, Flags, Flags]) -> list[Fault]:
+    values, absent, unreadable = parsed
+    low = (values <= rule.least) if rule.strict else (values < rule.least)
+    wrong = low | (np.isinf(values) & (not rule.infinite)) | (absent & (not rule.optional))
+    if not rule.general:
+        return row_faults(table, name, wrong | unreadable, rule.text, rule.advice)
+    advice = "write it as 1200000 or 1.2e6: a point for decimals, no separators, no units"
+    general = row_faults(table, name, unreadable, "must be a number", advice)
+    return general + row_faults(table, name, wrong & ~unreadable, rule.text, rule.advice)
 
 
 def _content(path: Path, error: type[TableError]) -> bytes:
@@ -175,15 +180,15 @@ def _parquet(name: str, content: bytes, error: type[TableError]) -> tuple[Table,
     except (ArrowException, OSError) as failure:
         rule = f"not readable as Parquet ({shorten(str(failure))})"
         raise error(name, [Fault(None, None, "", rule, "write the file again, or save it as CSV")]) from None
-    return frame_table(name, frame), []
+    return _frame_table(name, frame), []
 
 
-def frame_table(name: str, frame: pd.DataFrame) -> Table:
+def _frame_table(name: str, frame: pd.DataFrame) -> Table:
     """Return the `Table` of a data frame in memory."""
     return Table(name, frame.reset_index(drop=True), np.arange(1, len(frame) + 1), None)
 
 
-def parse(cells: pd.Series) -> tuple[Floats, Flags, Flags]:
+def _parse(cells: pd.Series) -> tuple[Floats, Flags, Flags]:
     """Parse cells as numbers.
 
     Returns:
@@ -199,25 +204,12 @@ def parse(cells: pd.Series) -> tuple[Floats, Flags, Flags]:
     return values, absent, np.isnan(values) & ~absent
 
 
-def row_faults(table: Table, column: str, wrong: Flags, rule: str, advice: str) -> list[Fault]:
-    """Return a fault of `column` for every row in the mask `wrong`, with the cell's text as its value."""
-    if not wrong.any():
-        return []
-    cells = text_of(table.cells[column])
-    return [table.fault(i, column, cells.iloc[i], rule, advice) for i in np.flatnonzero(wrong)]
-
-
-def text_of(cells: pd.Series) -> pd.Series:
-    """Return cells as text without surrounding blanks; absent cells are empty."""
-    return cells.astype("string").fillna("").str.strip()
-
-
-def strings(values: pd.Series) -> NDArray[np.str_]:
-    """Return a text column as a NumPy array."""
-    return values.to_numpy().astype(str)
-
-
-def shorten(text: str, width: int = 80) -> str:
-    """Return `text` on one line of at most `width` characters."""
-    text = " ".join(text.split())
-    return text if len(text) <= width else text[: width - 3] + "..."
+def _guess(cells: pd.Series) -> NDArray[np.generic]:
+    """Return an unknown column as booleans or numbers if all its cells are such, otherwise as text."""
+    if pd.api.types.is_bool_dtype(cells):
+        return cells.to_numpy(dtype=bool)
+    text = text_of(cells)
+    if text.str.lower().isin(["true", "false"]).all():
+        return text.str.lower().eq("true").to_numpy(dtype=bool)
+    values, absent, unreadable = _parse(cells)
+    return text.to_numpy().astype(str) if unreadable.any() or absent.all() else values

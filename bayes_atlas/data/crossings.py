@@ -7,10 +7,10 @@ a published rule.
 
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
 
-from bayes_atlas.data.cells import Fault, Table, TableError, parse, read_cells, row_faults, text_of
+from bayes_atlas.data.cells import Format, Rule, read_cells
+from bayes_atlas.data.faults import Fault, TableError, row_faults
 
 TYPICAL = "all"
 NUMBERS = {
@@ -27,6 +27,13 @@ class CrossingTableError(TableError):
     NEEDED = f"language, {', '.join(NUMBERS)}"
 
 
+def _rule(name: str) -> Rule | None:
+    return Rule("must be a finite number > 0", NUMBERS[name], general=False) if name in NUMBERS else None
+
+
+FORMAT = Format(CrossingTableError, ("language",), _rule)
+
+
 def read_crossings(path: str | Path) -> xr.Dataset:
     """Read the crossover table at `path`, CSV in UTF-8 or Parquet.
 
@@ -37,15 +44,15 @@ def read_crossings(path: str | Path) -> xr.Dataset:
     Raises:
         CrossingTableError: the file cannot be read or breaks rules of the format; the error lists all faults.
     """
-    table, faults, sha256 = read_cells(Path(path), CrossingTableError)
+    cells = read_cells(Path(path), FORMAT)
+    table, numbers, faults = cells.table, cells.numbers, list(cells.line_faults)
     advice = f"a crossover table needs {CrossingTableError.NEEDED}"
-    missing = [name for name in ("language", *NUMBERS) if name not in table.cells]
+    missing = [name for name in ("language", *NUMBERS) if name not in cells.header]
     faults += [Fault(None, name, "", "a required column is missing", advice) for name in missing]
     if not faults and len(table.cells) == 0:
         faults.append(Fault(None, None, "", "there are no rows below the header", "give at least one crossover"))
-    numbers = {} if faults else {name: _positive(table, name, faults) for name in NUMBERS}
-    if not faults:
-        languages = text_of(table.cells["language"])
+    if not faults and not (faults := list(cells.number_faults)):
+        languages = cells.texts["language"]
         empty = languages.eq("").to_numpy()
         faults += row_faults(table, "language", empty, "must not be empty", "name the language of each row")
         if languages.eq(TYPICAL).all():
@@ -61,12 +68,5 @@ def read_crossings(path: str | Path) -> xr.Dataset:
             "error": ("row", numbers["error"]),
         },
         coords={"language": ("row", languages.to_numpy().astype(str))},
-        attrs={"name": table.name, "sha256": sha256},
+        attrs={"name": table.name, "sha256": cells.sha256},
     )
-
-
-def _positive(table: Table, name: str, faults: list[Fault]) -> np.ndarray:
-    values, absent, unreadable = parse(table.cells[name])
-    wrong = absent | unreadable | ~(values > 0) | np.isinf(values)
-    faults += row_faults(table, name, wrong, "must be a finite number > 0", NUMBERS[name])
-    return values

@@ -13,9 +13,7 @@ Columns unknown to the format become variables on ``row``. A column name that th
 ``source``, ``own``, ``source_tokens``, ``source_unique``) becomes ``table.<name>``, an empty name ``unnamed``.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -25,18 +23,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_atlas.arrays import Flags, Floats
-from bayes_atlas.data.cells import (
-    Fault,
-    Table,
-    TableError,
-    frame_table,
-    parse,
-    read_cells,
-    row_faults,
-    shorten,
-    strings,
-    text_of,
-)
+from bayes_atlas.data.cells import Cells, Format, Rule, parse_frame, read_cells
+from bayes_atlas.data.faults import Fault, Table, TableError, row_faults, shorten
 from bayes_atlas.data.printed import families_of
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import TRAINING_FLOPS
@@ -67,7 +55,7 @@ def read_runs(path: str | Path) -> xr.Dataset:
     Raises:
         RunTableError: the file cannot be read or breaks rules of the format; the error lists all faults.
     """
-    return _to_dataset(*read_cells(Path(path), RunTableError))
+    return _to_dataset(read_cells(Path(path), FORMAT))
 
 
 def runs_from_frame(frame: pd.DataFrame, name: str = "runs") -> xr.Dataset:
@@ -79,8 +67,7 @@ def runs_from_frame(frame: pd.DataFrame, name: str = "runs") -> xr.Dataset:
     Raises:
         RunTableError: `frame` breaks rules of the format; the error lists all faults.
     """
-    digest = hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest()
-    return _to_dataset(frame_table(name, frame), [], digest)
+    return _to_dataset(parse_frame(name, frame, FORMAT))
 
 
 def group_runs(runs: xr.Dataset, by: Sequence[str]) -> xr.Dataset:
@@ -101,7 +88,7 @@ def group_runs(runs: xr.Dataset, by: Sequence[str]) -> xr.Dataset:
             empty = int((values == "").sum())
             raise InputError(f"cannot group runs by {name!r}: it is empty in {empty} rows; give every row a label")
         label = label + ":" + values
-    return runs.assign_coords(language=("row", strings(label)))
+    return runs.assign_coords(language=("row", label.to_numpy().astype(str)))
 
 
 def count_all_tokens(runs: xr.Dataset) -> xr.Dataset:
@@ -222,26 +209,20 @@ def share_of_family(runs: xr.Dataset) -> Floats:
 # Checking
 
 
-def _to_dataset(table: Table, faults: list[Fault], sha256: str) -> xr.Dataset:
-    header = [str(column).strip() or "unnamed" for column in table.cells.columns]
-    faults = faults + _header_faults(header)
+def _to_dataset(cells: Cells) -> xr.Dataset:
+    table, texts, numbers = cells.table, cells.texts, cells.numbers
+    faults = cells.line_faults + _header_faults(cells.header)
     if len(table.cells) == 0 and not any(fault.row for fault in faults):
         faults.append(Fault(None, None, "", "there are no rows below the header", "give at least one run"))
-    cells = table.cells.set_axis(pd.Index(header, dtype=object), axis=1)
-    table = Table(table.name, cells.loc[:, ~cells.columns.duplicated()], table.rows, table.lines)
-
-    texts = {name: text_of(table.cells[name]) for name in ("run", "language", "init", *LABELS) if name in table.cells}
-    faults += _text_faults(table, texts)
-    numbers, number_faults = _numbers(table)
-    faults += number_faults
+    faults += _text_faults(table, texts) + cells.number_faults
     if "language" in texts:
-        faults += _own_faults(table, texts["language"], numbers)
+        faults += _own_faults(cells, texts["language"])
     if not any(fault.row is None for fault in faults):
         sound = ~np.isin(table.rows, [fault.row for fault in faults if fault.row is not None])
         faults += _duplicate_faults(table, texts, numbers, sound)
     if faults:
         raise RunTableError(table.name, sorted(faults, key=lambda fault: fault.row or 0))
-    return _assemble(table, texts, numbers, sha256)
+    return _assemble(cells)
 
 
 def _header_faults(header: Sequence[str]) -> list[Fault]:
@@ -295,53 +276,33 @@ def _text_faults(table: Table, texts: dict[str, pd.Series]) -> list[Fault]:
     return faults
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """Rule for the cells of a number column."""
-
-    text: str
-    advice: str
-    least: float = 0.0
-    strict: bool = True  # whether cells must be above `least`, not equal to it
-    infinite: bool = False  # whether inf is allowed
-    optional: bool = False  # whether a cell may be absent, because it has a default
-
-
 _RULES = {
-    "params": _Rule("must be a finite number > 0", "give the number of parameters, such as 1.2e9"),
-    "loss": _Rule("must be a finite number > 0", "remove evaluations that failed or diverged, or correct the loss"),
-    "tokens": _Rule("must be a finite number > 0", "give training tokens of the row's own language", optional=True),
-    "unique": _Rule("must be a number > 0", "leave it empty if no data are repeated", infinite=True, optional=True),
-    "languages": _Rule(
+    "params": Rule("must be a finite number > 0", "give the number of parameters, such as 1.2e9"),
+    "loss": Rule("must be a finite number > 0", "remove evaluations that failed or diverged, or correct the loss"),
+    "tokens": Rule("must be a finite number > 0", "give training tokens of the row's own language", optional=True),
+    "unique": Rule("must be a number > 0", "leave it empty if no data are repeated", infinite=True, optional=True),
+    "languages": Rule(
         "must be a finite number >= 1", "leave it empty to count the sources with tokens", 1, False, optional=True
     ),
-    "compute": _Rule("must be a finite number > 0", "leave it empty to use 6 * params * all tokens", optional=True),
+    "compute": Rule("must be a finite number > 0", "leave it empty to use 6 * params * all tokens", optional=True),
 }
-_SOURCE_TOKENS = _Rule("must be a finite number >= 0", "write 0 if the run did not train on this source", strict=False)
+_SOURCE_TOKENS = Rule("must be a finite number >= 0", "write 0 if the run did not train on this source", strict=False)
 
 
-def _numbers(table: Table) -> tuple[dict[str, Floats], list[Fault]]:
-    """Return number columns as float64 (NaN where absent), and their faults."""
-    numbers, faults = {}, []
-    for name in map(str, table.cells.columns):
-        kind, dot, _ = name.partition(".")
-        if kind not in _RULES or (dot and kind not in ("tokens", "unique")):
-            continue
-        rule = _SOURCE_TOKENS if dot and kind == "tokens" else _RULES[kind]
-        values, absent, unreadable = parse(table.cells[name])
-        numbers[name] = values
-        advice = "write it as 1200000 or 1.2e6: a point for decimals, no separators, no units"
-        faults += row_faults(table, name, unreadable, "must be a number", advice)
-        low = (values <= rule.least) if rule.strict else (values < rule.least)
-        wrong = low | (np.isinf(values) & (not rule.infinite))
-        wrong |= absent & (not rule.optional)
-        faults += row_faults(table, name, wrong & ~unreadable, rule.text, rule.advice)
-    return numbers, faults
+def _rule(name: str) -> Rule | None:
+    """The rule of a number column; None for columns that the format does not know."""
+    kind, dot, _ = name.partition(".")
+    if kind not in _RULES or (dot and kind not in ("tokens", "unique")):
+        return None
+    return _SOURCE_TOKENS if dot and kind == "tokens" else _RULES[kind]
 
 
-def _own_faults(table: Table, language: pd.Series, numbers: dict[str, Floats]) -> list[Fault]:
+FORMAT = Format(RunTableError, ("run", "language", "init", *LABELS), _rule)
+
+
+def _own_faults(cells: Cells, language: pd.Series) -> list[Fault]:
     """Check that each row has tokens of its own language, and that its columns of own and unique tokens agree."""
-    faults: list[Fault] = []
+    table, numbers, faults = cells.table, cells.numbers, list[Fault]()
     for kind in ("tokens", "unique"):
         if kind in numbers:
             plain, detailed = numbers[kind], _own_values(language, numbers, kind)
@@ -350,7 +311,7 @@ def _own_faults(table: Table, language: pd.Series, numbers: dict[str, Floats]) -
             faults += row_faults(table, kind, differ, rule, f"correct one of the two, or leave {kind} empty")
 
     listed = _sources(numbers)
-    absent = parse(table.cells["tokens"])[1] if "tokens" in numbers else np.full(len(language), bool(listed))
+    absent = cells.absent.get("tokens", np.full(len(language), bool(listed)))
     lost = absent & ~np.isin(language, listed)
     rule = "a row needs training tokens of its own language, in tokens or tokens.<language>"
     advice = "fill the column tokens, or add tokens.<language> for each language that has rows"
@@ -400,7 +361,8 @@ def _duplicate_faults(
 # Assembling
 
 
-def _assemble(table: Table, texts: dict[str, pd.Series], numbers: dict[str, Floats], sha256: str) -> xr.Dataset:
+def _assemble(cells: Cells) -> xr.Dataset:
+    texts, numbers = cells.texts, cells.numbers
     language = texts["language"]
     listed = _sources(numbers)
     sources = listed + [name for name in pd.unique(language) if name not in listed]
@@ -429,11 +391,7 @@ def _assemble(table: Table, texts: dict[str, pd.Series], numbers: dict[str, Floa
         "languages": _or_default(numbers.get("languages"), counted),
         "compute": _or_default(numbers.get("compute"), compute),
     }
-    others = {
-        f"table.{name}" if name in RESERVED else name: ("row", _guess(table.cells[name]))
-        for name in map(str, table.cells.columns)
-        if name not in KNOWN and name not in numbers
-    }
+    others = {f"table.{name}" if name in RESERVED else name: ("row", values) for name, values in cells.others.items()}
     return xr.Dataset(
         {name: ("row", values) for name, values in known.items()}
         | {
@@ -441,8 +399,9 @@ def _assemble(table: Table, texts: dict[str, pd.Series], numbers: dict[str, Floa
             "source_unique": (("row", "source"), source_unique),
         }
         | others,
-        coords={name: ("row", strings(values)) for name, values in labels.items()} | {"source": np.array(sources)},
-        attrs={"name": table.name, "sha256": sha256},
+        coords={name: ("row", values.to_numpy().astype(str)) for name, values in labels.items()}
+        | {"source": np.array(sources)},
+        attrs={"name": cells.table.name, "sha256": cells.sha256},
     )
 
 
@@ -452,14 +411,3 @@ def _or_inf(values: Floats | None, count: int) -> Floats:
 
 def _or_default(values: Floats | None, default: Floats) -> Floats:
     return default if values is None else np.where(np.isnan(values), default, values)
-
-
-def _guess(cells: pd.Series) -> NDArray[np.generic]:
-    """Return an unknown column as booleans or numbers if all its cells are such, otherwise as text."""
-    if pd.api.types.is_bool_dtype(cells):
-        return cells.to_numpy(dtype=bool)
-    text = text_of(cells)
-    if text.str.lower().isin(["true", "false"]).all():
-        return text.str.lower().eq("true").to_numpy(dtype=bool)
-    values, absent, unreadable = parse(cells)
-    return strings(text) if unreadable.any() or absent.all() else values

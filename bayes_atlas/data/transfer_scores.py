@@ -21,7 +21,6 @@ Its variables are ``score`` and ``error`` (NaN where not given) and ``censored``
 on ``target``.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,17 +29,30 @@ import pandas as pd
 import xarray as xr
 
 from bayes_atlas.arrays import Floats
-from bayes_atlas.data.cells import Fault, Table, TableError, frame_table, parse, read_cells, row_faults, text_of
+from bayes_atlas.data.cells import Cells, Format, Rule, parse_frame, read_cells
+from bayes_atlas.data.faults import Fault, Table, TableError, row_faults, text_of
 from bayes_atlas.data.printed import load_table
 
 TRAITS = ("script", "genus", "family")
 DISTANCE = "distance."
 FEWEST = 3  # languages; with fewer, the effects of sources and targets cannot be estimated
 
-_NUMBER = ("must be a finite number", "write it as 0.3 or 3e-1, or leave it empty if the pair was not measured")
-_ERROR = ("must be a finite number > 0", "give the standard deviation of the score's error, in the unit of the score")
+_NUMBER = Rule(
+    "must be a finite number",
+    "write it as 0.3 or 3e-1, or leave it empty if the pair was not measured",
+    least=-np.inf,
+    strict=False,
+    optional=True,
+    general=False,
+)
+_DISTANCE = Rule(
+    "must be a finite number",
+    "give the distance of every pair in the table, or remove the column",
+    least=-np.inf,
+    strict=False,
+    general=False,
+)
 _CENSORED = ("must be 0 or 1", "write 1 if the score is only an upper bound, 0 or nothing if it was measured")
-_DISTANCE = ("must be a finite number", "give the distance of every pair in the table, or remove the column")
 
 
 class ScoreTableError(TableError):
@@ -73,8 +85,7 @@ def read_scores(path: str | Path, traits: str | Path | None = None) -> xr.Datase
         ScoreTableError: the file cannot be read or breaks rules of the format; the error lists all faults.
         TraitTableError: the same for `traits`.
     """
-    table, faults, sha256 = read_cells(Path(path), ScoreTableError)
-    return _to_dataset(table, faults, sha256, _traits(traits))
+    return _to_dataset(read_cells(Path(path), FORMAT), _traits(traits))
 
 
 def scores_from_frame(frame: pd.DataFrame, name: str = "scores", traits: str | Path | None = None) -> xr.Dataset:
@@ -87,8 +98,7 @@ def scores_from_frame(frame: pd.DataFrame, name: str = "scores", traits: str | P
         ScoreTableError: `frame` breaks rules of the format; the error lists all faults.
         TraitTableError: the same for `traits`.
     """
-    digest = hashlib.sha256(frame.to_csv(index=False).encode()).hexdigest()
-    return _to_dataset(frame_table(name, frame), [], digest, _traits(traits))
+    return _to_dataset(parse_frame(name, frame, FORMAT), _traits(traits))
 
 
 def _traits(path: str | Path | None) -> pd.DataFrame:
@@ -96,43 +106,42 @@ def _traits(path: str | Path | None) -> pd.DataFrame:
     bundled = load_table("languages").set_index("language")[list(TRAITS)].astype(str)
     if path is None:
         return bundled
-    table, faults, _ = read_cells(Path(path), TraitTableError)
+    cells = read_cells(Path(path), Format(TraitTableError, ("language", *TRAITS), lambda name: None))
+    table, texts, faults = cells.table, cells.texts, list(cells.line_faults)
     for name in ("language", *TRAITS):
-        if name not in table.cells:
+        if name not in texts:
             advice = f"a language table needs {TraitTableError.NEEDED}"
             faults.append(Fault(None, name, "", "a required column is missing", advice))
         else:
-            empty = text_of(table.cells[name]).eq("").to_numpy()
+            empty = texts[name].eq("").to_numpy()
             faults += row_faults(table, name, empty, "must not be empty", f"give the {name} of each language")
     if not faults:
-        again = text_of(table.cells["language"]).duplicated().to_numpy()
+        again = texts["language"].duplicated().to_numpy()
         faults += row_faults(table, "language", again, "a language may have only one row", "remove the repeated row")
     if faults:
         raise TraitTableError(table.name, faults)
-    own = pd.DataFrame({name: text_of(table.cells[name]).astype(str) for name in ("language", *TRAITS)})
+    own = pd.DataFrame({name: texts[name].astype(str) for name in ("language", *TRAITS)})
     own = own.set_index("language")
     return pd.concat([own, bundled.drop(own.index, errors="ignore")])
 
 
-def _to_dataset(table: Table, faults: list[Fault], sha256: str, traits: pd.DataFrame) -> xr.Dataset:
-    table = Table(table.name, table.cells.rename(columns=lambda name: str(name).strip()), table.rows, table.lines)
+def _to_dataset(cells: Cells, traits: pd.DataFrame) -> xr.Dataset:
+    table, faults = cells.table, list(cells.line_faults)
     if len(table.cells) == 0 and not faults:
         faults = [Fault(None, None, "", "there are no rows below the header", "give at least one row for each pair")]
-    if not faults and "source" not in table.cells and str(table.cells.columns[0]).partition("\\")[0] == "target":
-        table = _listed(table)
-    faults = faults + _header_faults(table)
-    if faults:
+    if faults := faults + _header_faults(cells):
         raise ScoreTableError(table.name, faults)
-    names = {side: text_of(table.cells[side]) for side in ("source", "target")}
-    numbers, faults = _numbers(table)
-    faults += _pair_faults(table, names, traits)
+    numbers, faults = _numbers(cells)
+    faults += _pair_faults(table, cells.texts, traits)
     if faults:
         raise ScoreTableError(table.name, sorted(faults, key=lambda fault: fault.row or 0))
-    return _assemble(table.name, names, numbers, sha256, traits)
+    return _assemble(cells, numbers, traits)
 
 
 def _listed(table: Table) -> Table:
-    """Convert a matrix to a list of pairs, without empty cells of the diagonal."""
+    """Convert a matrix to a list of pairs, without empty cells of the diagonal; a list stays as it is."""
+    if "source" in table.cells or str(table.cells.columns[0]).partition("\\")[0] != "target":
+        return table
     first, *sources = map(str, table.cells.columns)
     targets = text_of(table.cells[first])
     cells, rows = [], []
@@ -146,48 +155,52 @@ def _listed(table: Table) -> Table:
     return Table(table.name, frame, table.rows[rows], None if table.lines is None else table.lines[rows])
 
 
-def _header_faults(table: Table) -> list[Fault]:
-    have = list(map(str, table.cells.columns))
+_RULES = {
+    "score": _NUMBER,
+    "loss": _NUMBER,
+    "scratch_loss": _NUMBER,
+    "error": Rule(
+        "must be a finite number > 0",
+        "give the standard deviation of the score's error, in the unit of the score",
+        optional=True,
+        general=False,
+    ),
+    "censored": Rule(*_CENSORED, least=-np.inf, strict=False, optional=True, general=False),
+}
+
+
+def _rule(name: str) -> Rule | None:
+    return _DISTANCE if name.startswith(DISTANCE) else _RULES.get(name)
+
+
+FORMAT = Format(ScoreTableError, ("source", "target"), _rule, _listed)
+
+
+def _header_faults(cells: Cells) -> list[Fault]:
+    have = list(map(str, cells.table.cells.columns))
     missing = [name for name in ("source", "target") if name not in have]
     if "score" not in have:
         missing += [name for name in ("loss", "scratch_loss") if name not in have]
     advice = f"a score table needs {ScoreTableError.NEEDED}, or is a matrix whose first column is target"
     faults = [Fault(None, name, "", "a required column is missing", advice) for name in missing]
-    repeated = sorted({name for name in have if have.count(name) > 1})
+    repeated = sorted({name for name in cells.header if cells.header.count(name) > 1})
     rule, advice = "a column name may appear only once", "remove or rename all but one of these columns"
     return faults + [Fault(None, name, "", rule, advice) for name in repeated]
 
 
-def _numbers(table: Table) -> tuple[dict[str, Floats], list[Fault]]:
+def _numbers(cells: Cells) -> tuple[dict[str, Floats], list[Fault]]:
     """Return the score, error, censoring and distances of each row, and their faults."""
-    faults: list[Fault] = []
-
-    def column(name: str, rule: tuple[str, str], *, positive: bool = False, needed: bool = False) -> Floats:
-        values, absent, unreadable = parse(table.cells[name])
-        wrong = unreadable | np.isinf(values) | (needed & absent) | (positive & (values <= 0))
-        faults.extend(row_faults(table, name, wrong, *rule))
-        return values
-
-    have = list(map(str, table.cells.columns))
-    if "score" in have:
-        numbers = {"score": column("score", _NUMBER)}
-    else:
-        loss, scratch = (column(name, _NUMBER) for name in ("loss", "scratch_loss"))
-        numbers = {"score": scratch - loss}
-    if "error" in have:
-        numbers["error"] = column("error", _ERROR, positive=True)
-    if "censored" in have:
-        values = column("censored", _CENSORED)
+    given, table, faults = cells.numbers, cells.table, list(cells.number_faults)
+    numbers = {name: values for name, values in given.items() if name not in ("loss", "scratch_loss")}
+    if "score" not in given:
+        numbers = {"score": given["scratch_loss"] - given["loss"]} | numbers
+    if "censored" in given:
+        values = given["censored"]
         wrong = ~np.isin(np.nan_to_num(values), (0, 1))
-        faults.extend(row_faults(table, "censored", wrong & ~np.isinf(values), *_CENSORED))
+        faults += row_faults(table, "censored", wrong & ~np.isinf(values), *_CENSORED)
         lost = (values == 1) & np.isnan(numbers["score"])
-        faults.extend(
-            row_faults(table, "censored", lost, "a bound needs a score", "give the least score that the run could show")
-        )
-        numbers["censored"] = values
-    for name in have:
-        if name.startswith(DISTANCE):
-            numbers[name] = column(name, _DISTANCE, needed=True)
+        advice = "give the least score that the run could show"
+        faults += row_faults(table, "censored", lost, "a bound needs a score", advice)
     if not faults and not np.isfinite(numbers["score"]).any():
         faults.append(Fault(None, "score", "", "no pair has a score", "give the measured scores"))
     return numbers, faults
@@ -213,9 +226,8 @@ def _pair_faults(table: Table, names: dict[str, pd.Series], traits: pd.DataFrame
     return faults
 
 
-def _assemble(
-    name: str, names: dict[str, pd.Series], numbers: dict[str, Floats], sha256: str, traits: pd.DataFrame
-) -> xr.Dataset:
+def _assemble(cells: Cells, numbers: dict[str, Floats], traits: pd.DataFrame) -> xr.Dataset:
+    names = cells.texts
     languages = list(dict.fromkeys(pd.DataFrame(names).to_numpy().ravel().tolist()))
     at = tuple(pd.Index(languages).get_indexer(pd.Index(names[side])) for side in ("target", "source"))
 
@@ -236,7 +248,7 @@ def _assemble(
         },
         coords={"target": languages, "source": languages, "distance": [key[len(DISTANCE) :] for key in distances]}
         | {trait: ("target", traits.loc[languages, trait].to_numpy().astype(str)) for trait in TRAITS},
-        attrs={"name": name, "sha256": sha256},
+        attrs={"name": cells.table.name, "sha256": cells.sha256},
     )
 
 

@@ -1,0 +1,105 @@
+"""The one shape of all decisions: draws with named dims, a summary, the whole JSON document, notes and a figure.
+
+A decision is a frozen dataclass that derives from `Decision`. The command prints it, and so may a report or a page:
+nothing about a decision is put together anywhere else.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_atlas.arrays import Floats
+from bayes_atlas.decisions.text import page, screen
+from bayes_atlas.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FIGURES = "bayes_atlas.plots"  # the module whose `draw` knows a figure for each decision; loaded when one is drawn
+UNITS = {  # of the quantities that decisions have in common
+    "params": ("number of parameters", "1"),
+    "tokens": ("training tokens", "tokens"),
+    "loss": ("expected loss", "unit of the run table's loss"),
+    "epochs": ("passes over the unique tokens", "1"),
+    "tokens_per_param": ("tokens per parameter", "tokens"),
+    "compute": ("training compute", "FLOPs"),
+    "regret": ("loss above the best plan of the draw", "unit of the run table's loss"),
+}
+
+
+class Decision(ABC):
+    """A question that was answered for every posterior draw.
+
+    Attributes:
+        notes: what a reader should know before trusting it, a sentence each without its full stop.
+    """
+
+    notes: list[str]
+
+    @property
+    @abstractmethod
+    def question(self) -> str:
+        """The question in one line, without the answer."""
+
+    @property
+    @abstractmethod
+    def draws(self) -> xr.Dataset:
+        """Draws of every quantity; dim ``draw`` first, units and meaning in the ``attrs`` of each variable."""
+
+    @abstractmethod
+    def summary(self, probability: float = 0.9) -> Any:
+        """Median, mean and interval of every quantity (`bayes_atlas.decisions.summary`), as JSON has them."""
+
+    @abstractmethod
+    def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
+        """The whole JSON document: the question, the answer and the notes."""
+
+    @abstractmethod
+    def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
+        """The answer as a small table for people: column -> cell."""
+
+    def plot(self, axes: "Axes | None" = None, **options: Any) -> "Axes":
+        """Draw its figure on `axes`, or on new ones; `options` are those of the figure in `bayes_atlas.plots`."""
+        drawn: Axes = import_module(FIGURES).draw(self, axes=axes, **options)
+        return drawn
+
+    def __repr__(self) -> str:
+        return screen(self.question, self.rows(), self.notes)
+
+    def _repr_html_(self) -> str:
+        return page(self.question, self.rows(), self.notes)
+
+
+def dataset(
+    quantities: Mapping[str, tuple[tuple[str, ...], Floats]],
+    coords: Mapping[str, Any] | None = None,
+    units: Mapping[str, tuple[str, str]] | None = None,
+) -> xr.Dataset:
+    """Draws as a Dataset whose variables say what they are.
+
+    Args:
+        quantities: name -> dims and values.
+        coords: labels of dims.
+        units: name -> meaning and unit, beside those of `UNITS`.
+    """
+    known = UNITS | dict(units or {})
+    variables = {
+        name: (dims, np.asarray(values, dtype=float), {"long_name": known[name][0], "units": known[name][1]})
+        for name, (dims, values) in quantities.items()
+    }
+    return xr.Dataset(variables, dict(coords or {}))
+
+
+def positive(name: str, value: float, *, such_as: str = "1e21") -> float:
+    """`value`, if it is a positive number.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not (np.isfinite(value) and value > 0):
+        raise InputError(f"{name} is {value}; it must be a positive number, such as {such_as}")
+    return value
