@@ -55,10 +55,10 @@ def bilingual_study(runs: xr.Dataset, params: float | None = None) -> Study:
         )
     reasons = {
         "started from a checkpoint": ~scratch,
-        "are neither monolingual nor 50/50 bilingual": scratch & ~(alone | half),
-        "have another model size": scratch & (alone | half) & ~of_size,
+        "have other mixtures than one language or two half and half": scratch & ~(alone | half),
+        "have another size": scratch & (alone | half) & ~of_size,
         "use another vocabulary": scratch & (alone | half) & of_size & ~vocabulary,
-        "have no run to compare with": kept & ~compared,
+        "have nothing to compare with": kept & ~compared,
     }
     left_out = {reason: int(rows.sum()) for reason, rows in reasons.items() if rows.any()}
     return Study(runs.isel(row=compared), size, left_out)

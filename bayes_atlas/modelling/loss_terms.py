@@ -1,4 +1,4 @@
-"""Priors of the terms that every law has: the loss at the reference and its three parts, and the exponents."""
+"""Priors of terms that every law has: the loss at the reference sizes, its three parts, and the exponents."""
 
 import jax
 import jax.numpy as jnp
@@ -17,18 +17,22 @@ def split_loss(
     log_tokens: jax.Array | float = 0.0,
     log_factor: jax.Array | float = 0.0,
 ) -> dict[str, jax.Array]:
-    """E, A and B of every language: how the loss at the reference sizes divides into its three terms.
+    """Sample E, A and B of every language, as the split of the loss at the reference sizes into three terms.
 
-    The loss itself is sharply seen and may be in any unit; its division is what languages share. ``level`` is the loss
-    at the reference (log-normal), ``size_share`` A's part of it and ``irreducible_share`` E's part of the rest
-    (logit-normal). A language whose data vary too little to tell E from B then leaves one parameter open, not three.
+    The runs determine the loss itself sharply, in any unit; languages share its split. ``level`` is the loss at the
+    reference (log-normal), ``size_share`` is A's share of it, and ``irreducible_share`` is E's share of the rest (both
+    logit-normal). A language whose data vary too little to separate E from B thus leaves one parameter open, not three.
 
     Args:
         curves: the layout.
         beta: ``(language,)`` exponent of data; needed with `log_tokens`.
-        log_tokens: ``(language,)`` log of the effective tokens that the level is of, where these are not the reference
-            itself: where a language's runs repeat their data or borrow from others, what they show is the loss there.
-        log_factor: ``(language,)`` log of a factor of the whole loss, where the law has one, at which the level is.
+        log_tokens: ``(language,)`` log of the effective tokens of the level, if these differ from the reference. Runs
+            that repeat data or borrow from other languages show the loss at these tokens.
+        log_factor: ``(language,)`` log of the factor at which the level holds, if the law multiplies the whole loss by
+            a factor.
+
+    Returns:
+        ``(language,)`` arrays of E, A and B, as deterministic sites.
     """
     level = pooled("level", curves, dist.Normal(1.0, 2.0), 1.0, support=constraints.positive)
     level = level * jnp.exp(-jnp.asarray(log_factor))
@@ -44,7 +48,7 @@ def split_loss(
 
 
 def exponents(curves: Curves) -> dict[str, jax.Array]:
-    """alpha and beta of every language: log-normal, medians near one third (published fits: .15 to .64)."""
+    """Sample alpha and beta of every language, log-normal with medians near one third (published fits: .15 to .64)."""
     return {
         name: pooled(name, curves, dist.Normal(jnp.log(0.35), 0.4), 0.25, support=constraints.positive)
         for name in ("alpha", "beta")

@@ -1,10 +1,10 @@
-"""The likelihood of scores: pairs of directions that may be correlated, measured with error, with heavy tails.
+"""The likelihood of transfer scores: heavy-tailed effects of dyads, correlated between directions, with error.
 
-What is a dyad's own is a bivariate Student-t, so that one odd pair widens no others and is itself believed as far as
-its error allows; errors of measurement are normal and independent. The sum of the two has no closed form. With the
-Student-t taken as what it is, normals of many scales, and these in steps of a factor of 2, it has one, of which any
-part may be missing. Of a censored score only an upper bound is known: it counts by the probability that a measurement
-lies below.
+The dyad's own effect is bivariate Student-t. One odd pair therefore widens no others, and its own score is trusted as
+far as its error allows. Measurement errors are normal and independent. The sum of a Student-t and a normal has no
+closed form. A Student-t is a mixture of normals over scales; with scales in steps of a factor of 2 the sum has a closed
+form, and any part of it may be missing. A censored score is only an upper bound: its likelihood is the probability of a
+measurement below the bound.
 """
 
 from typing import ClassVar
@@ -18,11 +18,11 @@ from numpyro.distributions import constraints
 from scipy.stats import chi2
 
 NU = 4.0  # as for runs, see `bayes_atlas.modelling.curve_noise`
-STEPS = 2.0 ** np.arange(-1, 4)  # scales of the normals, in units of the Student-t's own
+STEPS = 2.0 ** np.arange(-1, 4)  # scales of the normals, in units of the Student-t's scale
 
 
 def _weights() -> np.ndarray:
-    """Probability of each step: the squared scale is NU over a chi-square."""
+    """Probability of each step. The squared scale is NU over a chi-square."""
     ends = np.append(np.append(0.0, STEPS[:-1] * np.sqrt(2)), np.inf)
     with np.errstate(divide="ignore"):
         return -np.diff(chi2.cdf(NU / ends**2, NU))
@@ -31,8 +31,8 @@ def _weights() -> np.ndarray:
 LOG_WEIGHTS = np.log(_weights())
 # Gauss-Legendre on (0, 1), for two censored directions: within .002 of the log probability.
 NODES, NODE_WEIGHTS = ((np.polynomial.legendre.leggauss(16)[part] + (1 - part)) / 2 for part in (0, 1))
-FAR = -8.0  # below which a normal's tail is taken to have the shape that it has there
-CANDIDATES = 64  # of a draw of two censored directions
+FAR = -8.0  # below this, a normal's tail is approximated by its shape at this point
+CANDIDATES = 64  # candidates for a draw of two censored directions
 
 
 class DyadStudentT(dist.Distribution):
@@ -40,11 +40,11 @@ class DyadStudentT(dist.Distribution):
 
     Args:
         loc: ``(dyad, 2)`` expected score of each direction.
-        own: ``(dyad, 2)`` scale of what is the dyad's own.
-        reciprocity: correlation of that between the directions.
-        error: ``(dyad, 2)`` or a number, standard deviation of the error of measurement.
+        own: ``(dyad, 2)`` scale of the dyad's own effect.
+        reciprocity: correlation of this effect between the two directions.
+        error: ``(dyad, 2)`` or a number, standard deviation of the measurement error.
         observed: ``(dyad, 2)`` whether the direction was measured.
-        censored: ``(dyad, 2)`` whether what was measured is only an upper bound; None where none is.
+        censored: ``(dyad, 2)`` whether the measurement is only an upper bound; None if there are no bounds.
     """
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
@@ -77,11 +77,11 @@ class DyadStudentT(dist.Distribution):
         return self.loc + own + self.error * jax.random.normal(of_error, shape)
 
     def log_prob(self, value: jax.Array) -> jax.Array:
-        """Log density of what was measured of each dyad: ``(dyad,)``."""
+        """Log density of each dyad's measurements, ``(dyad,)``."""
         return logsumexp(self._log_joint(value), axis=-1)
 
     def true_values(self, key: jax.Array, value: jax.Array) -> jax.Array:
-        """A draw of the scores without errors of measurement, ``(dyad, 2)``, given what was measured of `value`."""
+        """Draw scores without measurement error, ``(dyad, 2)``, given the measured part of `value`."""
         of_own, of_step = jax.random.split(key)
         step = jnp.asarray(STEPS)[jax.random.categorical(of_step, self._log_joint(value))]
         if self.censored is not None:
@@ -98,7 +98,7 @@ class DyadStudentT(dist.Distribution):
         return self.loc + mean + _correlated(normal, left[:, 0, 0], left[:, 1, 1], left[:, 0, 1])
 
     def _log_joint(self, value: jax.Array) -> jax.Array:
-        """Log density of what was measured of each dyad at each step of the scale: ``(dyad, step)``."""
+        """Joint log density of each dyad's measurements and each step of the scale, ``(dyad, step)``."""
         first, second, both = self._covariance(jnp.asarray(STEPS)[:, None])
         observed = self._exact()
         errors = jnp.where(observed, self.error**2, 1.0)
@@ -114,7 +114,7 @@ class DyadStudentT(dist.Distribution):
         return joint if self.censored is None else joint + self._log_below(value).T
 
     def _log_below(self, value: jax.Array) -> jax.Array:
-        """Log probability, given the exact scores, that the censored ones lie below their bounds: ``(step, dyad)``."""
+        """Log probability of the censored scores below their bounds, given the exact scores, ``(step, dyad)``."""
         (first, second), _, correlation = self._bounds(value, jnp.asarray(STEPS)[:, None])
         one, other = (log_ndtr(bound) for bound in (first, second))
         rest = jnp.sqrt(1 - correlation**2)
@@ -127,7 +127,7 @@ class DyadStudentT(dist.Distribution):
         return jnp.where(censored.all(axis=-1), both, single)
 
     def _completed(self, key: jax.Array, value: jax.Array, step: jax.Array) -> jax.Array:
-        """`value` with a draw of what would have been measured in place of each bound, at a scale `step` (dyad,)."""
+        """Replace each bound in `value` by a draw of the censored measurement, at scale `step` ``(dyad,)``."""
         of_first, of_second, of_choice = jax.random.split(key, 3)
         (first, second), (spread, mean), correlation = self._bounds(value, step)
         censored = jnp.asarray(self.censored)
@@ -145,9 +145,11 @@ class DyadStudentT(dist.Distribution):
     def _bounds(
         self, value: jax.Array, step: jax.Array
     ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array], jax.Array]:
-        """Of measurements of both directions at a scale `step`, each given the other where that is exact:
+        """Distribution of both directions' measurements at scale `step`, each given the other if that is exact.
 
-        `value` in standard deviations; these deviations, and means over `loc`, ``(.., dyad, 2)``; their correlation.
+        Returns:
+            `value` in standard deviations, one array per direction; these standard deviations and the means relative to
+            `loc`, ``(.., dyad, 2)`` each; the correlation of the two directions.
         """
         first, second, both = self._covariance(step)
         errors, exact, residual = self.error**2, self._exact(), self._residual(value)
@@ -160,30 +162,30 @@ class DyadStudentT(dist.Distribution):
         return (standard[..., 0], standard[..., 1]), (spread, mean), correlation
 
     def _exact(self) -> jax.Array:
-        """Which directions were measured and not just bounded."""
+        """Mask of directions with an exact measurement, not only a bound."""
         return jnp.asarray(self.observed if self.censored is None else self.observed & ~self.censored)
 
     def _residual(self, value: jax.Array) -> jax.Array:
         return jnp.where(self._exact(), value - self.loc, 0.0)
 
     def _errors(self) -> jax.Array:
-        """Variances of the errors ``(dyad, 2)``; 1 where nothing was measured, which contributes nothing."""
+        """Variances of the errors, ``(dyad, 2)``; 1 where nothing was measured, since that contributes nothing."""
         return jnp.where(self.observed, self.error**2, 1.0)
 
     def _covariance(self, step: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Variances of what is the dyad's own in the two directions, and their covariance, at a scale `step`."""
+        """Variances of the dyad's own effect in the two directions, and their covariance, at scale `step`."""
         first, second = step * self.own[:, 0], step * self.own[:, 1]
         return first**2, second**2, self.reciprocity * first * second
 
 
 def _below(part: jax.Array, bound: jax.Array) -> jax.Array:
-    """Standard normal values below `bound`, of which a `part` lies still further below."""
+    """Quantile `part` of a standard normal truncated to values below `bound`."""
     near = jnp.maximum(bound, FAR)
     return ndtri(part * ndtr(near)) + (bound - near)
 
 
 def _correlated(normal: jax.Array, first: jax.Array, second: jax.Array, both: jax.Array) -> jax.Array:
-    """Standard normals ``(.., 2)`` with these variances and this covariance, by the Cholesky factor."""
+    """Give standard normals ``(.., 2)`` these variances and this covariance, by the Cholesky factor."""
     scale = jnp.sqrt(jnp.maximum(first, 1e-30))
     slope = both / scale
     rest = jnp.sqrt(jnp.maximum(second - slope**2, 0.0))

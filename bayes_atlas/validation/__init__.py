@@ -1,1 +1,1 @@
-"""Held-out validation: which rows are kept from a fit, what a posterior predicts for them, and how good that is."""
+"""Held-out validation: splits of a run table, predictions of held-out rows, and scores of these predictions."""

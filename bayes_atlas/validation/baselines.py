@@ -1,8 +1,8 @@
-"""Point fits of Chinchilla with bootstrap intervals: what a posterior has to beat.
+"""Baselines that a posterior has to beat: point fits of Chinchilla with bootstrap intervals.
 
-Each language is fitted by itself, E + A / N^alpha + B / D^beta on its own tokens, as is usual. Intervals come of fits
-to resampled runs, and of residuals that are Student-t as in the models, with the scale that the point fit leaves, made
-larger by the parameters that were fitted. So a baseline predicts a distribution, and the same scores are of both.
+Each language is fitted alone, as is usual: E + A / N^alpha + B / D^beta on its own tokens. Intervals combine refits to
+resampled runs with Student-t residuals, as in the models. The scale of the residuals is that of the point fit,
+corrected for the number of fitted parameters. A baseline thus predicts a distribution and gets the scores of a model.
 """
 
 from collections.abc import Callable
@@ -24,20 +24,20 @@ from bayes_atlas.validation.predict import Prediction
 HUBER = 1e-3
 GRID = {"a": (0, 8, 16, 24), "b": (0, 8, 16, 24), "e": (-1, 0, 1), "alpha": (0.0, 0.5, 1.0), "beta": (0.0, 0.5, 1.0)}
 CLOSENESS: Any = {"maxiter": 2000, "ftol": 1e-15, "gtol": 1e-10}
-TRIED = 60  # starts of the grid, those of least objective
+TRIED = 60  # starts taken from the grid, those with the lowest objective
 EXPONENTS = np.geomspace(0.05, 2.0, 12)
-EXPONENT_RANGE = (0.01, 5.0)  # beyond, a term is a constant or nothing
-FEWEST = len(chinchilla.PARAMETERS) + 1  # runs of a language, below which the law goes through every one
+EXPONENT_RANGE = (0.01, 5.0)  # outside it a term is constant or vanishes
+FEWEST = len(chinchilla.PARAMETERS) + 1  # runs of a language; with fewer, the law passes through all of them
 BOOTSTRAPS = 200
-LEAST_SCALE = 1e-6  # of residuals, so that losses without noise have a density
+LEAST_SCALE = 1e-6  # least residual scale, so that losses without noise have a density
 
 
 class BaselineError(InputError):
-    """A table that a baseline cannot be fitted to."""
+    """A table to which a baseline cannot be fitted."""
 
 
 class Constants(NamedTuple):
-    """Chinchilla's, in plain counts."""
+    """Parameters of the Chinchilla law, with sizes in plain counts."""
 
     E: float
     A: float
@@ -46,7 +46,7 @@ class Constants(NamedTuple):
     beta: float
 
     def log_loss(self, params: Floats, tokens: Floats) -> Floats:
-        """Log of the law."""
+        """Return the log of the law's loss at `params` and `tokens`, ``(row,)``."""
         return np.log(chinchilla.loss(params, tokens, **self._asdict()))
 
 
@@ -54,10 +54,10 @@ type Fit = Callable[[Floats, Floats, Floats, Constants | None], Constants]
 
 
 def huber(params: Floats, tokens: Floats, loss: Floats, start: Constants | None = None) -> Constants:
-    """The fit of least summed Huber loss on log loss (Hoffmann et al. 2022; Besiroglu et al. 2024 on why summed).
+    """Minimise the summed Huber loss on log loss (Hoffmann et al. 2022; Besiroglu et al. 2024 on why summed).
 
-    From `start` or, without one, from the best starts of a grid. Sizes are centred meanwhile, which changes neither
-    objective nor starts and spares most steps. Arrays are ``(row,)``.
+    The search starts from `start` or, without one, from the best points of a grid. Sizes are centred during the search,
+    which changes neither the objective nor the starts and saves most steps. Arrays are ``(row,)``.
     """
     log_params, log_tokens, log_loss = np.log(params), np.log(tokens), np.log(loss)
     centres = log_params.mean(), log_tokens.mean()
@@ -92,10 +92,10 @@ def huber(params: Floats, tokens: Floats, loss: Floats, start: Constants | None 
 
 
 def varpro(params: Floats, tokens: Floats, loss: Floats, start: Constants | None = None) -> Constants:
-    """The fit of least squared relative error, by variable projection (Golub and Pereyra 1973).
+    """Minimise the squared relative error, by variable projection (Golub and Pereyra 1973).
 
-    Given the exponents, E, A and B are a non-negative linear least-squares problem; the exponents are sought outside,
-    by Nelder and Mead in logs, from `start` or else from the best of a grid. Arrays are ``(row,)``.
+    Given the exponents, E, A and B solve a non-negative linear least-squares problem. An outer Nelder-Mead search finds
+    the logs of the exponents, from `start` or else from the best point of a grid. Arrays are ``(row,)``.
     """
     units = np.exp(np.log(params).mean()), np.exp(np.log(tokens).mean())
     size, data = np.log(params / units[0]), np.log(tokens / units[1])
@@ -127,9 +127,9 @@ BASELINES: dict[str, Fit] = {"huber": huber, "varpro": varpro}
 def predict_baseline(
     name: str, rows: xr.Dataset, fitted: xr.Dataset, *, seed: int = 0, bootstraps: int = BOOTSTRAPS
 ) -> Prediction:
-    """What the baseline `name` of `BASELINES`, fitted to `fitted`, predicts for `rows`; tables are run tables.
+    """Predict the losses of `rows` with the baseline `name` of `BASELINES`, fitted to `fitted`; both are run tables.
 
-    Runs are resampled within a language, each with all its rows, and each resample is fitted from the point fit.
+    The bootstrap resamples runs within a language, each with all its rows. Every refit starts from the point fit.
 
     Raises:
         BaselineError: a language of `rows` has fewer than `FEWEST` runs in `fitted`.
@@ -142,10 +142,10 @@ def predict_baseline(
         by_run = _rows_by_run(own)
         if len(by_run) < FEWEST:
             raise BaselineError(
-                f"{name} fits five parameters to each language, and {fitted.attrs['name']} has {len(by_run)} runs of "
+                f"{name} fits five parameters to each language, but {fitted.attrs['name']} has {len(by_run)} runs of "
                 f"{language} (needed: {FEWEST}); add runs, or leave {name} out"
             )
-        with threadpool_limits(1, "blas"):  # threads on five parameters wait for each other, up to nine times as long
+        with threadpool_limits(1, "blas"):  # on five parameters threads wait for each other: up to nine times slower
             point, fits = _bootstrap(BASELINES[name], _columns(own), by_run, bootstraps, rng)
         sizes = _columns(rows.isel(row=at))[:2]
         location[at] = np.stack([each.log_loss(*sizes) for each in fits], axis=1)
@@ -160,7 +160,7 @@ def _bootstrap(
     count: int,
     rng: np.random.Generator,
 ) -> tuple[Constants, list[Constants]]:
-    """The fit to all rows, and those to `count` resamples of runs."""
+    """Return the fit to all rows, and the fits to `count` resamples of the runs."""
     point = fit(*columns, None)
     chosen = rng.integers(len(by_run), size=(count, len(by_run)))
     resamples = (np.concatenate([by_run[run] for run in runs]) for runs in chosen)
@@ -179,7 +179,7 @@ def _columns(rows: xr.Dataset) -> tuple[Floats, Floats, Floats]:
 
 
 def _residual_scale(point: Constants, params: Floats, tokens: Floats, loss: Floats) -> float:
-    """Scale of Student-t residuals on log loss, with the degrees of freedom that the fit took put back."""
+    """Scale of Student-t residuals on log loss, corrected for the degrees of freedom that the fit used."""
     residuals = np.log(loss) - point.log_loss(params, tokens)
     _, _, scale = student_t.fit(residuals, fdf=NU, floc=0.0, scale=float(np.std(residuals)) + LEAST_SCALE)
     free = max(len(residuals) - len(point), 1)

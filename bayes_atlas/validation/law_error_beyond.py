@@ -1,17 +1,17 @@
-"""How wrong a law may be beyond what was fitted.
+"""Model error in extrapolation, beyond the sizes that were fitted.
 
-Posterior intervals hold if the law does, and beyond the largest runs that is not known. What can be known is how wrong
-the same model was when it had to predict the largest of the *fitted* runs from the others. Beyond the largest
-parameters, tokens and compute a law may be wrong by different amounts, so each of `SIZES` is held out and learned of by
-itself.
+Posterior intervals hold if the law does, and nobody knows whether it does beyond the largest runs. The fitted runs
+show how wrong the same model was when it predicted the largest of them from the others. Model error may differ beyond
+the largest parameters, tokens and compute, so each of `SIZES` is held out and learned separately.
 
-An error of the law is one for all rows of a language or, where the law is wrong for all languages alike, one for all;
-it is as heavy-tailed as the noise, and grows with the distance beyond what was fitted as one of `FORMS` does. One
-extrapolation therefore says little of how large such errors are: `learned` gives the probabilities of sizes and of
-either kind, by Bayes' rule, and `widened` adds to a prediction errors drawn from these. What rows miss by is put down
-to each size that they are beyond, and such errors add up: where larger models also took more compute, intervals are
-deliberately wide.
-Which form is the default was chosen by held-out scores (`benchmarks/README.md`).
+All rows of a language share one model error or, if the law is wrong for all languages alike, all rows do. The error has
+the heavy tails of the noise, and grows with the distance of extrapolation as one of `FORMS`. A single extrapolation
+therefore says little about the scale of such errors. `learned` gives the probabilities of scales and of both kinds, by
+Bayes' rule. `widened` adds errors drawn from these to a prediction.
+
+Each size in which rows extrapolate is charged with their full residuals, and the errors of all sizes add up. Intervals
+are deliberately wide where larger models also took more compute. Held-out scores decided the default form
+(`benchmarks/README.md`).
 """
 
 from collections.abc import Callable, Mapping
@@ -34,18 +34,20 @@ FORMS: dict[str, Callable[[Floats], Floats]] = {
     "linear": lambda beyond: beyond,
 }
 SIZES = ("params", "tokens", "compute")
-TYPICAL, SPREAD = 0.01, 1.0  # prior of an error's scale: log-normal around a hundredth, one e-fold
-LOG_ERRORS = np.linspace(np.log(1e-4), np.log(1.0), 61)  # scales that are told apart
-KINDS = ("own", "common")  # of each language, or of all: equally probable beforehand
+TYPICAL, SPREAD = 0.01, 1.0  # prior of an error's scale: log-normal around a hundredth, sd one e-fold
+LOG_ERRORS = np.linspace(np.log(1e-4), np.log(1.0), 61)  # grid of log scales
+KINDS = ("own", "common")  # one error per language, or one for all languages: equally probable a priori
 PRIOR = np.tile(norm.logpdf(LOG_ERRORS, np.log(TYPICAL), SPREAD), (len(KINDS), 1))
-STEPS = np.sinh(np.linspace(-16, 16, 321))  # dense around 0 and wide, to integrate over an error
-MIDDLES = (np.arange(11) + 0.5) / 11  # quantiles that stand for a distribution
+STEPS = np.sinh(np.linspace(-16, 16, 321))  # grid to integrate over an error, dense around 0 and wide
+MIDDLES = (np.arange(11) + 0.5) / 11  # quantiles that represent a distribution
 
 
 def distance(rows: xr.Dataset, fitted: xr.Dataset, size: str) -> Floats:
-    """How far each of `rows` is beyond the fitted runs of its language in one of `SIZES`, in e-folds, ``(row,)``.
+    """Return how far each of `rows` extrapolates beyond the fitted runs of its language, in e-folds, ``(row,)``.
 
-    0 for rows that are no larger than those fitted, or of the same size to `SAME_SIZE`.
+    Args:
+        rows, fitted: run tables.
+        size: one of `SIZES`. The distance is 0 for rows no larger than the fitted runs, up to `SAME_SIZE`.
     """
     names, of_fitted = rows["language"].to_numpy(), fitted["language"].to_numpy()
     beyond = np.zeros(len(names))
@@ -56,7 +58,14 @@ def distance(rows: xr.Dataset, fitted: xr.Dataset, size: str) -> Floats:
 
 
 def learned(prediction: Prediction, rows: xr.Dataset, beyond: Floats, form: str) -> Floats:
-    """Probabilities ``(kind, error)`` of `KINDS` and `LOG_ERRORS` given how rows were predicted that were held out."""
+    """Return posterior probabilities ``(kind, error)`` of `KINDS` and `LOG_ERRORS`, given held-out rows.
+
+    Args:
+        prediction: predictive distribution of `rows`, from a fit without them.
+        rows: run table of the held-out rows.
+        beyond: ``(row,)`` distance of extrapolation, in e-folds.
+        form: one of `FORMS`.
+    """
     middle = np.median(prediction.location, axis=1)
     missed = np.log(rows["loss"].to_numpy()) - middle
     unsure = prediction.location - middle[:, None]
@@ -72,9 +81,9 @@ def learned(prediction: Prediction, rows: xr.Dataset, beyond: Floats, form: str)
 
 
 def _log_marginal(missed: Floats, growth: Floats, unsure: Floats, scale: Floats) -> Floats:
-    """Log density of what rows with one error miss by, ``(row,)``, for each of `LOG_ERRORS`.
+    """Log density of the residuals `missed` ``(row,)`` of rows with one common error, for each of `LOG_ERRORS`.
 
-    Of what the posterior is `unsure` ``(row, draw)`` all rows share a part, which is no error of the law.
+    All rows share a part of the posterior uncertainty `unsure` ``(row, draw)``. This part is not model error.
     """
     shared = growth @ unsure / (growth @ growth)  # (draw,) in units of the error
     known = np.sqrt((unsure - growth[:, None] * shared).var(axis=1) + (scale**2).mean(axis=1)) / growth
@@ -84,7 +93,7 @@ def _log_marginal(missed: Floats, growth: Floats, unsure: Floats, scale: Floats)
 
 
 def _log_integral(error: Floats, known: Floats) -> Floats:
-    """Log density of observations of one error ``(row,)``, each `known` so well, for each of `LOG_ERRORS`."""
+    """Log density of observations ``(row,)`` of one error, with standard errors `known`, for each of `LOG_ERRORS`."""
 
     def log_density(at: Floats) -> Floats:
         return np.asarray((student_t.logpdf((error - at[:, None]) / known, NU) - np.log(known)).sum(axis=1))
@@ -100,7 +109,7 @@ def _log_integral(error: Floats, known: Floats) -> Floats:
 
 
 def unlearned() -> Floats:
-    """Probabilities of `KINDS` and `LOG_ERRORS` where nothing can be held out: the prior's, ``(kind, error)``."""
+    """Return the prior probabilities ``(kind, error)`` of `KINDS` and `LOG_ERRORS`, if nothing can be held out."""
     return _normalised(PRIOR)
 
 
@@ -109,7 +118,7 @@ def _normalised(log_probability: Floats) -> Floats:
 
 
 def typical(probability: Floats, form: str) -> float:
-    """The median error, whatever its sign, at one e-fold beyond."""
+    """Return the median absolute error at an extrapolation of one e-fold."""
     of_scale = probability.sum(axis=0)
     scale = np.exp(np.interp(0.5, np.cumsum(of_scale) - of_scale / 2, LOG_ERRORS))
     return float(scale * FORMS[form](np.array(1.0)) * student_t.ppf(0.75, NU))
@@ -123,7 +132,7 @@ def widened(
     probability: Mapping[str, Floats],
     seed: int,
 ) -> Prediction:
-    """`prediction` of `rows` with errors of the law beyond each of the sizes that `beyond` and `probability` name."""
+    """Add model errors to the `prediction` of `rows`, one for each size in `beyond` and `probability`."""
     rng = np.random.default_rng(seed)
     names, language = np.unique(rows["language"].to_numpy(), return_inverse=True)
     location, draws = prediction.location, prediction.location.shape[1]

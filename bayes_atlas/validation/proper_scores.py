@@ -1,7 +1,7 @@
-"""How good predictions of held-out losses are: accuracy, proper scores and calibration. All are of the loss.
+"""Scores of predictions of held-out losses: accuracy, proper scores and calibration, all on the scale of loss.
 
-The point that is predicted is the predictive median. The mean is of no use: the logarithm of loss has Student-t tails,
-so that the mean of loss is infinite. CRPS is that of the draws at hand, for the same reason.
+The point prediction is the predictive median. The predictive mean of loss is infinite, because log loss has Student-t
+tails. For the same reason CRPS is the score of the draws at hand.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,20 +23,20 @@ CLOSENESS: Any = {"ftol": 1e-10, "maxiter": 500}
 
 
 class Predictive(Protocol):
-    """What can be scored: a `Prediction`, or a `Stack` of several."""
+    """A predictive distribution that can be scored: a `Prediction`, or a `Stack` of several."""
 
     def draw(self, rng: np.random.Generator, least: int = 2000) -> Floats:
-        """Losses ``(row, draw)``."""
+        """Draw losses ``(row, draw)``."""
         ...
 
     def log_density(self, loss: Floats) -> Floats:
-        """Log predictive density of `loss` ``(row,)``, per unit of loss."""
+        """Return the log predictive density of `loss` ``(row,)``, per unit of loss."""
         ...
 
 
 @dataclass(frozen=True)
 class RowScores:
-    """What is scored of each held-out row; arrays ``(row,)`` or ``(row, level)``."""
+    """Scores of each held-out row; arrays are ``(row,)`` or ``(row, level)``."""
 
     language: NDArray[np.str_]
     loss: Floats
@@ -44,9 +44,9 @@ class RowScores:
     crps: Floats
     log_density: Floats
     pit: Floats  # predictive probability of a loss up to the observed one
-    lower: Floats  # ends of central intervals of probability `LEVELS`
+    lower: Floats  # ends of the central intervals of probability `LEVELS`
     upper: Floats
-    trained: Floats  # part of its run's tokens, 1 of the last checkpoint
+    trained: Floats  # share of the run's tokens, 1 at the last checkpoint
 
     @classmethod
     def of(cls, prediction: Predictive, rows: xr.Dataset, seed: int = 0) -> "RowScores":
@@ -70,18 +70,18 @@ class RowScores:
 
     @classmethod
     def joined(cls, parts: Sequence["RowScores"]) -> "RowScores":
-        """The rows of all `parts`, such as of folds."""
+        """Concatenate the rows of `parts`, such as folds."""
         return cls(**{each.name: np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)})
 
     def summary(self) -> dict[str, Any]:
-        """`summarise` all rows, with the same of each language under ``by_language``."""
+        """Summarise all rows, and each language alone under ``by_language``."""
         names = np.unique(self.language)
         return self._summary() | {
             "by_language": {str(name): self.where(self.language == name)._summary() for name in names}
         }
 
     def where(self, chosen: Flags) -> "RowScores":
-        """Those of some rows ``(row,)``."""
+        """Return the scores of the rows in the mask `chosen` ``(row,)``."""
         return RowScores(**{each.name: getattr(self, each.name)[chosen] for each in fields(self)})
 
     def _summary(self) -> dict[str, Any]:
@@ -103,34 +103,36 @@ def _by_level(values: Floats) -> dict[str, float]:
 
 
 def r_squared(loss: Floats, predicted: Floats) -> float | None:
-    """1 - SSE / SST over rows; None where the losses do not differ, as of a single row."""
+    """Return 1 - SSE / SST over rows, or None if all losses are equal, such as the loss of a single row."""
     total = float(((loss - loss.mean()) ** 2).sum())
     return 1 - float(((loss - predicted) ** 2).sum()) / total if total > 0 else None
 
 
 def crps(draws: Floats, loss: Floats) -> Floats:
-    """Continuous ranked probability score of each row, in its unit, smaller is better: E|X - y| - E|X - X'| / 2.
+    """Return the continuous ranked probability score of each row, E|X - y| - E|X - X'| / 2, in units of loss.
+
+    Smaller is better.
 
     Args:
         draws: ``(row, draw)``, ascending within a row.
         loss: ``(row,)``.
     """
     count = draws.shape[1]
-    rank = 2 * np.arange(count) + 1 - count  # how often each draw is the larger one of a pair, less the smaller one
+    rank = 2 * np.arange(count) + 1 - count  # number of pairs in which a draw is the larger, minus the smaller
     apart = (draws * rank).sum(axis=1) * 2 / count**2  # E|X - X'|
     return np.asarray(np.abs(draws - loss[:, None]).mean(axis=1) - apart / 2)
 
 
 def stacking_weights(log_density: Mapping[str, Floats]) -> dict[str, float]:
-    """Weights of models whose mixture gives the held-out rows the highest log density (Yao et al. 2018).
+    """Return the model weights whose mixture gives held-out rows the highest log density (Yao et al. 2018).
 
-    The objective is concave in weights that are at least 0 and sum to 1.
+    Weights are at least 0 and sum to 1; the objective is concave in them.
 
     Args:
         log_density: model -> log predictive density ``(row,)`` of the same rows.
 
     Raises:
-        InputError: a density that is not a number.
+        InputError: a density is NaN.
     """
     names = list(log_density)
     if len(names) == 1:
@@ -138,7 +140,7 @@ def stacking_weights(log_density: Mapping[str, Floats]) -> dict[str, float]:
     logs = np.stack([log_density[name] for name in names], axis=1)
     for name, undefined in zip(names, np.isnan(logs).any(axis=0), strict=True):
         if undefined:
-            raise InputError(f"{name} gives some rows no log density (nan), and cannot be weighed; leave it out")
+            raise InputError(f"the log density of {name} is nan in some rows, so it cannot be weighted; leave it out")
     density = np.exp(logs - np.maximum(logs.max(axis=1, keepdims=True), np.finfo(float).min))
 
     def objective(weights: Floats) -> tuple[float, Floats]:

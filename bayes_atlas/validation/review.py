@@ -1,7 +1,7 @@
-"""Does the law describe the runs, and do the runs or the priors decide? What there is to see beyond the sampling.
+"""Review of a fit: whether the law describes the runs, and whether the runs or the priors determine the parameters.
 
-None of it says that a posterior is wrong: each finding is a remark. Rows are those that were fitted, so that
-predictions of them are better than of others; what holds of rows that were not is for `bayes_atlas.validation`.
+No finding means that a posterior is wrong; each is a remark. The review predicts the rows that were fitted, which are
+easier to predict than others. The rest of `bayes_atlas.validation` predicts rows that were not fitted.
 """
 
 import warnings
@@ -24,54 +24,54 @@ from bayes_atlas.observations.curves import TAU_PRIOR
 from bayes_atlas.posterior import Posterior
 from bayes_atlas.validation.proper_scores import LEVELS, PIT_BINS
 
-DRAWS = 1000  # of a predictive
-BAND = 0.95  # probability that all of the ECDF of calibrated PIT values stays inside its band
+DRAWS = 1000  # draws of a predictive distribution
+BAND = 0.95  # probability that the whole ECDF of calibrated PIT values stays inside its band
 WORST = 5
-WIDEST = 0.99  # central interval of the prior predictive that should hold what was observed
-HALF = 2.0  # how much more data a run has than another that outdoes it, at least: with like data noise may decide
-SENSITIVE = 0.05  # of the power-scaling diagnostic, from which on a parameter depends on what is scaled
+WIDEST = 0.99  # central interval of the prior predictive that should contain the observations
+HALF = 2.0  # least ratio of an outdone run's data to that of the better run; with similar data noise may decide
+SENSITIVE = 0.05  # value of the power-scaling diagnostic above which a parameter depends on the scaled part
 
-MAY_DIFFER = ("params", "tokens", "unique", "stage", "epochs", "size_index")  # covariates that `outdone` runs differ in
+MAY_DIFFER = ("params", "tokens", "unique", "stage", "epochs", "size_index")  # covariates in which `outdone` may differ
 
 
 @dataclass(frozen=True)
 class PredictedRows:
-    """Predictive draws of rows that were observed; on the natural scale where the model observes a logarithm."""
+    """Predictive draws of observed rows, on the natural scale if the model observes a logarithm."""
 
     quantity: str  # loss, ..
-    labels: list[str]  # (row,) run, and the number of its checkpoint where runs have several
-    last: Flags  # (row,) the last of its run: these are independent, checkpoints of one run are not
+    labels: list[str]  # (row,) run, with the number of the checkpoint if runs have several
+    last: Flags  # (row,) last row of its run; last rows are independent, checkpoints of one run are not
     observed: Floats  # (row,)
     draws: Floats  # (row, draw)
 
     @cached_property
     def pit(self) -> Floats:
-        """Predictive probability of a value up to the observed one, ``(row,)``: uniform if the predictive holds."""
+        """Predictive probability of a value up to the observed one, ``(row,)``; uniform for a calibrated predictive."""
         return np.asarray((self.draws <= self.observed[:, None]).mean(axis=1))
 
     @property
     def band(self) -> float:
-        """How far from uniform the ECDF of the PIT of last rows may be anywhere: half of Kolmogorov's band."""
+        """Largest distance from uniform allowed for the PIT's ECDF over last rows: half of Kolmogorov's band."""
         return float(kstwo.ppf(BAND, self.last.sum()))
 
     @property
     def within_band(self) -> bool:
-        """Whether that PIT may be uniform."""
+        """Whether the PIT of last rows is compatible with a uniform distribution."""
         return bool(kstest(self.pit[self.last], "uniform").statistic <= self.band)
 
     def inside(self, level: float, of: Flags | None = None) -> float:
-        """Share of rows, or of some `of` them, inside the central interval of probability `level`."""
+        """Return the share of rows, or of the rows `of`, inside the central interval of probability `level`."""
         inside = np.abs(self.pit - 0.5) <= level / 2
         return float((inside if of is None else inside[of]).mean())
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Central interval of all rows' draws together."""
+        """Return the central interval of probability `level` of all rows' draws together."""
         finite = self.draws[np.isfinite(self.draws)]
         lower, upper = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
         return float(lower), float(upper)
 
     def worst(self) -> list[dict[str, Any]]:
-        """The rows farthest from their predictive median, in halves of its central 68 %."""
+        """Return the rows farthest from their predictive median, in half-widths of the central 68 % interval."""
         lower, median, upper = np.quantile(self.draws, [0.16, 0.5, 0.84], axis=1)
         off = (self.observed - median) / ((upper - lower) / 2)
         return [
@@ -85,7 +85,7 @@ class PredictedRows:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """What both kinds of predictive tell; JSON as it is."""
+        """Return the figures that prior and posterior predictive have in common, ready for JSON."""
         return {
             "quantity": self.quantity,
             "rows": len(self.observed),
@@ -102,11 +102,11 @@ class Sensitivity:
 
     parameter: str
     prior: float
-    likelihood: float | None  # None where the pointwise log likelihood was not stored
+    likelihood: float | None  # None if the pointwise log likelihood was not stored
 
     @property
     def diagnosis(self) -> str:
-        """What the two together say; nothing where the prior does not matter."""
+        """Diagnosis from both sensitivities; empty if the prior does not matter."""
         if not self.prior > SENSITIVE:
             return ""
         if self.likelihood is None:
@@ -116,37 +116,37 @@ class Sensitivity:
 
 @dataclass(frozen=True)
 class Influence:
-    """PSIS-LOO: the expected log density of curves left out, and those whose estimate cannot be relied on."""
+    """PSIS-LOO: the expected log density of left-out curves, and the curves with an unreliable estimate."""
 
     elpd: float
     se: float
     p: float
     curves: int
-    limit: float  # of Pareto k
-    above: dict[str, float]  # curve -> its k above the limit, largest first
+    limit: float  # highest Pareto k of a reliable estimate
+    above: dict[str, float]  # curve -> Pareto k above the limit, largest first
 
 
 @dataclass(frozen=True)
 class Review:
-    """What there is to see of a fit; None where what it needs is not stored, as `missing` says."""
+    """Findings on a fit. A finding is None if its input was not stored; `missing` then says what it lacks."""
 
     stale: bool
     prior: PredictedRows | None
     posterior: PredictedRows | None
     sensitivity: list[Sensitivity] | None  # of the law's parameters
     influence: Influence | None
-    weights: dict[str, float] | None  # run -> how much it counts, least first, of those the law cannot account for
-    by_noise: float | None  # how many runs noise alone would make count as little
+    weights: dict[str, float] | None  # outlying run -> weight, lowest first
+    by_noise: float | None  # expected number of outlying runs from noise alone
     outdone: dict[str, str] | None  # run -> a better run with no more parameters and at most half its tokens
-    missing: dict[str, str]  # part -> what it lacks, and what to do
+    missing: dict[str, str]  # part -> missing input and next step
 
     @property
     def remarks(self) -> list[str]:
-        """What a reader should look at."""
+        """Remarks for the reader."""
         return [*self._of_prior(), *self._of_posterior(), *self._of_sensitivity(), *self._of_runs()]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it; JSON as it is."""
+        """Return the whole review, ready for JSON."""
         posterior, influence = self.posterior, self.influence
         return {
             "prior_predictive": None
@@ -176,11 +176,11 @@ class Review:
             return []
         remarks = []
         if (finite := _finite(self.prior)) < 1:
-            remarks.append(f"{1 - finite:.2%} of prior predictive draws are not finite: look at the model's priors")
+            remarks.append(f"{1 - finite:.2%} of prior predictive draws are not finite; check the model's priors")
         if (inside := self.prior.inside(WIDEST)) < 0.9:
             remarks.append(
-                f"the prior predictive's {WIDEST:.0%} intervals hold {inside:.0%} of what was observed: priors exclude "
-                f"what happened; widen them in the model"
+                f"the prior predictive's {WIDEST:.0%} intervals contain only {inside:.0%} of the observations: the "
+                f"priors exclude the others; widen the priors in the model"
             )
         return remarks
 
@@ -188,12 +188,12 @@ class Review:
         if self.posterior is None or self.posterior.within_band:
             return []
         found = (
-            "wider than the runs scatter, which were fitted"
+            "wider than the scatter of the fitted runs"
             if self.posterior.inside(0.5, of=self.posterior.last) > 0.5
-            else "narrower than the runs scatter or off them: the law or its noise misfits; see the worst rows"
+            else "narrower than the scatter of the fitted runs, or biased: the law or its noise misfits; see worst rows"
         )
         return [
-            f"PIT values of the last rows of runs leave the {BAND:.0%} band of uniform ones: predictions are {found}"
+            f"PIT values of the runs' last rows leave the {BAND:.0%} band of uniform values: predictions are {found}"
         ]
 
     def _of_sensitivity(self) -> list[str]:
@@ -206,45 +206,45 @@ class Review:
     def _of_runs(self) -> list[str]:
         remarks = []
         if self.weights:
-            alone = "" if self.by_noise is None else f" (noise alone would make {self.by_noise:.2g} runs look so)"
+            alone = "" if self.by_noise is None else f" (noise alone would produce {self.by_noise:.2g} outliers)"
             remarks.append(
-                f"the law cannot account for {_listed(list(self.weights))}, which count little{alone}; see whether "
-                f"they failed, and fit again without those that did"
+                f"the law does not account for {_listed(list(self.weights))}: outliers with a low weight{alone}; check "
+                f"whether these runs failed, and fit again without those that did"
             )
         if self.outdone:
             named = [f"{worse} (by {better})" for worse, better in self.outdone.items()]
             remarks.append(
-                f"less data gave a lower loss than {_listed(named)}, which no law here allows: they failed, or "
-                f"repeated their data too often; see the runs"
+                f"runs with less data outdid {_listed(named)}, which no law here allows: the outdone runs failed, or "
+                f"repeated their data too often; check these runs"
             )
         if self.influence is not None and self.influence.above:
             remarks.append(
-                f"PSIS-LOO is not to be relied on for {_listed(list(self.influence.above))} (Pareto k above "
-                f"{self.influence.limit:.2g}), on which the posterior hangs; `bayes-atlas compare --loo` refits "
-                f"without them"
+                f"PSIS-LOO is unreliable for {_listed(list(self.influence.above))} (Pareto k above "
+                f"{self.influence.limit:.2g}), because these curves influence the posterior strongly; `bayes-atlas "
+                f"compare --loo` refits without them"
             )
         return remarks
 
 
 ADVICE = {
-    "prior-data conflict": "runs and prior disagree; see whether the prior is meant so",
-    "strong prior or weak likelihood": "the runs say little of it; add runs that tell (see `check` and `design`)",
-    "depends on its prior": "whether the runs say little or disagree, a fit with the data stored would tell",
+    "prior-data conflict": "runs and prior disagree; check whether the prior is as intended",
+    "strong prior or weak likelihood": "the runs say little about these; add runs that identify them (see `check`)",
+    "depends on its prior": "the runs may be uninformative or in conflict; fit again with the data stored to see which",
 }
 
 
 def review_fit(posterior: Posterior) -> Review:
-    """Compare a fit with its data and its priors, as far as what is stored allows. Executes the model.
+    """Review a fit against its data and its priors, as far as these are stored. Executes the model.
 
     Raises:
-        InputError: the posterior's model is not to be found.
+        InputError: the posterior's model does not exist.
     """
     stale, missing = is_stale(posterior), dict[str, str]()
 
     def attempt[T](part: str, compute: Callable[[], T], *, runs_model: bool = False) -> T | None:
-        """`compute()`, or None and a line in `missing` where it cannot be computed."""
+        """Return `compute()`, or None with an entry in `missing` if it cannot be computed."""
         if runs_model and stale:
-            missing[part] = "the model as it was fitted, which has changed since; fit again"
+            missing[part] = "the fitted version of the model, which has changed since; fit again"
             return None
         try:
             return compute()
@@ -292,7 +292,7 @@ def _predictive(posterior: Posterior, replay: Replay, group: str) -> PredictedRo
     draws = replay.predictive(group, DRAWS)[:, measured].T
     observed = replay.observed[measured]
     if is_log := replay.site.startswith("log_"):
-        with np.errstate(over="ignore"):  # of the prior's: counted as not finite
+        with np.errstate(over="ignore"):  # overflow of prior draws counts as not finite
             observed, draws = np.exp(observed), np.exp(draws)
     return PredictedRows(
         quantity=replay.site.removeprefix("log_") if is_log else replay.site,
@@ -304,7 +304,7 @@ def _predictive(posterior: Posterior, replay: Replay, group: str) -> PredictedRo
 
 
 def _sensitivity(posterior: Posterior, densities: xr.Dataset) -> list[Sensitivity]:
-    """Of every parameter of the law, those that depend most on their prior first."""
+    """Return the sensitivity of every parameter of the law, the most dependent on its prior first."""
     tree = posterior.draws.assign({"log_prior": xr.DataTree(densities)})
     names = [name for name in posterior.law.PARAMETERS if name in tree["posterior"]]
     by_prior = _flat(az.psense(tree, var_names=names, group="prior"))
@@ -314,7 +314,7 @@ def _sensitivity(posterior: Posterior, densities: xr.Dataset) -> list[Sensitivit
 
 
 def _flat(values: xr.Dataset) -> dict[str, float]:
-    """``alpha[sw]`` -> value; without parameters that do not vary, such as the diagonal of a matrix."""
+    """Map names such as ``alpha[sw]`` to values, without constant parameters such as the diagonal of a matrix."""
     frame = az.dataset_to_dataframe(values.expand_dims(component=["value"]), sample_dims=["component"])
     return {str(name): float(value) for name, value in frame.loc["value"].items() if np.isfinite(value)}
 
@@ -323,7 +323,7 @@ def _influence(posterior: Posterior) -> Influence:
     if "log_likelihood" not in posterior.draws:
         raise NotStoredError("the group log_likelihood, which was not stored; fit again without --without-data")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of Pareto k, which is what is reported
+        warnings.simplefilter("ignore", UserWarning)  # about Pareto k, which the review itself reports
         loo = az.loo(posterior.draws, pointwise=True)
     (dim,) = loo.pareto_k.dims
     order = loo.pareto_k.sortby(-loo.pareto_k)
@@ -337,9 +337,9 @@ def _outlying(posterior: Posterior, replay: Replay | None) -> dict[str, float]:
     if "weight" in drawn:
         names, weights = drawn["run"].to_numpy(), drawn["weight"].mean(("chain", "draw")).to_numpy()
     elif replay is None:
-        raise NotStoredError("what the predictive checks lack")
+        raise NotStoredError("the inputs of the predictive checks")
     elif not replay.weighs:
-        raise NotStoredError("a model whose noise weighs runs, as `bayes_atlas.modelling.curve_noise.observe` does")
+        raise NotStoredError("a model whose noise weights runs, as `bayes_atlas.modelling.curve_noise.observe` does")
     else:
         names, weights = posterior.draws["observed_data"]["run"].to_numpy(), replay.weights(DRAWS)
     return suspects(names, weights)
@@ -353,8 +353,9 @@ def _by_noise(posterior: Posterior) -> float | None:
 
 
 def _outdone(posterior: Posterior) -> dict[str, str]:
-    """Runs whose last loss is above that of a run of no larger size and half the data, however noisy the fit says
-    losses are: where a law misfits, its noise may hide a run that failed.
+    """Return runs whose last loss exceeds that of a run of no larger size with at most half the data.
+
+    The fitted noise plays no part in this, because the noise of a law that misfits may hide a failed run.
     """
     if "constant_data" not in posterior.draws:
         raise NotStoredError("the runs, which were not stored; fit again without --without-data")
@@ -371,7 +372,7 @@ def _outdone(posterior: Posterior) -> dict[str, str]:
         others &= final["params"] <= final["params"][run] * np.exp(SAME_SIZE)
         if "unique" in final:
             others &= final["unique"] <= final["unique"][run]
-        for name, values in final.items():  # what else they were given must be the same
+        for name, values in final.items():  # all other covariates must be equal
             if name not in MAY_DIFFER and not name.startswith(TAU_PRIOR):
                 others &= np.isclose(values, values[run]).reshape(len(loss), -1).all(axis=1)
         if others.any():
@@ -380,10 +381,10 @@ def _outdone(posterior: Posterior) -> dict[str, str]:
 
 
 def _finite(predictive: PredictedRows) -> float:
-    """Share of draws that are finite."""
+    """Return the share of finite draws."""
     return float(np.isfinite(predictive.draws).mean())
 
 
 def _listed(names: list[str]) -> str:
-    """The first few of `names`, and how many more there are."""
+    """Return the first few of `names`, and the number of the others."""
     return ", ".join(names[:WORST]) + (f" and {len(names) - WORST} more" if len(names) > WORST else "")

@@ -1,9 +1,9 @@
-"""Which rows are held out: functions from a run table to a boolean test mask ``(row,)``.
+"""Splits of a run table into fitted and held-out rows: functions that return a boolean test mask ``(row,)``.
 
-Checkpoints of a run are correlated, so a run is held out with all its rows or not at all, and whether it is large is
-decided by its last checkpoint. Only the split by language keeps the other languages of a run: there a language is what
-is held out. Splits are those of Longpre et al. (2025, arXiv 2510.22037, App. B.3), which leaves open how much of size
-and compute they hold out, and by language.
+Checkpoints of a run are correlated, so a split holds out all rows of a run or none. The last checkpoint of a run
+decides whether the run is large. Only the split by language is an exception: it holds out a language and keeps the
+other languages of a run. The other splits are those of Longpre et al. (2025, arXiv 2510.22037, App. B.3). The paper
+does not state how much it holds out by size and by compute.
 """
 
 from collections.abc import Callable
@@ -17,36 +17,51 @@ from bayes_atlas.arrays import Flags, Floats, Integers
 from bayes_atlas.data.size_groups import size_step
 from bayes_atlas.errors import InputError
 
-FRACTION = 0.2  # of runs, or of mixtures
-LARGEST_SIZES = 0.05  # least fraction of the runs that the largest sizes, as few of them as this takes, have
-KEPT_RUNS = 3  # of a language that is held out
-SAME_SHARE = 0.01  # shares of a mixture that round to one multiple of this are one share
+FRACTION = 0.2  # share of the runs, or of the mixtures, that is held out
+LARGEST_SIZES = 0.05  # least share of the runs that `by_params` holds out, with as few sizes as possible
+KEPT_RUNS = 3  # runs that are kept of a held-out language
+SAME_SHARE = 0.01  # mixture shares that round to the same multiple of this are equal
 
 
 def by_params(runs: xr.Dataset) -> Flags:
-    """The largest model sizes: as few as have at least a twentieth of the runs."""
+    """Hold out the largest model sizes: as few as have at least a twentieth of the runs.
+
+    Raises:
+        InputError: all models have one size.
+    """
     run, sizes = _by_run(runs, size_step(runs["params"].to_numpy()))
     return _largest(sizes, LARGEST_SIZES, "params", "models of one size")[run]
 
 
 def by_tokens(runs: xr.Dataset) -> Flags:
-    """The fifth of the runs that trained longest, by tokens of all languages together; with their ties."""
+    """Hold out the fifth of the runs with the most training tokens of all languages together, including ties.
+
+    Raises:
+        InputError: all runs have the same number of tokens.
+    """
     run, tokens = _by_run(runs, runs["source_tokens"].sum("source").to_numpy())
     return _largest(tokens, FRACTION, "tokens", "runs of one length")[run]
 
 
 def by_compute(runs: xr.Dataset) -> Flags:
-    """The fifth of the runs that took most compute, with their ties."""
+    """Hold out the fifth of the runs with the most compute, including ties.
+
+    Raises:
+        InputError: all runs have the same compute.
+    """
     run, compute = _by_run(runs, runs["compute"].to_numpy())
-    return _largest(compute, FRACTION, "compute", "runs of one compute")[run]
+    return _largest(compute, FRACTION, "compute", "runs of equal compute")[run]
 
 
 def by_mixture(runs: xr.Dataset, seed: int = 0) -> Flags:
-    """A random fifth of the mixtures, each with all its runs.
+    """Hold out a random fifth of the mixtures, each with all its runs.
 
-    A mixture is a value of the label ``mixture`` or, where the table has none, the shares of the sources. Those of
-    several sources are chosen from: without its monolingual runs a language may have none. Where a table with labels
-    has fewer than two of these, all labels are.
+    A mixture is a value of the label ``mixture`` or, if the table has no such label, the shares of the sources. The
+    candidates are mixtures of several sources, because a language without its monolingual runs may have no runs left.
+    If a table with labels has fewer than two such mixtures, all labels are candidates.
+
+    Raises:
+        InputError: there are fewer than two candidates.
     """
     run, _ = _by_run(runs, runs["compute"].to_numpy())
     mixture, mixed = _mixtures(runs, run)
@@ -55,37 +70,41 @@ def by_mixture(runs: xr.Dataset, seed: int = 0) -> Flags:
         candidates = np.unique(mixture)
     if len(candidates) < 2:
         raise InputError(
-            f"{_name(runs)} has no two mixtures, of which one could be held out; give the tokens of each source, label "
-            f"the runs in a column mixture, or hold out random runs"
+            f"{_name(runs)} has fewer than two mixtures, so none can be held out; give the tokens of each source, "
+            f"label the runs in a column mixture, or hold out random runs"
         )
     return np.isin(mixture, _some(candidates, seed))[run]
 
 
 def by_random(runs: xr.Dataset, seed: int = 0) -> Flags:
-    """A random fifth of the runs."""
+    """Hold out a random fifth of the runs.
+
+    Raises:
+        InputError: there is a single run.
+    """
     run, _ = _by_run(runs, runs["compute"].to_numpy())
     every = np.arange(run.max() + 1)
     if len(every) < 2:
-        raise InputError(f"{_name(runs)} has a single run, and none would be left to learn from; add runs")
+        raise InputError(f"{_name(runs)} has a single run, so none would be left to fit; add runs")
     return np.isin(every, _some(every, seed))[run]
 
 
 def by_language(runs: xr.Dataset, language: str, seed: int = 0) -> Flags:
-    """The losses of one language but for `KEPT_RUNS` random runs of it, which say where it stands.
+    """Hold out the losses of one language, except for `KEPT_RUNS` random runs that anchor its curve.
 
     Raises:
-        InputError: `language` has no more runs than are kept; or it is the only one.
+        InputError: `language` has no more runs than are kept, or it is the only language.
     """
     own = runs["language"].to_numpy() == language
     names = np.unique(runs["run"].to_numpy()[own])
     if len(names) <= KEPT_RUNS:
         raise InputError(
-            f"{_name(runs)} has {len(names)} runs of the language {language!r}, of which {KEPT_RUNS} would be kept; "
-            f"hold out a language with more of them"
+            f"{_name(runs)} has {len(names)} runs of the language {language!r}, and {KEPT_RUNS} runs have to be kept; "
+            f"hold out a language with more runs"
         )
     if own.all():
         raise InputError(
-            f"{_name(runs)} has no language but {language!r}, and others could tell nothing of it; add "
+            f"{_name(runs)} has no language but {language!r}, so no other language informs its prediction; add "
             f"runs of others, or hold out random runs"
         )
     kept = np.random.default_rng(seed).choice(names, KEPT_RUNS, replace=False)
@@ -103,10 +122,12 @@ HOLDOUTS = (*SPLITS, "language")
 
 
 def folds(runs: xr.Dataset, holdout: str, seed: int = 0) -> dict[str, Flags]:
-    """Test masks ``(row,)`` by name of the fold: one for most splits, by language one for each that has enough runs.
+    """Return test masks ``(row,)`` by name of the fold.
+
+    The split by language has one fold for each language with enough runs; every other split has one fold.
 
     Raises:
-        InputError: no such split; or `runs` leave nothing to hold out, or nothing else.
+        InputError: there is no such split, or it leaves nothing to hold out or nothing to fit.
     """
     if holdout in SPLITS:
         return {holdout: SPLITS[holdout](runs, seed)}
@@ -120,20 +141,20 @@ def folds(runs: xr.Dataset, holdout: str, seed: int = 0) -> dict[str, Flags]:
     enough = names[counts > KEPT_RUNS]
     if not len(enough):
         raise InputError(
-            f"no language of {_name(runs)} has more than the {KEPT_RUNS} runs that are kept of one held out; add runs, "
-            f"or hold out random runs"
+            f"no language of {_name(runs)} has more than {KEPT_RUNS} runs, as many as are kept of a held-out language; "
+            f"add runs, or hold out random runs"
         )
     return {str(name): by_language(runs, str(name), seed) for name in enough}
 
 
 def few_runs(runs: xr.Dataset) -> list[str]:
-    """Languages that have too few runs for a fold of their own."""
+    """Return the languages with too few runs for a fold of their own."""
     names, counts = np.unique(_pairs(runs)[0], return_counts=True)
     return [str(name) for name in names[counts <= KEPT_RUNS]]
 
 
 def _pairs(runs: xr.Dataset) -> NDArray[np.str_]:
-    """Each language with each of its runs once, ``(2, pair)``."""
+    """Return the distinct pairs of language and run, ``(2, pair)``."""
     return np.unique([runs["language"].to_numpy().astype(str), runs["run"].to_numpy().astype(str)], axis=1)
 
 
@@ -142,7 +163,7 @@ def _name(runs: xr.Dataset) -> str:
 
 
 def _by_run(runs: xr.Dataset, values: Floats) -> tuple[Integers, Floats]:
-    """The run of each row, counted from 0, and each run's largest value."""
+    """Return the run of each row, counted from 0, and the largest value of each run."""
     run = np.unique(runs["run"].to_numpy(), return_inverse=True)[1]
     largest = np.full(run.max() + 1, -np.inf)
     np.maximum.at(largest, run, values)
@@ -150,10 +171,10 @@ def _by_run(runs: xr.Dataset, values: Floats) -> tuple[Integers, Floats]:
 
 
 def _largest(values: Floats, fraction: float, column: str, what: str) -> Flags:
-    """The largest `fraction` of `values`, or more where the least of these has ties; never all."""
+    """Mask the largest `fraction` of `values`, and ties with the least of them; never all values."""
     if values.min() == values.max():
         raise InputError(
-            f"the table has only {what}, so that no larger ones can be held out; add runs that differ in {column}, or "
+            f"the table has only {what}, so no larger ones can be held out; add runs that differ in {column}, or "
             f"hold out random runs"
         )
     least = np.sort(values)[-_count(len(values), fraction)]
@@ -161,7 +182,7 @@ def _largest(values: Floats, fraction: float, column: str, what: str) -> Flags:
 
 
 def _some(names: NDArray[np.generic], seed: int) -> NDArray[np.generic]:
-    """A random fifth of `names`, at least one and not all."""
+    """Draw a random fifth of `names`, at least one and not all."""
     count = min(_count(len(names), FRACTION), len(names) - 1)
     return np.random.default_rng(seed).permutation(names)[:count]
 
@@ -171,7 +192,7 @@ def _count(size: int, fraction: float) -> int:
 
 
 def _mixtures(runs: xr.Dataset, run: Integers) -> tuple[Integers, Flags]:
-    """The mixture of each run, by number, and whether it has several sources: ``(run,)`` both."""
+    """Return the mixture of each run, as a number, and whether it has several sources; both ``(run,)``."""
     tokens = np.zeros((run.max() + 1, runs.sizes["source"]))
     np.maximum.at(tokens, run, runs["source_tokens"].transpose("row", "source").to_numpy())
     mixed = np.count_nonzero(tokens, axis=1) > 1

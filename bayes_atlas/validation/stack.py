@@ -1,8 +1,8 @@
-"""The stack: a mixture of several models' predictive distributions, by weight (Yao et al. 2018).
+"""The stack: a weighted mixture of several models' predictive distributions (Yao et al. 2018).
 
-Its weights are best chosen where models are scored (`bayes_atlas.validation.proper_scores.stacking_weights`), and then
-these scores are none of the stack: it was made to fit them. `crossed_weights` gives every run weights that it had no
-part in.
+The best weights are those chosen on the rows that score the models
+(`bayes_atlas.validation.proper_scores.stacking_weights`). On these rows the stack's own scores are in-sample.
+`crossed_weights` gives every run weights that were chosen without it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,18 +19,18 @@ from bayes_atlas.posterior import Posterior
 from bayes_atlas.validation.predict import Prediction, predict
 from bayes_atlas.validation.proper_scores import stacking_weights
 
-SUM = 1e-6  # by how much weights may miss 1
+SUM = 1e-6  # tolerance of the sum of weights, which is 1
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Predictive distributions of loss that are mixtures, one for each row."""
+    """Predictive distributions of loss, a mixture of several models for each row."""
 
-    predictions: Sequence[Prediction]  # of the same rows, by model
-    weights: Floats  # (row, model), or (1, model) where all rows have the same
+    predictions: Sequence[Prediction]  # of the same rows, one per model
+    weights: Floats  # (row, model), or (1, model) if all rows have the same weights
 
     def draw(self, rng: Rng, least: int = 2000) -> Floats:
-        """Losses ``(row, draw)``: each model's in proportion to its weight, as far as whole draws allow."""
+        """Draw losses ``(row, draw)``, from each model in proportion to its weight, as far as whole draws allow."""
         each = [prediction.draw(rng, least) for prediction in self.predictions]
         count = min(draws.shape[1] for draws in each)
         share = (np.arange(count) + 0.5) / count
@@ -43,7 +43,7 @@ class Stack:
         return drawn
 
     def log_density(self, loss: Floats) -> Floats:
-        """Log predictive density of `loss` ``(row,)``, per unit of loss: that of the weighted sum of densities."""
+        """Return the log of the weighted sum of predictive densities at `loss` ``(row,)``, per unit of loss."""
         each = np.stack([prediction.log_density(loss) for prediction in self.predictions], axis=1)
         return np.asarray(logsumexp(each, axis=1, b=self.weights))
 
@@ -56,36 +56,36 @@ def predict_stack(
     *,
     seed: int = 0,
 ) -> Stack:
-    """The predictive of the losses of `rows` by several models at once, whose intervals hold if the laws do.
+    """Predict the losses of `rows` with several models at once. The intervals hold if the laws do.
 
-    Errors of the laws beyond what was fitted (`bayes_atlas.validation.law_error_beyond`), with which `validate` scores,
-    are not included.
+    Model error beyond the fitted range (`bayes_atlas.validation.law_error_beyond`) is not included. The scores of
+    `validate` include it.
 
     Args:
-        posteriors: by model, fitted to the same table.
-        weights: by model, at least 0 and of sum 1, such as those of `leave_one_out`, or of a `Validation` of models
-            only: point fits have no posterior.
-        rows, fitted, seed: as of `predict`.
+        posteriors: posterior of each model, all fitted to the same table.
+        weights: weight of each model, at least 0 and with sum 1, such as those of `leave_one_out`. Weights of a
+            `Validation` work too if it has no point fits, which have no posterior.
+        rows, fitted, seed: see `predict`.
 
     Raises:
-        InputError: as `predict`; weights that are none, or of other models.
+        InputError: see `predict`; also if the weights are not shares, or belong to other models.
     """
     if set(weights) != set(posteriors):
         odd = sorted({*weights} ^ {*posteriors})
-        raise InputError(f"{odd[0]} has a weight or a posterior, not both; give every model of a stack both")
+        raise InputError(f"{odd[0]} has a weight or a posterior, but not both; give every model of a stack both")
     shares = np.array([[weights[name] for name in posteriors]])
     if not (shares >= 0).all() or abs(shares.sum() - 1) > SUM:
-        raise InputError(f"the weights {dict(weights)} are no shares; give weights of at least 0 whose sum is 1")
+        raise InputError(f"the weights {dict(weights)} are not shares; give weights of at least 0 with sum 1")
     return Stack([predict(posterior, rows, fitted, seed=seed) for posterior in posteriors.values()], shares)
 
 
 def crossed_weights(log_density: Mapping[str, Floats], run: NDArray[np.str_], seed: int = 0) -> Floats:
-    """Stacking weights ``(row, model)`` of each row, chosen on the half of the runs that it is not of.
+    """Return stacking weights ``(row, model)``, chosen for each row on the half of the runs without it.
 
     Args:
         log_density: model -> log predictive density ``(row,)`` of the same rows.
-        run: ``(row,)`` run of each row, of at least two; all rows of a run are of one half.
-        seed: of the halves, which are random.
+        run: ``(row,)`` run of each row, at least two runs in all; a run is in one half with all its rows.
+        seed: seed of the random halves.
     """
     number = np.unique(run, return_inverse=True)[1]
     half = np.random.default_rng(seed).permutation(number.max() + 1)[number] % 2

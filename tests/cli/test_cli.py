@@ -734,7 +734,8 @@ def test_diagnose_in_full_says_what_to_look_at_and_passes(command, saved, full, 
         "PSIS-LOO: elpd 12.5 (standard error 1), 3 effective parameters; Pareto k above 0.7 for 0 of 30" in result.out
     )
     assert (
-        "Remark: the law cannot account for [red]r3, which count little (noise alone would make 0.7 runs" in result.out
+        "Remark: the law does not account for [red]r3: outliers with a low weight (noise alone would produce 0.7 "
+        "outliers" in result.out
     )
     assert "Not checked: this, for lack of that." in result.out
     assert (tmp_path / "checks.svg").read_bytes().startswith(b"<?xml")

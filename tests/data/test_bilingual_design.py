@@ -43,10 +43,10 @@ def test_runs_alone_and_half_and_half_are_chosen_and_the_rest_is_counted():
     assert study.params == 1e9
     assert study.left_out == {
         "started from a checkpoint": 1,
-        "are neither monolingual nor 50/50 bilingual": 2,
-        "have another model size": 1,
+        "have other mixtures than one language or two half and half": 2,
+        "have another size": 1,
         "use another vocabulary": 1,
-        "have no run to compare with": 1,
+        "have nothing to compare with": 1,
     }
 
 

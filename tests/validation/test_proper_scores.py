@@ -163,7 +163,7 @@ def test_no_other_weights_are_better(seed, level):
 
 def test_a_density_that_is_not_a_number_is_refused():
     densities = {"good": np.zeros(3), "bad": np.array([0.0, np.nan, 0.0])}
-    with pytest.raises(InputError, match="bad gives some rows no log density"):
+    with pytest.raises(InputError, match="the log density of bad is nan in some rows"):
         stacking_weights(densities)
 
 

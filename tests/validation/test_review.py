@@ -65,7 +65,7 @@ def test_a_failed_run_is_named(checked):
     assert checked.outdone[FAILED] == BEFORE
     assert checked.posterior.worst()[0]["row"] == FAILED
     assert checked.posterior.worst()[0]["deviations"] > 10
-    assert any(f"the law cannot account for {FAILED}" in remark for remark in checked.remarks)
+    assert any(f"the law does not account for {FAILED}" in remark for remark in checked.remarks)
     assert any(f"{FAILED} (by {BEFORE})" in remark for remark in checked.remarks)
 
 
@@ -139,12 +139,14 @@ def test_a_prior_that_decides_is_diagnosed():
     ]
     assert diagnoses == ["", "prior-data conflict", "strong prior or weak likelihood", "depends on its prior"]
     (remark,) = replace(NOTHING, sensitivity=[Sensitivity("alpha[en]", 0.2, 0.01)]).remarks
-    assert remark.startswith("strong prior or weak likelihood: alpha[en]; the runs say little of it")
+    assert remark.startswith(
+        "strong prior or weak likelihood: alpha[en]; the runs say little about these; add runs that identify them"
+    )
 
 
 def test_a_prior_that_excludes_what_happened_is_remarked():
     (remark,) = replace(NOTHING, prior=predictive(0.1, centre=5.0)).remarks
-    assert "intervals hold 0% of what was observed" in remark
+    assert "intervals contain only 0% of the observations" in remark
     assert replace(NOTHING, prior=predictive(10.0)).remarks == []
 
 
@@ -163,7 +165,9 @@ def test_calibrated_predictions_stay_inside_the_band():
 )
 def test_predictions_that_are_too_narrow_too_wide_or_off_leave_it(scale, centre, verdict):
     (remark,) = replace(NOTHING, posterior=predictive(scale, centre=centre)).remarks
-    assert f"leave the 95% band of uniform ones: predictions are {verdict} than the runs scatter" in remark
+    assert (
+        f"leave the 95% band of uniform values: predictions are {verdict} than the scatter of the fitted runs" in remark
+    )
 
 
 def test_only_the_last_rows_of_runs_count_for_the_band():
@@ -175,7 +179,7 @@ def test_only_the_last_rows_of_runs_count_for_the_band():
 def test_curves_that_decide_are_named():
     influence = Influence(elpd=1.0, se=0.1, p=2.0, curves=9, limit=0.7, above={"r1": 0.9})
     (remark,) = replace(NOTHING, influence=influence).remarks
-    assert remark.startswith("PSIS-LOO is not to be relied on for r1 (Pareto k above 0.7)")
+    assert remark.startswith("PSIS-LOO is unreliable for r1 (Pareto k above 0.7)")
 
 
 # Real runs

@@ -138,8 +138,8 @@ def test_languages_with_few_runs_are_named():
     [
         ("params", {"params": [1e9] * 5}, "has only models of one size, .*differ in params, or hold out random runs"),
         ("tokens", {"tokens": [1e9] * 5}, "has only runs of one length"),
-        ("compute", {"compute": [1e20] * 5}, "has only runs of one compute"),
-        ("mixture", {}, "has no two mixtures, .*label the runs in a column mixture"),
+        ("compute", {"compute": [1e20] * 5}, "has only runs of equal compute"),
+        ("mixture", {}, "has fewer than two mixtures, .*label the runs in a column mixture"),
         ("language", {}, "has one language, 'en'; add runs of others"),
         ("size", {}, f"no split 'size'; choose one of: {', '.join(HOLDOUTS)}"),
     ],
@@ -150,9 +150,9 @@ def test_what_cannot_be_held_out(holdout, columns, message):
 
 
 def test_too_few_runs():
-    with pytest.raises(InputError, match="has a single run, and none would be left"):
+    with pytest.raises(InputError, match="has a single run, so none would be left"):
         folds(make(1), "random")
-    with pytest.raises(InputError, match=f"no language of runs has more than the {KEPT_RUNS} runs that are kept"):
+    with pytest.raises(InputError, match=f"no language of runs has more than {KEPT_RUNS} runs, as many as are kept"):
         folds(make(3, languages=("en", "sw")), "language")
-    with pytest.raises(InputError, match="has 3 runs of the language 'sw', of which 3 would be kept"):
+    with pytest.raises(InputError, match="has 3 runs of the language 'sw', and 3 runs have to be kept"):
         by_language(make(3, languages=("en", "sw")), "sw")

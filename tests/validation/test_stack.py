@@ -127,7 +127,7 @@ def test_posteriors_are_stacked_by_weight(tiny_posterior):
     loss = table["loss"].to_numpy()
     densities = [np.exp(predict(posterior, table, table).log_density(loss)) for posterior in (one, other)]
     np.testing.assert_allclose(np.exp(stack.log_density(loss)), 0.75 * densities[0] + 0.25 * densities[1])
-    with pytest.raises(InputError, match="other has a weight or a posterior, not both"):
+    with pytest.raises(InputError, match="other has a weight or a posterior, but not both"):
         predict_stack({"one": one}, {"one": 0.5, "other": 0.5}, table, table)
-    with pytest.raises(InputError, match=r"are no shares; give weights of at least 0 whose sum is 1"):
+    with pytest.raises(InputError, match=r"are not shares; give weights of at least 0 with sum 1"):
         predict_stack({"one": one, "other": other}, {"one": 0.5, "other": 0.6}, table, table)
