@@ -228,7 +228,8 @@ class Review:
 
 ADVICE = {
     "prior-data conflict": "runs and prior disagree; see whether the prior is meant so",
-    "strong prior or weak likelihood": "the runs say little of it; add runs that tell (see `check` and `design`)",
+    "strong prior or weak likelihood": "the runs say little of it; add runs that identify it (`bayes-atlas check RUNS` "
+    "says what is missing)",
     "depends on its prior": "whether the runs say little or disagree, a fit with the data stored would tell",
 }
 
