@@ -228,8 +228,8 @@ class Review:
 
 ADVICE = {
     "prior-data conflict": "runs and prior disagree; check whether the prior is as intended",
-    "strong prior or weak likelihood": "the runs say little about these; add runs that identify them (`bayes-atlas check RUNS` "
-    "says what is missing)",
+    "strong prior or weak likelihood": "the runs say little about these; add runs that identify them "
+    "(`bayes-atlas check RUNS` says what is missing)",
     "depends on its prior": "the runs may be uninformative or in conflict; fit again with the data stored to see which",
 }
 
