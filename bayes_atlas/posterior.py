@@ -21,10 +21,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.catalogue import NameOrPath, find_posterior
+from bayes_atlas.data.text import page, screen
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import get_law
 
 SCHEMA: Final = 1
+LISTED = 8  # languages that a repr names
 DRAWS, INFO = "draws.nc", "info.json"
 
 
@@ -133,6 +135,38 @@ class Posterior:
     def failed_checks(self) -> list[Check]:
         """Checks of the sampling that did not pass."""
         return [check for check in self.info.checks if not check.passed]
+
+    @property
+    def notes(self) -> list[str]:
+        """Checks that failed and other doubts about the sampling, a sentence each without its full stop."""
+        notes = [
+            f"the check {check.name} failed ({check.value:.4g}, limit {check.limit:.4g}): {check.advice}"
+            for check in self.failed_checks
+        ]
+        if self.info.sampling.interrupted:
+            notes.append("sampling was interrupted: there are fewer draws than were asked for")
+        return notes
+
+    def rows(self) -> list[dict[str, str]]:
+        """What it was fitted to and how it was sampled, as a small table for people: column -> cell."""
+        info, sampling, failed = self.info, self.info.sampling, len(self.failed_checks)
+        more = f" and {len(info.languages) - LISTED} more" if len(info.languages) > LISTED else ""
+        facts = {
+            "name": self.name,
+            "model": info.model,
+            "law": info.law,
+            "languages": ", ".join(info.languages[:LISTED]) + more,
+            "runs": f"{info.runs.name}: {info.runs.rows:,} rows, {info.runs.curves:,} curves",
+            "sampling": f"{sampling.chains} chains of {sampling.draws:,} draws, {sampling.kept:,} of each stored",
+            "checks": f"{failed} of {len(info.checks)} failed" if failed else f"all {len(info.checks)} passed",
+        }
+        return [{"posterior": name, "": value} for name, value in facts.items()]
+
+    def __repr__(self) -> str:
+        return screen(self.info.title, self.rows(), self.notes)
+
+    def _repr_html_(self) -> str:
+        return page(self.info.title, self.rows(), self.notes)
 
     @cached_property
     def _stacked(self) -> xr.Dataset:

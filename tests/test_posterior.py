@@ -431,3 +431,43 @@ def test_thinning_leaves_groups_without_draws(tiny_posterior):
         {"posterior": tiny_posterior.draws["posterior"].to_dataset(), "observed_data": observed}
     )
     xr.testing.assert_identical(thin(tree, 5)["observed_data"].to_dataset(), observed)
+
+
+# Shown
+
+
+def test_a_posterior_shows_itself_on_one_screen(tiny_posterior):
+    lines = repr(tiny_posterior).splitlines()
+    assert lines[0] == "Made by hand"
+    assert lines[2:] == [
+        "name       this posterior",
+        "model      chinchilla",
+        "law        chinchilla",
+        "languages  en, sw",
+        "runs       hand.csv: 12 rows, 12 curves",
+        "sampling   2 chains of 50 draws, 50 of each stored",
+        "checks     all 2 passed",
+    ]
+
+
+def test_a_posterior_of_many_languages_that_failed_its_checks_shows_that(tiny_posterior):
+    checks = [
+        Check(name=f"check_{number}", passed=False, value=2.0, limit=1.0, where="", advice="more draws")
+        for number in range(30)
+    ]
+    sampling = tiny_posterior.info.sampling.model_copy(update={"interrupted": True})
+    update = {"checks": checks, "languages": [f"l{number}" for number in range(400)], "sampling": sampling}
+    shown = replace(tiny_posterior, info=tiny_posterior.info.model_copy(update=update))
+    lines = repr(shown).splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert "languages  l0, l1, l2, l3, l4, l5, l6, l7 and 392 more" in lines
+    assert "checks     30 of 30 failed" in lines
+    assert "Note: the check check_0 failed (2, limit 1): more draws." in lines
+    assert shown.notes[-1] == "sampling was interrupted: there are fewer draws than were asked for"
+
+
+def test_a_title_is_text_in_a_notebook_and_one_line_on_a_screen(tiny_posterior):
+    shown = retitled(tiny_posterior, "<b>bold</b>\nand more")
+    assert "<p>&lt;b&gt;bold&lt;/b&gt;\nand more</p>" in shown._repr_html_()
+    assert repr(shown).splitlines()[0] == "<b>bold</b> and more"

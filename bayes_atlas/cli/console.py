@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bayes_atlas.decisions.text import number
+from bayes_atlas.data.text import number
 from bayes_atlas.errors import InputError
 
 __all__ = [

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_atlas.arrays import Floats
-from bayes_atlas.decisions.text import page, screen
+from bayes_atlas.data.text import page, screen
 from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:

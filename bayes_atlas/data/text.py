@@ -41,7 +41,13 @@ def screen(title: str, rows: Sequence[Mapping[str, str]], notes: Sequence[str]) 
     told = [f"Note: {note}." for note in notes[: HEIGHT - len(lines)]]
     if len(told) < len(notes):
         told[-1:] = [f".. and {len(notes) - len(told) + 1} more notes: see notes"]
-    return "\n".join(line if len(line) <= WIDTH else line[: WIDTH - 3] + "..." for line in [*lines, *told])
+    return "\n".join(map(_cut, [*lines, *told]))
+
+
+def _cut(line: str) -> str:
+    """One line of at most `WIDTH` characters."""
+    line = "".join(character if character.isprintable() else " " for character in line)
+    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
 
 
 def page(title: str, rows: Sequence[Mapping[str, str]], notes: Sequence[str]) -> str:
