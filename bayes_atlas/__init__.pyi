@@ -22,6 +22,7 @@ from .decisions.optimum import optimum as optimum
 from .decisions.scenario import plan as plan
 from .decisions.scenario import read_scenario as read_scenario
 from .decisions.tax import Tax as Tax
+from .decisions.tax import Taxes as Taxes
 from .decisions.tax import efficiency_tax as efficiency_tax
 from .decisions.trajectory import Trajectory as Trajectory
 from .decisions.trajectory import trajectory as trajectory

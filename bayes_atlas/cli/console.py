@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ __all__ = [
     "out",
     "print_json",
     "print_notes",
+    "print_rows",
     "say",
     "value_range",
     "writing",
@@ -58,6 +59,14 @@ def new_table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
+    """The table of an answer: column -> cell, row by row."""
+    table = new_table(*rows[0])
+    for row in rows:
+        table.add_row(*row.values())
+    out.print(table)
 
 
 def value_range(values: tuple[float, float] | None) -> str:

@@ -6,13 +6,16 @@ for the lack of the other.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_atlas.arrays import Floats
+from bayes_atlas.data.text import cells, number
+from bayes_atlas.decisions.base import Decision, dataset
 from bayes_atlas.decisions.objective import positive
 from bayes_atlas.decisions.optimum import posterior_notes
 from bayes_atlas.decisions.problem import training_flops
@@ -25,6 +28,21 @@ EXPONENTS = ("alpha", "beta", "phi", "psi")
 SIZES = np.geomspace(0.5, 8.0, 33)  # factors on size along a frontier unless others are asked for
 
 
+LABELS = {  # of the factors of a growth
+    "params_factor": "params N x",
+    "tokens_factor": "tokens D x",
+    "tokens_per_language_factor": "tokens per language x",
+    "compute_factor": "compute x",
+}
+ALONG = ("tokens_factor", "compute_factor")  # factors that differ along a frontier
+UNITS = {
+    "params_factor": ("factor on the number of parameters", "1"),
+    "tokens_factor": ("factor on the training tokens in all", "1"),
+    "tokens_per_language_factor": ("factor on the training tokens of each language", "1"),
+    "compute_factor": ("factor on training compute", "1"),
+}
+
+
 @dataclass(frozen=True)
 class Start:
     """The run to grow from; a compute-optimal one where there is none."""
@@ -34,10 +52,11 @@ class Start:
     languages: float
 
 
-@dataclass(frozen=True)
-class Expansion:
+@dataclass(frozen=True, repr=False)
+class Expansion(Decision):
     """Draws ``(draw,)`` of the cheapest growth that keeps the loss."""
 
+    posterior: Posterior
     language: str
     factor: float  # r
     start: Start | None
@@ -48,39 +67,92 @@ class Expansion:
     notes: list[str]
 
     @property
+    def question(self) -> str:
+        """The growth in one line."""
+        since = (
+            "a compute-optimal run"
+            if self.start is None
+            else f"{number(self.start.params)} parameters on {number(self.start.tokens)} tokens"
+        )
+        kept = f"a typical one of {self.language}" if "," in self.language else self.language
+        return f"{self.posterior.name}: {self.factor:g} times as many languages from {since}, at the loss of {kept}"
+
+    @property
     def quantities(self) -> dict[str, Floats]:
         """Draws by name."""
-        names = ("params_factor", "tokens_factor", "tokens_per_language_factor", "compute_factor")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in LABELS}
+
+    @property
+    def draws(self) -> xr.Dataset:
+        """Draws of the factors; dim ``draw``."""
+        return dataset({name: (("draw",), values) for name, values in self.quantities.items()}, units=UNITS)
 
     def summary(self, probability: float = 0.9) -> dict[str, Summary]:
         """Median, mean and interval of every factor."""
         return summarise_all(self.quantities, probability)
 
+    def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
+        """The growth; JSON as it is."""
+        return {
+            "posterior": self.posterior.name,
+            "language": self.language,
+            "factor": self.factor,
+            "start": None if self.start is None else asdict(self.start),
+            **self.summary(probability),
+            "notes": self.notes,
+        }
 
-@dataclass(frozen=True)
-class Frontier:
+    def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
+        """A row for each factor."""
+        summary = self.summary(probability)
+        return [{"cheapest growth": label} | cells(summary[name], probability) for name, label in LABELS.items()]
+
+
+@dataclass(frozen=True, repr=False)
+class Frontier(Decision):
     """Growths of equal loss, one for every size."""
 
     expansion: Expansion  # the cheapest of them
     params_factor: Floats  # (size,)
     tokens_factor: Floats  # (draw, size) on the tokens in all; infinite where no amount of data keeps the loss
     compute_factor: Floats  # (draw, size)
+    notes: list[str]
+
+    @property
+    def question(self) -> str:
+        """The growth in one line."""
+        return self.expansion.question
+
+    @property
+    def draws(self) -> xr.Dataset:
+        """Draws of the factors on tokens and compute; dims ``draw`` and ``size``, infinite where infeasible."""
+        meaning, unit = UNITS["params_factor"]
+        return dataset(
+            {name: (("draw", "size"), getattr(self, name)) for name in ALONG},
+            {"size": ("size", self.params_factor, {"long_name": meaning, "units": unit})},
+            UNITS,
+        )
 
     @property
     def infeasible(self) -> Floats:
         """``(size,)`` probability that no amount of data keeps the loss with a model of that size."""
         return np.isinf(self.tokens_factor).mean(axis=0)
 
+    @property
+    def too_small(self) -> float | None:
+        """The largest size at which no amount of data keeps the loss in half of the draws; None where there is none."""
+        sizes = self.params_factor[self.infeasible >= 0.5]
+        return float(sizes.max()) if sizes.size else None
+
     def band(self, quantity: str = "tokens_factor", probability: float = 0.9) -> NDArray[np.float64]:
         """Lower end, median and upper end ``(3, size)`` of ``tokens_factor`` or ``compute_factor``; may be infinite."""
         ends = [(1 - probability) / 2, 0.5, (1 + probability) / 2]
         return np.quantile(getattr(self, quantity), ends, axis=0, method="inverted_cdf")
 
-    def to_list(self, probability: float = 0.9) -> list[dict[str, Any]]:
-        """JSON of it, by size; None stands for infinite."""
+    def summary(self, probability: float = 0.9) -> list[dict[str, Any]]:
+        """The factors on tokens and compute by size; None stands for infinite."""
         rows: list[dict[str, Any]] = []
-        bands = {name: self.band(name, probability) for name in ("tokens_factor", "compute_factor")}
+        bands = {name: self.band(name, probability) for name in ALONG}
         for index, (size, share) in enumerate(zip(self.params_factor, self.infeasible, strict=True)):
             row: dict[str, Any] = {"params_factor": float(size), "infeasible": float(share)}
             for name, band in bands.items():
@@ -88,6 +160,14 @@ class Frontier:
                 row[name] = {"median": median, "lower": lower, "upper": upper, "probability": probability}
             rows.append(row)
         return rows
+
+    def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
+        """The cheapest growth and the frontier; JSON as it is."""
+        return self.expansion.to_dict(probability) | {"frontier": self.summary(probability), "notes": self.notes}
+
+    def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
+        """A row for each factor of the cheapest growth."""
+        return self.expansion.rows(probability)
 
 
 def expand(
@@ -117,6 +197,7 @@ def expand(
     weight, exponents = _typical(posterior, names, start)
     growth = capacity.cheapest_expansion(factor, weight, **exponents)
     return Expansion(
+        posterior=posterior,
         language=", ".join(names),
         factor=factor,
         start=start,
@@ -154,7 +235,7 @@ def frontier(
     along = {name: values[:, None] for name, values in exponents.items()}
     per_language = capacity.tokens_at_equal_loss(factor, sizes, weight[:, None], **along)
     total = factor * np.where(np.isnan(per_language), np.inf, per_language)
-    return Frontier(cheapest, sizes, total, total * sizes)
+    return Frontier(cheapest, sizes, total, total * sizes, cheapest.notes)
 
 
 def _languages(posterior: Posterior, language: str | None) -> list[str]:

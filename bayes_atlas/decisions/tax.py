@@ -6,16 +6,19 @@ loss of a baseline. Where a configuration's irreducible loss lies above it, no c
 leave that open the tax is not identified: then it is said so instead of a number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 from scipy.optimize import elementwise
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
+from bayes_atlas.data.text import interval, number
+from bayes_atlas.decisions.base import Decision, dataset
 from bayes_atlas.decisions.objective import positive
 from bayes_atlas.decisions.optimum import posterior_notes
 from bayes_atlas.decisions.problem import Problem, problem
@@ -25,6 +28,10 @@ from bayes_atlas.posterior import Posterior
 NEVER = 1e6  # a factor beyond which it makes no difference whether more compute would be enough
 TOO_WIDE = 10.0  # ratio of an interval's ends beyond which it says nothing of use
 CLOSENESS = 1e-8  # in log factor
+UNITS = {
+    "factor": ("factor on compute for the baseline's loss; infinite where no compute is enough", "1"),
+    "loss": ("expected loss of the baseline", "unit of the run table's loss"),
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,6 @@ class Tax:
     compute: Floats  # (budget,) FLOPs of the baseline
     loss: Floats  # (draw, budget) that it reaches
     factor: Floats  # (draw, budget) infinite where no compute is enough
-    notes: list[str]
 
     def band(self, probability: float = 0.9) -> NDArray[np.float64]:
         """Lower end, median and upper end ``(3, budget)``; may be infinite."""
@@ -48,8 +54,8 @@ class Tax:
         lower, _, upper = self.band(probability)
         return np.isfinite(upper) & (upper <= TOO_WIDE * lower)
 
-    def to_list(self, probability: float = 0.9) -> list[dict[str, Any]]:
-        """JSON of it, by budget; None stands for infinite."""
+    def summary(self, probability: float = 0.9) -> list[dict[str, Any]]:
+        """The factor by budget; None stands for infinite."""
         rows = []
         never = np.isinf(self.factor).mean(axis=0)
         for index, compute in enumerate(self.compute.tolist()):
@@ -61,6 +67,83 @@ class Tax:
         return rows
 
 
+@dataclass(frozen=True, repr=False)
+class Taxes(Decision, Sequence[Tax]):
+    """The tax of every configuration of a language but the baseline, in one sequence."""
+
+    posterior: Posterior
+    language: str  # without labels
+    baseline: str
+    unique: float | None  # unique tokens there are of the language; unlimited where None
+    taxes: list[Tax]
+    notes: list[str]
+
+    @overload
+    def __getitem__(self, index: int) -> Tax: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Tax]: ...
+    def __getitem__(self, index: int | slice) -> Tax | list[Tax]:
+        return self.taxes[index]
+
+    def __len__(self) -> int:
+        return len(self.taxes)
+
+    def __iter__(self) -> Iterator[Tax]:
+        return iter(self.taxes)
+
+    @property
+    def question(self) -> str:
+        """What is compared in one line."""
+        limit = "" if self.unique is None else f", with {number(self.unique)} unique tokens"
+        return f"{self.posterior.name}: compute of configurations of {self.language} for equal loss{limit}"
+
+    @property
+    def draws(self) -> xr.Dataset:
+        """Draws of the factors; dims ``draw``, ``configuration``, ``budget``, and of the baseline's loss."""
+        budget = ("budget", self.taxes[0].compute, {"long_name": f"compute of {self.baseline}", "units": "FLOPs"})
+        return dataset(
+            {
+                "factor": (("draw", "configuration", "budget"), np.stack([each.factor for each in self.taxes], axis=1)),
+                "loss": (("draw", "budget"), self.taxes[0].loss),
+            },
+            {"configuration": [each.configuration for each in self.taxes], "budget": budget},
+            UNITS,
+        )
+
+    def summary(self, probability: float = 0.9) -> dict[str, list[dict[str, Any]]]:
+        """Configuration -> its factor by budget."""
+        return {each.configuration: each.summary(probability) for each in self.taxes}
+
+    def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
+        """The taxes; JSON as it is."""
+        return {
+            "posterior": self.posterior.name,
+            "language": self.language,
+            "baseline": self.baseline,
+            "unique": self.unique,
+            "configurations": self.summary(probability),
+            "notes": self.notes,
+        }
+
+    def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
+        """A row for each configuration and budget."""
+        return [
+            {"configuration": name, f"compute of {self.baseline}": f"{row['compute']:.3g}"}
+            | _cells(row["factor"], probability)
+            | {"identified": "yes" if row["identified"] else "no"}
+            for name, budgets in self.summary(probability).items()
+            for row in budgets
+        ]
+
+
+def _cells(factor: Mapping[str, float | None], probability: float) -> dict[str, str]:
+    """The cells of a factor whose ends may be infinite."""
+    median, lower, upper = (
+        "never" if factor[name] is None else number(factor[name] or 0.0, 3) for name in ("median", "lower", "upper")
+    )
+    return {"factor": median, interval(probability): f"{lower} to {upper}"}
+
+
 def efficiency_tax(
     posterior: Posterior,
     *,
@@ -68,7 +151,7 @@ def efficiency_tax(
     compute: float | Sequence[float] | NDArray[np.float64],
     baseline: str | None = None,
     unique: float | None = None,
-) -> list[Tax]:
+) -> Taxes:
     """The tax of every configuration of `language` but the baseline.
 
     Args:
@@ -92,20 +175,14 @@ def efficiency_tax(
     budgets = np.atleast_1d(np.asarray(compute, dtype=float))
     for budget in budgets.tolist():
         positive("compute", budget)
-    notes = posterior_notes(posterior, float(budgets.max()))
     reached = _losses(problem(posterior, language=chosen, unique=unique), budgets)
-    return [
-        Tax(
-            chosen,
-            name,
-            budgets,
-            reached,
-            _factor(problem(posterior, language=name, unique=unique), budgets, reached),
-            notes,
-        )
+    taxes = [
+        Tax(chosen, name, budgets, reached, _factor(problem(posterior, language=name, unique=unique), budgets, reached))
         for name in configurations
         if name != chosen
     ]
+    notes = posterior_notes(posterior, float(budgets.max()))
+    return Taxes(posterior, language, chosen, unique, taxes, notes)
 
 
 def _count(posterior: Posterior, language: str) -> int:

@@ -1,15 +1,11 @@
 """Figures of the compute-efficiency tax."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from bayes_atlas.decisions.tax import NEVER, Tax
-
-if TYPE_CHECKING:
-    pass
 from bayes_atlas.plots.figure import BAND, colours_for, finish, new_axes
 
 

@@ -65,7 +65,7 @@ def test_infeasible_sizes_are_marked(posterior):
     assert found.infeasible[0] == 1
     assert 0 < found.infeasible[1] < 1
     assert found.infeasible[2] == 0
-    first, _, last = found.to_list(0.8)
+    first, _, last = found.summary(0.8)
     assert first["tokens_factor"] == {"median": None, "lower": None, "upper": None, "probability": 0.8}
     assert last["tokens_factor"]["lower"] <= last["tokens_factor"]["median"] <= last["tokens_factor"]["upper"]
     assert last["params_factor"] == 1e6
@@ -139,3 +139,24 @@ def test_other_mistakes(posterior, of_law):
         expand(of_law("chinchilla", draws=2), factor=2)
     with pytest.raises(InputError, match=r"factor on size is 0\.0; it must be a positive number"):
         frontier(posterior, factor=2, params_factors=np.array([0.0]))
+
+
+@pytest.mark.parametrize("start", [{}, START], ids=["optimal", "given"])
+def test_a_growth_keeps_what_every_decision_promises(posterior, keeps_its_promises, start):
+    mine = dataclasses.replace(posterior, name="<mine>")
+    found = frontier(mine, factor=4, **start)
+    along = ("draw", "size")
+    keeps_its_promises(found.expansion, dict.fromkeys(FACTORS, ("draw",)))
+    keeps_its_promises(found, {"tokens_factor": along, "compute_factor": along})
+    np.testing.assert_array_equal(found.draws["size"], found.params_factor)
+    assert found.draws["size"].attrs == {"long_name": "factor on the number of parameters", "units": "1"}
+    document = found.to_dict(0.8)
+    assert document == found.expansion.to_dict(0.8) | {"frontier": found.summary(0.8)}
+    assert document["start"] == (start or None)
+    assert (document["posterior"], document["factor"]) == ("<mine>", 4)
+
+
+def test_the_largest_size_that_is_too_small(posterior):
+    found = frontier(posterior, factor=4, language="sw", params_factors=np.array([1e-6, 1e6]))
+    assert found.too_small == 1e-6
+    assert frontier(posterior, factor=4, language="sw", params_factors=np.array([1e6])).too_small is None

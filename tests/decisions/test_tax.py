@@ -1,6 +1,7 @@
 """Extra compute for equal loss between configurations of a language."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_the_other_way_round_is_the_inverse(labelled):
 def test_a_loss_below_what_is_irreducible_is_never_reached(labelled):
     (tax,) = efficiency_tax(labelled(E=(0.5, 3.0)), language="fr", compute=1e23)
     assert np.isinf(tax.factor).all()
-    (row,) = tax.to_list()
+    (row,) = tax.summary()
     assert row["factor"]["median"] is None
     assert row["probability_never"] == 1
     assert row["identified"] is False
@@ -81,7 +82,7 @@ def test_a_wide_interval_is_not_identified(labelled):
     (tax,) = efficiency_tax(labelled(E=(1.0, 1.1), spread=0.2), language="fr", compute=1e24)
     assert not tax.identified().any()
     (narrow,) = efficiency_tax(labelled(), language="fr", compute=1e21)
-    (row,) = narrow.to_list(0.8)
+    (row,) = narrow.summary(0.8)
     assert row["identified"] is True
     assert row["factor"]["lower"] <= row["factor"]["median"] <= row["factor"]["upper"] < NEVER
     assert row["factor"]["probability"] == 0.8
@@ -101,3 +102,20 @@ def test_mistakes(labelled, of_law):
         efficiency_tax(posterior, language="fr", compute=1e21, baseline="fr")
     with pytest.raises(InputError, match=re.escape("compute is -1.0; it must be a positive number")):
         efficiency_tax(posterior, language="fr", compute=[1e20, -1.0])
+
+
+@pytest.mark.parametrize("unique", [None, 1e12])
+def test_taxes_keep_what_every_decision_promises(labelled, keeps_its_promises, unique):
+    """Also where a factor is infinite, for which JSON has no number."""
+    posterior = replace(labelled(E=(0.5, 3.0)), name="<mine>")
+    found = efficiency_tax(posterior, language="fr", compute=[1e21, 1e23], unique=unique)
+    keeps_its_promises(found, {"factor": ("draw", "configuration", "budget"), "loss": ("draw", "budget")})
+    assert found.draws["configuration"].to_numpy().tolist() == ["fr:multilingual"]
+    np.testing.assert_array_equal(found.draws["factor"][:, 0], found[0].factor)
+    np.testing.assert_array_equal(found.draws["budget"], [1e21, 1e23])
+    assert found.draws["budget"].attrs["units"] == "FLOPs"
+    assert found.rows()[0]["factor"] == "never"
+    document = found.to_dict(0.8)
+    assert document["configurations"] == {"fr:multilingual": found[0].summary(0.8)}
+    assert (document["language"], document["baseline"], document["unique"]) == ("fr", "fr:monolingual", unique)
+    assert (len(found), list(found), found[:1]) == (1, found.taxes, found.taxes)

@@ -14,6 +14,7 @@ from bayes_atlas.decisions.tax import Tax
 from bayes_atlas.decisions.trajectory import trajectory
 from bayes_atlas.decisions.transfer_map import TransferMap
 from bayes_atlas.errors import InputError
+from bayes_atlas.plots.figure import COLOURS
 from bayes_atlas.posterior import load_posterior
 from bayes_atlas.validation.review import PredictedRows
 
@@ -35,14 +36,14 @@ def found(tiny_posterior):
 
 
 @pytest.fixture
-def frontiers():
+def frontiers(tiny_posterior):
     """Two frontiers of one draw; the smallest size of the second is infeasible."""
 
     def build(factor, tokens):
         ones = np.ones(1)
-        growth = Expansion("en", factor, None, 1.2 * ones, 1.5 * ones, 0.75 * ones, 1.8 * ones, [])
+        growth = Expansion(tiny_posterior, "en", factor, None, 1.2 * ones, 1.5 * ones, 0.75 * ones, 1.8 * ones, [])
         tokens = np.array([tokens])
-        return Frontier(growth, np.array([0.5, 1.0, 2.0]), tokens, tokens)
+        return Frontier(growth, np.array([0.5, 1.0, 2.0]), tokens, tokens, [])
 
     return [build(2.0, [9.0, 2.0, 1.0]), build(4.0, [np.inf, 4.0, 2.0])]
 
@@ -51,7 +52,7 @@ def frontiers():
 def taxes():
     """One of two budgets is identified."""
     factor = np.array([[1.5, 2.0], [1.6, np.inf]])
-    return [Tax("fr:a", "fr:b", np.array([1e20, 1e21]), np.ones((2, 2)), factor, [])]
+    return [Tax("fr:a", "fr:b", np.array([1e20, 1e21]), np.ones((2, 2)), factor)]
 
 
 @pytest.fixture
@@ -213,7 +214,7 @@ def test_crossovers_show_what_was_measured_and_which_sizes_were(tmp_path):
     line, *points = (line for line in axes.get_lines() if line.get_marker() in ("None", "o"))
     assert line.get_linestyle() == "-"
     drawn = {point.get_color(): point.get_ydata().item() for point in points}
-    assert drawn == {plots.COLOURS[0]: pytest.approx(6 * 2e9 * 1.6e11), "0.6": pytest.approx(6 * 2e9 * 2.8e11)}
+    assert drawn == {COLOURS[0]: pytest.approx(6 * 2e9 * 1.6e11), "0.6": pytest.approx(6 * 2e9 * 2.8e11)}
     axes = plots.crossovers(load_posterior("crossover-bytes"), ["de"], checkpoint="en", params=(1e7, 1e9))
     assert axes.get_lines()[0].get_linestyle() == ":"  # one size was fitted
     assert axes.patches[0].get_x() < 65.8e6

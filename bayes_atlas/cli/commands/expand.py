@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bayes_atlas.cli.answers import infeasible, print_growth, save
+from bayes_atlas.cli.answers import save
 from bayes_atlas.cli.arguments import AsJson, Plot, PosteriorName, Probability
-from bayes_atlas.cli.console import number, print_json, print_notes, say
+from bayes_atlas.cli.console import print_json, print_notes, print_rows, say
 
 PANEL = "Decisions"
 
@@ -45,22 +45,11 @@ def expand(
 
         others = [frontier(loaded, factor=r, **start) for r in (2.0, 4.0, 8.0, 16.0) if r < factor]
         save(iso_loss([*others, found], probability=probability), plot)
-    growth = found.expansion
-    summary = growth.summary(probability)
     if as_json:
-        asked = {"posterior": posterior, "language": growth.language, "factor": factor}
-        began = {name: start[name] for name in ("params", "tokens", "languages")}
-        along = {"frontier": found.to_list(probability)}
-        print_json(asked | {"start": began if growth.start else None} | summary | along | {"notes": growth.notes})
+        print_json(found.to_dict(probability))
         return
-    since = (
-        "a compute-optimal run"
-        if growth.start is None
-        else f"{number(growth.start.params)} parameters on {number(growth.start.tokens)} tokens"
-    )
-    kept = f"a typical one of {growth.language}" if "," in growth.language else growth.language
-    say(f"{posterior}: {factor:g} times as many languages from {since}, at the loss of {kept}")
-    print_growth(summary, probability)
-    if least := infeasible(found):
-        say(f"Below {least:.3g} times the size no amount of data keeps the loss in half of the draws.")
-    print_notes(growth.notes)
+    say(found.question)
+    print_rows(found.rows(probability))
+    if found.too_small is not None:
+        say(f"Below {found.too_small:.3g} times the size no amount of data keeps the loss in half of the draws.")
+    print_notes(found.notes)

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from bayes_atlas.cli.answers import factor_cells, interval, save
+from bayes_atlas.cli.answers import save
 from bayes_atlas.cli.arguments import AsJson, Plot, PosteriorName, Probability
-from bayes_atlas.cli.console import new_table, out, print_json, print_notes
+from bayes_atlas.cli.console import print_json, print_notes, print_rows
 
 PANEL = "Decisions"
 
@@ -34,7 +34,7 @@ def tax(
     from bayes_atlas.decisions.tax import efficiency_tax
     from bayes_atlas.posterior import load_posterior
 
-    taxes = efficiency_tax(
+    found = efficiency_tax(
         load_posterior(posterior, parameters_only=True),
         language=language,
         compute=compute,
@@ -44,18 +44,9 @@ def tax(
     if plot is not None:
         from bayes_atlas.plots import tax as draw
 
-        save(draw(taxes, probability=probability), plot)
-    rows = {each.configuration: each.to_list(probability) for each in taxes}
-    notes = taxes[0].notes
+        save(draw(found, probability=probability), plot)
     if as_json:
-        asked = {"posterior": posterior, "language": language, "baseline": taxes[0].baseline, "unique": unique}
-        print_json(asked | {"configurations": rows, "notes": notes})
+        print_json(found.to_dict(probability))
         return
-    table = new_table("configuration", f"compute of {taxes[0].baseline}", "factor", interval(probability), "identified")
-    for name, budgets in rows.items():
-        for row in budgets:
-            table.add_row(
-                name, f"{row['compute']:.3g}", *factor_cells(row["factor"]), "yes" if row["identified"] else "no"
-            )
-    out.print(table)
-    print_notes(notes)
+    print_rows(found.rows(probability))
+    print_notes(found.notes)
