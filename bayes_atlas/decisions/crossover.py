@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.outliers import suspects
+from bayes_atlas.data.text import interval, number
+from bayes_atlas.decisions.base import Decision, dataset
 from bayes_atlas.decisions.objective import positive
 from bayes_atlas.decisions.summary import Summary, summarise
 from bayes_atlas.errors import InputError
@@ -20,10 +23,16 @@ from bayes_atlas.posterior import Posterior
 POINTS = 241  # of the range in which a crossover is looked for
 OF_SCRATCH, OF_CHECKPOINT = ("late", "onset", "steep"), ("D_0", "limit")  # parameters of one of the two curves alone
 SAME_SIZE = 1.1  # factor up to which a size counts as within those that were fitted
+UNITS = {
+    "tokens": ("training tokens of the crossover; infinite where there is none in range", "tokens"),
+    "compute": ("training compute of the crossover; infinite where there is none in range", "FLOPs"),
+    "scratch_wins": ("whether training from scratch is better at the planned tokens", "1"),
+    "lead": ("loss from the checkpoint over that from scratch there", "unit of the run table's loss"),
+}
 
 
-@dataclass(frozen=True)
-class Crossover:
+@dataclass(frozen=True, repr=False)
+class Crossover(Decision):
     """Draws of the tokens from which on training from scratch is better; infinite where there are none in range."""
 
     posterior: Posterior
@@ -39,6 +48,29 @@ class Crossover:
     notes: list[str]
 
     @property
+    def question(self) -> str:
+        """The choice in one line."""
+        start = f"{number(self.params)} parameters, from scratch or from {self.start}"
+        return f"{self.posterior.name}: {self.language}, {start}"
+
+    @property
+    def start(self) -> str:
+        """The checkpoint, in words."""
+        return "the checkpoint" if self.checkpoint is None else f"the checkpoint {self.checkpoint}"
+
+    @property
+    def compute(self) -> Floats:
+        """Draws ``(draw,)`` of the compute of the crossover in FLOPs."""
+        return TRAINING_FLOPS * self.params * self.tokens
+
+    @property
+    def draws(self) -> xr.Dataset:
+        """Draws of the crossover and, where tokens were planned, of what is better there; dim ``draw``."""
+        quantities = {name: getattr(self, name) for name in UNITS}
+        known = {name: (("draw",), values) for name, values in quantities.items() if values is not None}
+        return dataset(known, units=UNITS)
+
+    @property
     def probability_none(self) -> float:
         """Probability that no crossover exists in range."""
         return float(np.isinf(self.tokens).mean())
@@ -50,29 +82,44 @@ class Crossover:
 
     def summary(self, probability: float = 0.9) -> dict[str, Summary | None]:
         """Tokens and compute of the crossover, where there is one in range; None where most draws have none."""
-        tokens = self.tokens[np.isfinite(self.tokens)]
+        exists = np.isfinite(self.tokens)
         if self.probability_none > 0.5:
             return {"tokens": None, "compute": None}
-        compute = TRAINING_FLOPS * self.params * tokens
-        return {"tokens": summarise(tokens, probability), "compute": summarise(compute, probability)}
+        return {name: summarise(getattr(self, name)[exists], probability) for name in ("tokens", "compute")}
+
+    @property
+    def loss_of_being_wrong(self) -> dict[str, float] | None:
+        """Expected loss of each choice above the better one at the planned tokens; None where not known."""
+        if self.lead is None:
+            return None
+        return {
+            "choosing_scratch": float(np.maximum(-self.lead, 0).mean()),
+            "choosing_checkpoint": float(np.maximum(self.lead, 0).mean()),
+        }
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
-        """The decision; JSON as it is."""
-        wrong = None
-        if self.lead is not None:
-            wrong = {
-                "choosing_scratch": float(np.maximum(-self.lead, 0).mean()),
-                "choosing_checkpoint": float(np.maximum(self.lead, 0).mean()),
-            }
+        """The choice; JSON as it is. An end of the range is None where it is unlimited."""
         return {
+            "posterior": self.posterior.name,
+            "language": self.language,
+            "params": self.params,
+            "planned_tokens": self.planned,
+            "checkpoint": self.checkpoint,
+            "charge": self.charged,
             **self.summary(probability),
             "probability_none_in_range": self.probability_none,
-            "range": list(self.within),
+            "range": [end if np.isfinite(end) else None for end in self.within],
             "probability_scratch_wins": self.probability_scratch_wins,
-            "expected_loss_of_being_wrong": wrong,
+            "expected_loss_of_being_wrong": self.loss_of_being_wrong,
             "choice": self.choice,
             "notes": self.notes,
         }
+
+    def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
+        """A row for the tokens and one for the compute of the crossover."""
+        return [
+            {"crossover": name} | _cells(summary, probability) for name, summary in self.summary(probability).items()
+        ]
 
     @property
     def choice(self) -> str | None:
@@ -81,6 +128,14 @@ class Crossover:
             return None
         better = self.lead.mean() > 0 if self.lead is not None else self.scratch_wins.mean() > 0.5
         return "scratch" if better else "checkpoint"
+
+
+def _cells(summary: Summary | None, probability: float) -> dict[str, str]:
+    """The cells of a crossover, in the notation of its tokens and compute."""
+    if summary is None:
+        return {"median": "none in range", interval(probability): "-"}
+    ends = f"{summary['lower']:.3g} to {summary['upper']:.3g}"
+    return {"median": f"{summary['median']:.3g}", interval(probability): ends}
 
 
 def find_crossover(

@@ -1,20 +1,33 @@
 """Crossovers over sizes."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from bayes_atlas.decisions.crossover import find_crossover
+from bayes_atlas.decisions.crossover import Crossover, find_crossover
+from bayes_atlas.plots.figure import BAND, colours_for, finish, interval_ends, new_axes
 from bayes_atlas.posterior import Posterior
 
-if TYPE_CHECKING:
-    pass
-from bayes_atlas.plots.figure import BAND, colours_for, finish, interval_ends, new_axes
-
 WIDEN = 1.05  # of the sizes that are shaded, so that a single one shows
+SIZES = (1e8, 1e10)  # least and largest that are drawn
+
+
+def crossover_by_size(
+    found: Crossover, *, points: xr.Dataset | None = None, probability: float = 0.9, axes: Axes | None = None
+) -> Axes:
+    """`crossovers` of a decision's language and checkpoint, over the sizes around its own."""
+    around = (min(found.params, SIZES[0]), max(found.params, SIZES[1]))
+    return crossovers(
+        found.posterior,
+        [found.language],
+        checkpoint=found.checkpoint,
+        params=around,
+        points=points,
+        probability=probability,
+        axes=axes,
+    )
 
 
 def crossovers(
@@ -22,7 +35,7 @@ def crossovers(
     languages: Sequence[str],
     *,
     checkpoint: str | None = None,
-    params: tuple[float, float] = (1e8, 1e10),
+    params: tuple[float, float] = SIZES,
     points: xr.Dataset | None = None,
     probability: float = 0.9,
     axes: Axes | None = None,

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -113,3 +115,28 @@ def test_what_cannot_be_answered_says_why(curves, asked, message):
 def test_other_laws_know_no_checkpoints(tiny_posterior):
     with pytest.raises(InputError, match=r"which knows no checkpoints"):
         find_crossover(tiny_posterior, params=1e9)
+
+
+def test_a_crossover_of_curves_keeps_what_every_decision_promises(curves, keeps_its_promises):
+    asked = {"params": 1e9, "language": "en", "checkpoint": "multi", "tokens": 1e10, "charge": 1e9}
+    found = find_crossover(replace(curves(1.0), name="<mine>"), **asked)
+    keeps_its_promises(found, dict.fromkeys(("tokens", "compute", "scratch_wins", "lead"), ("draw",)))
+    np.testing.assert_array_equal(found.draws["compute"], 6 * 1e9 * found.tokens)
+    assert found.draws["compute"].attrs["units"] == "FLOPs"
+    document = found.to_dict(0.8)
+    given = {name: document[name] for name in ("language", "params", "planned_tokens", "checkpoint", "charge")}
+    assert given == {"language": "en", "params": 1e9, "planned_tokens": 1e10, "checkpoint": "multi", "charge": 1e9}
+    assert document["expected_loss_of_being_wrong"] == found.loss_of_being_wrong
+
+
+def test_a_crossover_by_the_rule_keeps_what_every_decision_promises(rule, keeps_its_promises):
+    """Its range has no upper end, for which JSON has no number."""
+    found = find_crossover(replace(rule, name="<mine>"), params=2e9, language="en")
+    keeps_its_promises(found, dict.fromkeys(("tokens", "compute"), ("draw",)))
+    assert found.to_dict()["range"] == [0.0, None]
+
+
+def test_no_crossover_in_range_is_a_cell(curves, keeps_its_promises):
+    found = find_crossover(replace(curves(np.inf), name="<mine>"), params=1e9, language="en", checkpoint="multi")
+    keeps_its_promises(found, dict.fromkeys(("tokens", "compute"), ("draw",)))
+    assert [row["median"] for row in found.rows()] == ["none in range"] * 2

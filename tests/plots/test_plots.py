@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from bayes_atlas import plots
 from bayes_atlas.data.crossings import read_crossings
 from bayes_atlas.decisions.bayes_action import bayes_action, cautious_action
+from bayes_atlas.decisions.crossover import find_crossover
 from bayes_atlas.decisions.expand import Expansion, Frontier
 from bayes_atlas.decisions.mixture import mixture
 from bayes_atlas.decisions.optimum import optimum
@@ -14,6 +15,7 @@ from bayes_atlas.decisions.tax import Tax
 from bayes_atlas.decisions.trajectory import trajectory
 from bayes_atlas.decisions.transfer_map import TransferMap
 from bayes_atlas.errors import InputError
+from bayes_atlas.plots.crossover import crossover_by_size
 from bayes_atlas.plots.figure import COLOURS
 from bayes_atlas.posterior import load_posterior
 from bayes_atlas.validation.review import PredictedRows
@@ -218,3 +220,13 @@ def test_crossovers_show_what_was_measured_and_which_sizes_were(tmp_path):
     axes = plots.crossovers(load_posterior("crossover-bytes"), ["de"], checkpoint="en", params=(1e7, 1e9))
     assert axes.get_lines()[0].get_linestyle() == ":"  # one size was fitted
     assert axes.patches[0].get_x() < 65.8e6
+
+
+def test_the_figure_of_a_crossover_is_that_of_its_language_and_checkpoint():
+    found = find_crossover(load_posterior("crossover-bytes"), params=65.8e6, language="de", checkpoint="en")
+    left, right = plots.new_axes(2)
+    assert crossover_by_size(found, axes=right) is right
+    assert not left.has_data()
+    axes = plots.crossovers(found.posterior, ["de"], checkpoint="en", params=(65.8e6, 1e10))
+    for line, expected in zip(right.get_lines(), axes.get_lines(), strict=True):
+        np.testing.assert_array_equal(line.get_xydata(), expected.get_xydata())
