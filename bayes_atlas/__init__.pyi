@@ -26,6 +26,7 @@ from .decisions.tax import Taxes as Taxes
 from .decisions.tax import efficiency_tax as efficiency_tax
 from .decisions.trajectory import Trajectory as Trajectory
 from .decisions.trajectory import trajectory as trajectory
+from .decisions.transfer_map import TransferAnswer as TransferAnswer
 from .decisions.transfer_map import TransferMap as TransferMap
 from .decisions.transfer_map import transfer_map as transfer_map
 from .decisions.transfer_scores import BilingualScores as BilingualScores

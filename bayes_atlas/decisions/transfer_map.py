@@ -1,17 +1,23 @@
 """Which languages help which: sources ranked for a target, and both directions of a pair (Longpre et al. 2025, §4)."""
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
+import xarray as xr
 
 from bayes_atlas.arrays import Floats
+from bayes_atlas.data.text import cells, number
+from bayes_atlas.decisions.base import Decision, dataset
 from bayes_atlas.decisions.summary import Summary, summarise
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
 
 TOP = 5  # sources that the paper marks for each target
 TRAITS = ("script", "genus", "family")
+UNITS = {"score": ("transfer score of a source for a target; none with itself", "1")} | {
+    trait: (f"what a common {trait} adds to a score, given the other traits", "1") for trait in TRAITS
+}
 
 
 class Source(TypedDict):
@@ -32,13 +38,79 @@ class Direction(TypedDict):
     probability_helps: float
 
 
-@dataclass(frozen=True)
-class TransferMap:
+class Compared(TypedDict):
+    """Both directions of a pair; JSON as it is."""
+
+    forth: Direction
+    back: Direction
+    asymmetry: Summary
+    probability_forth_exceeds_back: float
+
+
+@dataclass(frozen=True, repr=False)
+class TransferMap(Decision):
     """Draws of the score of every ordered pair, NaN where a language meets itself."""
 
     posterior: Posterior
     languages: list[str]
     score: Floats  # (draw, target, source)
+    notes: list[str]
+
+    @property
+    def question(self) -> str:
+        """The map in one line."""
+        return f"{self.posterior.name}: which of {len(self.languages)} languages help which"
+
+    @property
+    def draws(self) -> xr.Dataset:
+        """Draws of the scores; dims ``draw``, ``target``, ``source``, and of what a common trait adds."""
+        score = {"score": (("draw", "target", "source"), self.score)}
+        drawn = self.posterior.drawn(*TRAITS)
+        traits: dict[str, tuple[tuple[str, ...], Floats]] = {name: (("draw",), drawn[name]) for name in TRAITS}
+        return dataset(score | traits, {"target": self.languages, "source": self.languages}, UNITS)
+
+    def summary(self, probability: float = 0.9, *, top: int = TOP) -> dict[str, list[Source]]:
+        """Target -> its sources, the most helpful in the mean first."""
+        likely = self.top_probability(top)
+        return {target: self._ranked(at, likely[at], probability) for at, target in enumerate(self.languages)}
+
+    def to_dict(self, probability: float = 0.9, *, top: int = TOP) -> dict[str, Any]:
+        """Sources of every target, and what traits add; JSON as it is."""
+        return {
+            "posterior": self.posterior.name,
+            "top": top,
+            "targets": self.summary(probability, top=top),
+            "effects": self.effects(probability),
+            "notes": self.notes,
+        }
+
+    def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
+        """The source that helps most, for each target."""
+        best = {target: sources[0] for target, sources in self.summary(probability).items()}
+        return [
+            {"target": target, "best source": each["source"]}
+            | cells(each["score"], probability)
+            | {"P(helps)": number(each["probability_helps"], 3)}
+            for target, each in best.items()
+        ]
+
+    def answer(
+        self, *, target: str | None = None, pair: tuple[str, str] | None = None, top: int = TOP
+    ) -> "TransferAnswer":
+        """What the map says of a target, of a pair, and of traits in any case.
+
+        Args:
+            target: the language whose sources are ranked.
+            pair: source and target whose two directions are compared.
+            top: how many sources count as the best.
+
+        Raises:
+            InputError: an unknown language, the same one twice in the pair, or `top` below 1.
+        """
+        if target is not None:
+            self.place(target)
+            _check_top(top)
+        return TransferAnswer(self, target, None if pair is None else self.pair(*pair), top, self.notes)
 
     def place(self, language: str) -> int:
         """Index of a language.
@@ -58,8 +130,7 @@ class TransferMap:
         Raises:
             InputError: `top` is below 1.
         """
-        if top < 1:
-            raise InputError(f"top is {top}; it must be at least 1, such as {TOP}")
+        _check_top(top)
         filled = np.where(np.isnan(self.score), -np.inf, self.score)
         rank = (-filled).argsort(axis=-1).argsort(axis=-1)
         within = (rank < top) & np.isfinite(self.score)
@@ -72,7 +143,9 @@ class TransferMap:
             InputError: an unknown language, or `top` or `probability` out of range.
         """
         at = self.place(target)
-        likely = self.top_probability(top)[at]
+        return self._ranked(at, self.top_probability(top)[at], probability)
+
+    def _ranked(self, at: int, likely: Floats, probability: float) -> list[Source]:
         found = [
             Source(
                 source=name,
@@ -85,7 +158,7 @@ class TransferMap:
         ]
         return sorted(found, key=lambda each: -each["score"]["mean"])
 
-    def pair(self, source: str, target: str, probability: float = 0.9) -> "Pair":
+    def pair(self, source: str, target: str) -> "Pair":
         """Both directions of a pair.
 
         Raises:
@@ -94,8 +167,7 @@ class TransferMap:
         first, second = self.place(source), self.place(target)
         if first == second:
             raise InputError(f"the pair is {source} with itself; name two languages")
-        forth, back = self.score[:, second, first], self.score[:, first, second]
-        return Pair(source, target, forth, back, probability)
+        return Pair(source, target, self.score[:, second, first], self.score[:, first, second])
 
     def effects(self, probability: float = 0.9) -> dict[str, Summary]:
         """What a common script, genus and family each add to a score, given the other two."""
@@ -105,16 +177,6 @@ class TransferMap:
     def probability_adds(self, trait: str) -> float:
         """Probability that a common `trait` (of `TRAITS`) adds to a score, given the other two."""
         return float((self.posterior.drawn(trait)[trait] > 0).mean())
-
-    @property
-    def notes(self) -> list[str]:
-        """What a reader should know before trusting the map."""
-        failed = [check.name for check in self.posterior.failed_checks]
-        notes = [f"sampling failed {', '.join(failed)}: see `bayes-atlas diagnose`"] if failed else []
-        pairs = len(self.languages) * (len(self.languages) - 1)
-        if missing := pairs - self.posterior.info.runs.rows:
-            notes.append(f"{missing:,} of {pairs:,} pairs were not measured; their scores are imputed")
-        return notes
 
     def order(self) -> list[int]:
         """Languages such that those that help each other stand together: leaves of average linkage."""
@@ -131,6 +193,11 @@ class TransferMap:
         return [int(leaf) for leaf in leaves]
 
 
+def _check_top(top: int) -> None:
+    if top < 1:
+        raise InputError(f"top is {top}; it must be at least 1, such as {TOP}")
+
+
 @dataclass(frozen=True)
 class Pair:
     """Draws of both directions of a pair."""
@@ -139,22 +206,101 @@ class Pair:
     target: str
     forth: Floats  # (draw,) score of the source for the target
     back: Floats  # (draw,) and the reverse
-    probability: float
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self, probability: float = 0.9) -> Compared:
         """Both directions and how they differ; JSON as it is."""
         return {
-            "forth": self._direction(self.source, self.target, self.forth),
-            "back": self._direction(self.target, self.source, self.back),
-            "asymmetry": summarise(self.forth - self.back, self.probability),
+            "forth": _direction(self.source, self.target, self.forth, probability),
+            "back": _direction(self.target, self.source, self.back, probability),
+            "asymmetry": summarise(self.forth - self.back, probability),
             "probability_forth_exceeds_back": float((self.forth > self.back).mean()),
         }
 
-    def _direction(self, source: str, target: str, draws: Floats) -> Direction:
-        helps = float((draws > 0).mean())
-        return Direction(
-            source=source, target=target, score=summarise(draws, self.probability), probability_helps=helps
-        )
+
+def _direction(source: str, target: str, draws: Floats, probability: float) -> Direction:
+    helps = float((draws > 0).mean())
+    return {
+        "source": source,
+        "target": target,
+        "score": summarise(draws, probability),
+        "probability_helps": helps,
+    }
+
+
+class Answered(TypedDict):
+    """A question to a map, in numbers; JSON as it is."""
+
+    sources: list[Source] | None
+    pair: Compared | None
+    effects: dict[str, Summary]
+
+
+@dataclass(frozen=True, repr=False)
+class TransferAnswer(Decision):
+    """What a map says of a target or a pair, and of traits."""
+
+    map: TransferMap
+    target: str | None  # whose sources are ranked
+    pair: Pair | None
+    top: int  # sources that count as the best
+    notes: list[str]
+
+    @property
+    def question(self) -> str:
+        """What was asked in one line."""
+        asked = [] if self.target is None else [f"what helps {self.target}"]
+        asked += [] if self.pair is None else [f"{self.pair.source} and {self.pair.target}, both directions"]
+        return f"{self.map.posterior.name}: {'; '.join(asked) or 'what a common trait adds'}"
+
+    @property
+    def draws(self) -> xr.Dataset:
+        """Draws of the map that the answer uses: scores of the target and of the pair, and what traits add."""
+        every = self.map.draws
+        used = every[list(TRAITS)]
+        if self.target is not None:
+            used["score"] = every["score"].sel(target=self.target, drop=True).drop_sel(source=self.target)
+        if self.pair is not None:
+            used["forth"] = every["score"].sel(target=self.pair.target, source=self.pair.source, drop=True)
+            used["back"] = every["score"].sel(target=self.pair.source, source=self.pair.target, drop=True)
+        return used
+
+    def summary(self, probability: float = 0.9) -> Answered:
+        """Sources of the target, both directions of the pair, and what traits add; None where not asked."""
+        return {
+            "sources": None
+            if self.target is None
+            else self.map.sources(self.target, top=self.top, probability=probability),
+            "pair": None if self.pair is None else self.pair.to_dict(probability),
+            "effects": self.map.effects(probability),
+        }
+
+    def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
+        """The answer; JSON as it is."""
+        asked = {"posterior": self.map.posterior.name, "target": self.target, "top": self.top}
+        return asked | self.summary(probability) | {"notes": self.notes}
+
+    def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
+        """The directions of the pair, the sources and what traits add, one below the other."""
+        found, pair = self.summary(probability), self.pair
+        scores = [] if found["pair"] is None else [found["pair"]["forth"], found["pair"]["back"]]
+        told: list[tuple[str, Summary, float]] = [
+            (f"{each['source']} -> {each['target']}", each["score"], each["probability_helps"]) for each in scores
+        ]
+        if found["pair"] is not None and pair is not None:
+            more = found["pair"]["probability_forth_exceeds_back"]
+            told.append((f"{pair.source} -> {pair.target} over the reverse", found["pair"]["asymmetry"], more))
+        told += [
+            (f"{name} in common", summary, self.map.probability_adds(name))
+            for name, summary in found["effects"].items()
+        ]
+        told += [
+            (f"{each['source']} -> {self.target}", each["score"], each["probability_helps"])
+            for each in found["sources"] or []
+        ]
+        return [
+            {"score": name} | cells(summary, probability) | {"P(above 0)": number(above, 3)}
+            for name, summary, above in told
+        ]
 
 
 def transfer_map(posterior: Posterior) -> TransferMap:
@@ -164,4 +310,14 @@ def transfer_map(posterior: Posterior) -> TransferMap:
         InputError: the posterior has no scores.
     """
     score = posterior.drawn("score")["score"]
-    return TransferMap(posterior, posterior.info.languages, score)
+    return TransferMap(posterior, posterior.info.languages, score, _notes(posterior))
+
+
+def _notes(posterior: Posterior) -> list[str]:
+    """What a reader should know before trusting the map."""
+    failed = [check.name for check in posterior.failed_checks]
+    notes = [f"sampling failed {', '.join(failed)}: see `bayes-atlas diagnose`"] if failed else []
+    pairs = len(posterior.info.languages) * (len(posterior.info.languages) - 1)
+    if missing := pairs - posterior.info.runs.rows:
+        notes.append(f"{missing:,} of {pairs:,} pairs were not measured; their scores are imputed")
+    return notes

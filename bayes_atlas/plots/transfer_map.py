@@ -1,7 +1,5 @@
 """The map of transfer scores."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -9,10 +7,12 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from bayes_atlas.decisions.transfer_map import TOP, TransferMap
+from bayes_atlas.decisions.transfer_map import TOP, TransferAnswer, TransferMap
 
-if TYPE_CHECKING:
-    pass
+
+def transfer_answer(found: TransferAnswer, *, top: int | None = None, axes: Axes | None = None) -> Axes:
+    """The `heatmap` that an answer comes from, with boxes for as many sources as it counts as the best."""
+    return heatmap(found.map, top=found.top if top is None else top, axes=axes)
 
 
 def heatmap(found: TransferMap, *, top: int = TOP, axes: Axes | None = None) -> Axes:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -66,3 +68,52 @@ def test_what_cannot_be_answered_says_why(found, ask, message):
 def test_a_posterior_of_another_law_is_refused(tiny_posterior):
     with pytest.raises(InputError, match=r"fits the law 'chinchilla' and has no 'score'"):
         transfer_map(tiny_posterior)
+
+
+@pytest.fixture
+def mine(found):
+    return transfer_map(replace(found.posterior, name="<mine>"))
+
+
+TRAITS = dict.fromkeys(("script", "genus", "family"), ("draw",))
+
+
+def test_a_map_keeps_what_every_decision_promises(mine, keeps_its_promises):
+    keeps_its_promises(mine, {"score": ("draw", "target", "source")} | TRAITS)
+    score = mine.draws["score"].sel(target="en", source="fr")
+    np.testing.assert_array_equal(score, mine.score[:, 0, 2])
+    assert mine.to_dict(0.8)["targets"]["sw"] == mine.sources("sw", probability=0.8)
+    assert [row["best source"] for row in mine.rows()][:1] == ["fr"]
+
+
+def test_an_answer_keeps_what_every_decision_promises(mine, keeps_its_promises):
+    found = mine.answer(target="en", pair=("fr", "sw"), top=2)
+    keeps_its_promises(found, {"score": ("draw", "source"), "forth": ("draw",), "back": ("draw",)} | TRAITS)
+    assert found.draws["source"].to_numpy().tolist() == ["sw", "fr", "hi"]
+    np.testing.assert_array_equal(found.draws["forth"], mine.pair("fr", "sw").forth)
+    np.testing.assert_array_equal(found.draws["back"], mine.pair("fr", "sw").back)
+    document = found.to_dict(0.8)
+    assert document["sources"] == mine.sources("en", top=2, probability=0.8)
+    assert document["pair"] == mine.pair("fr", "sw").to_dict(0.8)
+    assert document["effects"] == mine.effects(0.8)
+    assert (document["target"], document["top"]) == ("en", 2)
+
+
+def test_an_answer_without_a_question_says_what_traits_add(mine, keeps_its_promises):
+    found = mine.answer()
+    keeps_its_promises(found, TRAITS)
+    assert [row["score"] for row in found.rows()] == [f"{name} in common" for name in TRAITS]
+    assert found.to_dict()["sources"] is found.to_dict()["pair"] is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"target": "xx"}, r"no language 'xx'; choose one of: en, sw, fr, hi"),
+        ({"pair": ("en", "en")}, r"the pair is en with itself"),
+        ({"target": "en", "top": 0}, r"top is 0; it must be at least 1"),
+    ],
+)
+def test_a_question_that_cannot_be_answered_is_refused_at_once(found, asked, message):
+    with pytest.raises(InputError, match=message):
+        found.answer(**asked)

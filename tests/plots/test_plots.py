@@ -17,6 +17,7 @@ from bayes_atlas.decisions.transfer_map import TransferMap
 from bayes_atlas.errors import InputError
 from bayes_atlas.plots.crossover import crossover_by_size
 from bayes_atlas.plots.figure import COLOURS
+from bayes_atlas.plots.transfer_map import transfer_answer
 from bayes_atlas.posterior import load_posterior
 from bayes_atlas.validation.review import PredictedRows
 
@@ -63,7 +64,7 @@ def transfer_map(tiny_posterior):
     score = 0.2 * np.random.default_rng(0).normal(size=(400, 3, 3))
     score[:, 0] = [np.nan, 0.5, -0.5] + 0.01 * score[:, 0]
     score[:, range(3), range(3)] = np.nan
-    return TransferMap(tiny_posterior, ["en", "fr", "sw"], score)
+    return TransferMap(tiny_posterior, ["en", "fr", "sw"], score, [])
 
 
 def labels(axes):
@@ -143,6 +144,17 @@ def test_the_map_has_a_cell_for_each_pair_that_is_the_fuller_the_surer(transfer_
 def test_the_map_of_too_few_best_is_refused(transfer_map):
     with pytest.raises(InputError, match=r"top is 0; it must be at least 1"):
         plots.heatmap(transfer_map, top=0)
+
+
+def test_the_figure_of_an_answer_boxes_as_many_sources_as_it_counts(transfer_map):
+    left, right = plots.new_axes(2)
+    assert transfer_answer(transfer_map.answer(top=2), axes=right) is right
+    assert not left.has_data()
+    drawn, expected = (
+        [(patch.get_xy(), patch.get_linewidth()) for patch in axes.patches]
+        for axes in (right, plots.heatmap(transfer_map, top=2))
+    )
+    assert drawn == expected
 
 
 def test_given_axes_are_drawn_on(transfer_map, actions, paths, found, frontiers, taxes):

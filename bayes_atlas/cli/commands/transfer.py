@@ -1,7 +1,7 @@
 """`transfer`: which languages help which."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,8 @@ from bayes_atlas.cli.console import chance, new_table, out, print_json, print_no
 from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:
-    from bayes_atlas.decisions.transfer_map import Pair, Source, TransferMap
+    from bayes_atlas.decisions.summary import Summary
+    from bayes_atlas.decisions.transfer_map import Pair, Source, TransferAnswer, TransferMap
 
 PANEL = "Languages and checkpoints"
 
@@ -48,30 +49,26 @@ def transfer(
 
     if target is None and pair is None and plot is None:
         raise InputError("nothing was asked; give --target LANGUAGE, --pair SOURCE TARGET or --plot FILE")
-    found = transfer_map(load_posterior(posterior))
-    sources = None if target is None else found.sources(target, top=top, probability=probability)
-    both = None if pair is None else found.pair(*pair, probability)
+    found = transfer_map(load_posterior(posterior)).answer(target=target, pair=pair, top=top)
     if plot is not None:
-        from bayes_atlas.plots import heatmap
+        from bayes_atlas.plots.transfer_map import transfer_answer
 
-        save(heatmap(found, top=top), plot)
-    effects = found.effects(probability)
+        save(transfer_answer(found), plot)
     if as_json:
-        answer: dict[str, Any] = {"posterior": posterior, "target": target, "top": top, "sources": sources}
-        compared = None if both is None else both.to_dict()
-        print_json(answer | {"pair": compared, "effects": effects, "notes": found.notes})
+        print_json(found.to_dict(probability))
         return
-    if sources is not None and target is not None:
-        _print_sources(posterior, target, sources, top, probability)
-    if both is not None:
-        _print_pair(both, probability)
-    _print_effects(found, probability)
+    answer = found.summary(probability)
+    if answer["sources"] is not None:
+        _print_sources(found, answer["sources"], probability)
+    if found.pair is not None:
+        _print_pair(found.pair, probability)
+    _print_effects(found.map, answer["effects"], probability)
     print_notes(found.notes)
 
 
-def _print_sources(posterior: str, target: str, sources: Sequence["Source"], top: int, probability: float) -> None:
-    say(f"{posterior}: what helps {target}")
-    table = new_table("source", "score", interval(probability), "P(helps)", f"P(in top {top})")
+def _print_sources(found: "TransferAnswer", sources: Sequence["Source"], probability: float) -> None:
+    say(f"{found.map.posterior.name}: what helps {found.target}")
+    table = new_table("source", "score", interval(probability), "P(helps)", f"P(in top {found.top})")
     for each in sources[:SHOWN]:
         cells = (
             *median_and_interval(each["score"]),
@@ -84,7 +81,7 @@ def _print_sources(posterior: str, target: str, sources: Sequence["Source"], top
 
 
 def _print_pair(pair: "Pair", probability: float) -> None:
-    found: dict[str, Any] = pair.to_dict()
+    found = pair.to_dict(probability)
     table = new_table("direction", "score", interval(probability), "P(helps)")
     for each in (found["forth"], found["back"]):
         name = f"{each['source']} -> {each['target']}"
@@ -95,8 +92,8 @@ def _print_pair(pair: "Pair", probability: float) -> None:
     say(f"{pair.source} helps {pair.target} more than the reverse with probability {more}.")
 
 
-def _print_effects(found: "TransferMap", probability: float) -> None:
+def _print_effects(found: "TransferMap", effects: Mapping[str, "Summary"], probability: float) -> None:
     table = new_table("in common, the rest equal", "adds to a score", interval(probability), "P(adds)")
-    for name, summary in found.effects(probability).items():
+    for name, summary in effects.items():
         table.add_row(name, *median_and_interval(summary), chance(found.probability_adds(name)))
     out.print(table)
