@@ -86,7 +86,7 @@ def main() -> None:
         frame, truth = simulate_study(seed, arguments.languages)
         study = bilingual_study(runs_from_frame(frame))
         posterior = fit(study.runs, "bilingual", chains=2, warmup=arguments.warmup, draws=arguments.draws, seed=seed)
-        scores = transfer_scores(posterior, study.runs, [ANCHOR])
+        scores = transfer_scores(posterior, study, [ANCHOR])
         languages = posterior.info.languages
         for score in scores.pairs:
             true = truth[languages.index(score.target), languages.index(score.source)]

@@ -62,7 +62,9 @@ def new_table(*columns: str) -> Table:
 
 
 def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
-    """The table of an answer: column -> cell, row by row."""
+    """The table of an answer, column -> cell, row by row; nothing where there are no rows."""
+    if not rows:
+        return
     table = new_table(*rows[0])
     for row in rows:
         table.add_row(*row.values())

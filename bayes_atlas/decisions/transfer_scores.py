@@ -5,8 +5,9 @@ that is no transfer looks like it. Each score carries its error, and what may ha
 the partner does not reach the loss within its tokens, all that is known is that the score lies below a bound.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ import pandas as pd
 import xarray as xr
 
 from bayes_atlas.arrays import Floats
-from bayes_atlas.data.bilingual_design import partner_shares
+from bayes_atlas.data.bilingual_design import Study, partner_shares
+from bayes_atlas.data.text import interval, number
+from bayes_atlas.decisions.base import Decision, dataset
 from bayes_atlas.decisions.objective import positive
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import bilingual, transfer
@@ -27,6 +30,7 @@ RATE = 2.0  # ratio of learning rates from which on two checkpoints are at diffe
 FAILED = 0.02  # log loss of the last checkpoint above the run's best
 STEEP = 0.25  # fall of log loss per log of tokens at the anchor, from which on training has hardly begun
 LISTED = 5  # pairs or runs that a note names
+UNITS = {"score": ("transfer score; minus infinity where the loss is never reached", "1")}
 
 
 @dataclass(frozen=True)
@@ -81,14 +85,39 @@ class PairScore:
         }
 
 
-@dataclass(frozen=True)
-class BilingualScores:
+@dataclass(frozen=True, repr=False)
+class BilingualScores(Decision):
     """Scores of all pairs that were run, at each anchor in turn."""
 
     posterior: Posterior
+    params: float  # parameters of every run that was compared
     anchors: list[float]
     pairs: list[PairScore]
+    left_out: Mapping[str, int]  # reason -> number of rows that are no part of the study
     notes: list[str]
+    saved: str | None = None  # path of the score table, where it was written
+
+    @property
+    def question(self) -> str:
+        """The study in one line."""
+        anchors = ", ".join(map(number, self.anchors))
+        size = number(self.params)
+        return f"{self.posterior.info.runs.name}: transfer scores at {size} parameters and {anchors} tokens"
+
+    @property
+    def draws(self) -> xr.Dataset:
+        """Draws of the scores; dims ``draw`` and ``pair``, of which source, target and anchor are coordinates."""
+        count = self.posterior.draws["posterior"].sizes
+        empty = np.empty((count["chain"] * count["draw"], 0))
+        score = np.column_stack([empty, *(pair.draws for pair in self.pairs)])
+        names = {name: ("pair", [getattr(pair, name) for pair in self.pairs]) for name in ("source", "target")}
+        about = {"long_name": "training tokens of the target alone", "units": "tokens"}
+        anchor = ("pair", np.array([pair.anchor for pair in self.pairs], dtype=float), about)
+        return dataset({"score": (("draw", "pair"), score)}, names | {"anchor": anchor}, UNITS)
+
+    def summary(self, probability: float = 0.9) -> list[dict[str, Any]]:
+        """Every score with its error and its interval."""
+        return [pair.to_dict(probability) for pair in self.pairs]
 
     def at(self, anchor: float) -> list[PairScore]:
         """Scores at one of the anchors."""
@@ -105,19 +134,64 @@ class BilingualScores:
         rows = [{name: pair.to_dict()[name] for name in columns} for pair in self.pairs]
         return pd.DataFrame(rows).astype({"censored": int})
 
+    def save(self, path: str | Path) -> "BilingualScores":
+        """Write the `table` as CSV, and return the scores with its place.
+
+        Raises:
+            InputError: as `table`, or `path` does not end in .csv.
+            OSError: it cannot be written.
+        """
+        check_table(path)
+        self.table().to_csv(path, index=False)
+        return replace(self, saved=str(path))
+
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
         """All scores; JSON as it is."""
-        return {"scores": [pair.to_dict(probability) for pair in self.pairs], "notes": self.notes}
+        return {
+            "params": self.params,
+            "anchors": self.anchors,
+            "left_out": dict(self.left_out),
+            "table": self.saved,
+            "scores": self.summary(probability),
+            "notes": self.notes,
+        }
+
+    def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
+        """A row for each pair and anchor."""
+        return [_row(pair, probability) for pair in self.pairs]
+
+
+def _row(pair: PairScore, probability: float) -> dict[str, str]:
+    values = pair.to_dict(probability)
+    lower, upper = ("none" if values[end] is None else number(values[end], 3) for end in ("lower", "upper"))
+    return {
+        "source -> target": f"{pair.source} -> {pair.target}",
+        "tokens": number(pair.anchor),
+        "score": f"below {number(pair.bound, 3)}" if pair.censored else number(pair.score, 3),
+        "error": number(pair.error, 2),
+        interval(probability): f"{lower} to {upper}",
+        "P(reached)": number(pair.probability_reached, 3),
+    }
+
+
+def check_table(path: str | Path) -> None:
+    """Refuse a path whose name is not that of a score table.
+
+    Raises:
+        InputError: it does not end in .csv.
+    """
+    if Path(path).suffix != ".csv":
+        raise InputError(f"cannot write scores to {Path(path).name!r}; end its name in .csv")
 
 
 def transfer_scores(
-    posterior: Posterior, runs: xr.Dataset, anchors: Sequence[float], *, seeds: float = SEEDS, seed: int = 0
+    posterior: Posterior, study: Study, anchors: Sequence[float], *, seeds: float = SEEDS, seed: int = 0
 ) -> BilingualScores:
     """Scores of all pairs at each of `anchors`.
 
     Args:
-        posterior: of the model ``bilingual``, fitted to `runs`.
-        runs: of a `bayes_atlas.data.bilingual_design.bilingual_study`.
+        posterior: of the model ``bilingual``, fitted to the runs of `study`.
+        study: from `bayes_atlas.data.bilingual_design.bilingual_study`.
         anchors: tokens of a target alone, to whose loss the run with the partner is compared.
         seeds: sd of log loss between runs that differ in their seed alone, which one run of each cannot show.
         seed: of the draws of these.
@@ -129,14 +203,15 @@ def transfer_scores(
         raise InputError(
             f"{posterior.name} fits the law {posterior.info.law!r}; give a posterior of the model bilingual"
         )
-    if posterior.info.runs.sha256 != runs.attrs["sha256"]:
+    if posterior.info.runs.sha256 != study.runs.attrs["sha256"]:
         raise InputError(f"{posterior.name} was fitted to {posterior.info.runs.name}; give these runs, or fit again")
     if not (np.isfinite(seeds) and seeds >= 0):
         raise InputError(f"seeds is {seeds}; it must be at least 0, such as {SEEDS}")
-    check_anchors(runs, anchors)
-    study = _Study.of(posterior, runs)
-    found = [score for anchor in anchors for score in study.scores(anchor, seeds, np.random.default_rng(seed))]
-    return BilingualScores(posterior, list(anchors), found, _notes(study, found, anchors))
+    check_anchors(study.runs, anchors)
+    curves = _Curves.of(posterior, study.runs)
+    found = [score for anchor in anchors for score in curves.scores(anchor, seeds, np.random.default_rng(seed))]
+    notes = _notes(curves, found, anchors)
+    return BilingualScores(posterior, study.params, list(anchors), found, study.left_out, notes)
 
 
 def check_anchors(runs: xr.Dataset, anchors: Sequence[float], *, one: bool = False) -> None:
@@ -162,14 +237,14 @@ def _check_one(anchors: Sequence[float]) -> None:
 
 
 @dataclass(frozen=True)
-class _Study:
+class _Curves:
     """Runs by target and partner, and the curves fitted to them."""
 
     posterior: Posterior
     checkpoints: dict[tuple[str, str], pd.DataFrame]  # (target, partner or "") -> run, tokens, loss, done, rate
 
     @classmethod
-    def of(cls, posterior: Posterior, runs: xr.Dataset) -> "_Study":
+    def of(cls, posterior: Posterior, runs: xr.Dataset) -> "_Curves":
         others = partner_shares(runs)[0]
         partner = np.where(others.any(axis=1), runs["source"].to_numpy()[others.argmax(axis=1)], "")
         frame = pd.DataFrame({name: runs[name].to_numpy() for name in ("run", "language", "tokens", "unique", "loss")})
@@ -258,18 +333,18 @@ class _Study:
         return sorted(rows.loc[rows["tokens"] > rows["unique"], "language"].unique().tolist())
 
 
-def _notes(study: _Study, found: Sequence[PairScore], anchors: Sequence[float]) -> list[str]:
+def _notes(curves: _Curves, found: Sequence[PairScore], anchors: Sequence[float]) -> list[str]:
     """What a reader should know before trusting the scores."""
-    failed = [check.name for check in study.posterior.failed_checks]
+    failed = [check.name for check in curves.posterior.failed_checks]
     notes = [f"sampling failed {', '.join(failed)}: the scores' errors may be wrong"] if failed else []
-    short = sorted({target for target, _ in study.pairs if study.last(target) < max(anchors)})
+    short = sorted({target for target, _ in curves.pairs if curves.last(target) < max(anchors)})
     told: list[tuple[list[str], str]] = [
         (short, "have no run alone as long as the anchor, and no score there"),
-        (study.failed(), "end well above the best loss that they had, and look failed: their scores mean little"),
-        (study.repeated(), "repeat data, whose wear is then part of the score"),
+        (curves.failed(), "end well above the best loss that they had, and look failed: their scores mean little"),
+        (curves.repeated(), "repeat data, whose wear is then part of the score"),
         (_named(found, lambda score: score.censored), "never reach the loss in their tokens: only a bound is known"),
-        (_named(found, study.out_of_step), "compare checkpoints at different learning rates, which fakes transfer"),
-        (_named(found, study.steep), "are compared where training has hardly begun, and may change as it goes on"),
+        (_named(found, curves.out_of_step), "compare checkpoints at different learning rates, which fakes transfer"),
+        (_named(found, curves.steep), "are compared where training has hardly begun, and may change as it goes on"),
     ]
     return notes + [f"{_listed(names)} {what}" for names, what in told if names]
 

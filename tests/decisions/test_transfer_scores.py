@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -66,8 +67,8 @@ def posterior(tiny_posterior):
 @pytest.fixture
 def found(posterior):
     def score(frame, anchors=(ANCHOR,), **options):
-        runs = bilingual_study(runs_from_frame(frame)).runs
-        return transfer_scores(posterior(runs), runs, list(anchors), **options)
+        study = bilingual_study(runs_from_frame(frame))
+        return transfer_scores(posterior(study.runs), study, list(anchors), **options)
 
     return score
 
@@ -170,10 +171,41 @@ def test_anchors_out_of_range_are_refused(anchors, message):
 
 
 def test_what_does_not_belong_together_is_refused(posterior, tiny_posterior):
-    runs, others = (bilingual_study(runs_from_frame(study_of(last=last))).runs for last in (4e10, 5e10))
+    study, others = (bilingual_study(runs_from_frame(study_of(last=last))) for last in (4e10, 5e10))
     with pytest.raises(InputError, match=r"fits the law 'chinchilla'; give a posterior of the model bilingual"):
-        transfer_scores(tiny_posterior, runs, [ANCHOR])
+        transfer_scores(tiny_posterior, study, [ANCHOR])
     with pytest.raises(InputError, match=r"was fitted to hand.csv; give these runs"):
-        transfer_scores(posterior(runs), others, [ANCHOR])
+        transfer_scores(posterior(study.runs), others, [ANCHOR])
     with pytest.raises(InputError, match=r"seeds is -1.0; it must be at least 0"):
-        transfer_scores(posterior(runs), runs, [ANCHOR], seeds=-1.0)
+        transfer_scores(posterior(study.runs), study, [ANCHOR], seeds=-1.0)
+
+
+def test_scores_keep_what_every_decision_promises(found, keeps_its_promises):
+    scores = found(study_of(), anchors=[1e10, 2e10])
+    info = scores.posterior.info
+    named = info.model_copy(update={"runs": info.runs.model_copy(update={"name": "<mine>"})})
+    scores = replace(scores, posterior=replace(scores.posterior, info=named), left_out={"have another size": 3})
+    keeps_its_promises(scores, {"score": ("draw", "pair")})
+    for name in ("source", "target", "anchor"):
+        assert scores.draws[name].to_numpy().tolist() == [getattr(pair, name) for pair in scores.pairs]
+    assert scores.draws["anchor"].attrs["units"] == "tokens"
+    np.testing.assert_array_equal(scores.draws["score"][:, 1], scores.pairs[1].draws)
+    document = scores.to_dict(0.8)
+    assert document["scores"] == [pair.to_dict(0.8) for pair in scores.pairs]
+    assert (document["params"], document["anchors"]) == (1e9, [1e10, 2e10])
+    assert (document["left_out"], document["table"]) == ({"have another size": 3}, None)
+
+
+def test_scores_of_no_pair_have_no_draws_and_no_rows(found):
+    scores = replace(found(study_of()), pairs=[])
+    assert scores.draws["score"].shape == (DRAWS, 0)
+    assert scores.rows() == []
+    assert "transfer scores at 1B parameters" in repr(scores)
+
+
+def test_saved_scores_know_their_place(found, tmp_path):
+    scores = found(study_of()).save(tmp_path / "scores.csv")
+    assert scores.to_dict()["table"] == str(tmp_path / "scores.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "scores.csv"), scores.table())
+    with pytest.raises(InputError, match=r"cannot write scores to 'scores\.txt'; end its name in \.csv"):
+        scores.save(tmp_path / "scores.txt")

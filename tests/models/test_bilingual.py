@@ -35,11 +35,11 @@ def test_a_study_with_bounds_gives_its_true_scores_back():
     Likewise of upper ends of 95 %, of which all but 9 of 56 should. Draws are few, so a floor on them is asked first.
     """
     frame, truth = simulate_study(1, 8)
-    runs = bilingual_study(runs_from_frame(frame)).runs
-    posterior = fit(runs, "bilingual", chains=2, warmup=450, draws=400)
+    study = bilingual_study(runs_from_frame(frame))
+    posterior = fit(study.runs, "bilingual", chains=2, warmup=450, draws=400)
     assert min(check.value for check in posterior.info.checks if check.name.startswith("ess_bulk")) > 100
     assert not is_stale(posterior)
-    found = transfer_scores(posterior, runs, [ANCHOR]).pairs
+    found = transfer_scores(posterior, study, [ANCHOR]).pairs
     names = posterior.info.languages
     true = np.array([truth[names.index(each.target), names.index(each.source)] for each in found])
     lower, upper = np.array([np.quantile(each.draws, [0.05, 0.95], method="closest_observation") for each in found]).T
