@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 from bayes_atlas.arrays import Floats
 from bayes_atlas.decisions.base import Decision, dataset
 from bayes_atlas.decisions.problem import CLOSENESS, LOOK, Problem, least_between
-from bayes_atlas.decisions.summary import Summary, summarise_all
+from bayes_atlas.decisions.summary import summarise_all
 from bayes_atlas.decisions.text import number
 from bayes_atlas.errors import InputError
 
@@ -92,15 +92,25 @@ class Action(Decision):
         """Mean regret over the worst draws: `TAIL` of them for the Bayes action too."""
         return worst_mean(self.regret, min(self.tail, TAIL))
 
-    def summary(self, probability: float = 0.9) -> dict[str, Summary]:
-        """Median, mean and interval of the loss and the regret."""
-        return summarise_all({"loss": self.loss, "regret": self.regret}, probability)
-
-    def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
-        """The plan, its loss and regret, and the plans that are as good. Notes are those of the optimum."""
+    def summary(self, probability: float = 0.9) -> dict[str, Any]:
+        """The plan, median, mean and interval of its loss and regret, and the plans that are as good."""
         near = {"params": list(self.near_params), "tokens": list(self.near_tokens), "within": NEAR}
         plan = {"params": self.params, "tokens": self.tokens, "tokens_per_param": self.tokens / self.params}
-        return plan | {**self.summary(probability), "cvar": self.cvar, "tail": min(self.tail, TAIL), "near": near}
+        costs = summarise_all({"loss": self.loss, "regret": self.regret}, probability)
+        return plan | {**costs, "cvar": self.cvar, "tail": min(self.tail, TAIL), "near": near}
+
+    def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
+        """The question, the plan, and the notes."""
+        return {
+            "posterior": self.problem.objective.posterior.name,
+            "language": self.problem.language,
+            "compute": self.compute,
+            "unique": self.problem.unique,
+            **self.problem.to_dict(),
+            "criterion": self.criterion,
+            **self.summary(probability),
+            "notes": self.notes,
+        }
 
     def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
         """The plan in one row: its size and tokens, mean loss and regret, and mean regret over the worst draws."""

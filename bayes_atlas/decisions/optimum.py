@@ -110,8 +110,8 @@ class Optimum(Decision):
             "unique": self.unique,
             **self.problem.to_dict(),
             **self.summary(probability),
-            "action": None if self.corrected else self.action.to_dict(probability),
-            "cautious_action": None if self.corrected else self.cautious_action.to_dict(probability),
+            "action": None if self.corrected else self.action.summary(probability),
+            "cautious_action": None if self.corrected else self.cautious_action.summary(probability),
             "notes": self.notes,
             "with_law_error": None if wider is None else wider.summary(probability),
         }

@@ -19,7 +19,7 @@ from bayes_atlas.decisions.bayes_action import Action
 from bayes_atlas.decisions.expand import Expansion, expand
 from bayes_atlas.decisions.mixture import Mixture, mixture
 from bayes_atlas.decisions.objective import positive
-from bayes_atlas.decisions.optimum import LABELS, Optimum, optimum
+from bayes_atlas.decisions.optimum import Optimum, optimum
 from bayes_atlas.decisions.text import cells, interval, number
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
@@ -114,8 +114,8 @@ class Answer(Decision):
             found["mixture"] = self.mixture.summary(probability)
         if self.optimum is not None:
             found["optimum"] = self.optimum.summary(probability)
-            found["action"] = self.optimum.action.to_dict(probability)
-            found["cautious_action"] = self.optimum.cautious_action.to_dict(probability)
+            found["action"] = self.optimum.action.summary(probability)
+            found["cautious_action"] = self.optimum.cautious_action.summary(probability)
         if self.expansion is not None:
             found["expand"] = self.expansion.summary(probability)
         return found
@@ -137,8 +137,8 @@ class Answer(Decision):
             for source, share in self.mixture.plan.shares.items():
                 add(f"share of {source}", f"{share:.2%}")
         if self.optimum is not None:
-            summary = self.optimum.summary(probability)
-            found += [{"answer": label} | cells(summary[name], probability) for name, label in LABELS.items()]
+            heads = "answer", "median", interval(probability)
+            found += [dict(zip(heads, row.values(), strict=True)) for row in self.optimum.rows(probability)]
             add("params N to act on", number(self.optimum.action.params))
             add("tokens D to act on", number(self.optimum.action.tokens))
         if self.expansion is not None:

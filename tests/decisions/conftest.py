@@ -1,9 +1,12 @@
 """Posteriors made by hand for decisions, of any law, with parameters far more varied than a fit's."""
 
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
 
+from bayes_atlas.decisions.base import Decision
 from bayes_atlas.posterior import Posterior
 
 DRAWS = 1000
@@ -64,3 +67,28 @@ def of_law(tiny_posterior):
         return Posterior(xr.DataTree.from_dict({"posterior": group}), info, "this posterior")
 
     return build
+
+
+@pytest.fixture
+def keeps_its_promises():
+    """Check all that a decision promises, of one whose question names ``<mine>``; `dims` are those of its draws."""
+
+    def check(decision, dims):
+        assert isinstance(decision, Decision)
+        assert {name: values.dims for name, values in decision.draws.data_vars.items()} == dims
+        assert all(set(values.attrs) == {"long_name", "units"} for values in decision.draws.data_vars.values())
+        document = decision.to_dict(0.8)
+        assert json.loads(json.dumps(document, allow_nan=False)) == document
+        assert document["notes"] == decision.notes
+        lines = repr(decision).splitlines()
+        assert len(lines) <= 24
+        assert max(map(len, lines)) <= 80
+        assert "<mine>" in decision.question
+        assert lines[0].startswith(decision.question[:70])
+        assert len({tuple(row) for row in decision.rows(0.8)}) == 1
+        html = decision._repr_html_()
+        assert "&lt;mine&gt;" in html
+        assert "<mine>" not in html
+        assert html.count("<tr>") == 1 + len(decision.rows())
+
+    return check

@@ -1,5 +1,7 @@
 """Figures: they hold what they say they show, on new axes or on given ones, and are written as asked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -7,13 +9,16 @@ from matplotlib.axes import Axes
 from bayes_atlas import plots
 from bayes_atlas.data.crossings import read_crossings
 from bayes_atlas.decisions.bayes_action import bayes_action, cautious_action
+from bayes_atlas.decisions.crossover import find_crossover
 from bayes_atlas.decisions.expand import Expansion, Frontier
 from bayes_atlas.decisions.mixture import mixture
 from bayes_atlas.decisions.optimum import optimum
+from bayes_atlas.decisions.scenario import Answer, Scenario
 from bayes_atlas.decisions.tax import Tax
-from bayes_atlas.decisions.trajectory import trajectory
+from bayes_atlas.decisions.trajectory import trajectories, trajectory
 from bayes_atlas.decisions.transfer_map import TransferMap
 from bayes_atlas.errors import InputError
+from bayes_atlas.plots.figure import COLOURS
 from bayes_atlas.posterior import load_posterior
 from bayes_atlas.validation.review import PredictedRows
 
@@ -213,7 +218,43 @@ def test_crossovers_show_what_was_measured_and_which_sizes_were(tmp_path):
     line, *points = (line for line in axes.get_lines() if line.get_marker() in ("None", "o"))
     assert line.get_linestyle() == "-"
     drawn = {point.get_color(): point.get_ydata().item() for point in points}
-    assert drawn == {plots.COLOURS[0]: pytest.approx(6 * 2e9 * 1.6e11), "0.6": pytest.approx(6 * 2e9 * 2.8e11)}
+    assert drawn == {COLOURS[0]: pytest.approx(6 * 2e9 * 1.6e11), "0.6": pytest.approx(6 * 2e9 * 2.8e11)}
     axes = plots.crossovers(load_posterior("crossover-bytes"), ["de"], checkpoint="en", params=(1e7, 1e9))
     assert axes.get_lines()[0].get_linestyle() == ":"  # one size was fitted
     assert axes.patches[0].get_x() < 65.8e6
+
+
+def test_each_decision_draws_its_own_figure(transfer_map, actions, paths, found, frontiers, taxes, tiny_posterior):
+    plans = optimum(tiny_posterior, compute=1e21, language="sw")
+    several = trajectories(tiny_posterior, compute=[1e19, 1e20, 1e21])
+    crossover = find_crossover(load_posterior("crossover-atlas"), params=2e9, language="de")
+    answer = Answer(Scenario(), tiny_posterior, optimum=plans)
+    sizes, budgets = "parameters N at the same budget", "compute (FLOPs)"
+    for decision, label in (
+        (plans, sizes),
+        (actions["cautious"], sizes),
+        (answer, sizes),
+        (replace(answer, mixture=found), ""),
+        (paths["sw"], budgets),
+        (several, budgets),
+        (found, ""),
+        (frontiers[0], "model size, factor on N"),
+        (taxes[0], "compute of fr:a (FLOPs)"),
+        (crossover, "parameters N"),
+        (transfer_map, "source"),
+    ):
+        left, right = plots.new_axes(2)
+        assert plots.draw(decision, axes=right) is right
+        assert right.get_xlabel() == label
+        assert not left.has_data()
+        assert plots.draw(decision).has_data()
+    assert labels(several.plot(quantity="tokens")) == ["en", "sw"]
+    right = plots.new_axes()[0]
+    assert plans.plot(right, probability=0.5) is right
+
+
+def test_an_answer_without_a_figure_is_refused(tiny_posterior):
+    with pytest.raises(InputError, match=r"no figure shows dict; draw one of: Action, Answer, Crossover, "):
+        plots.draw({})
+    with pytest.raises(InputError, match="no figure shows the growth of a scenario"):
+        Answer(Scenario(), tiny_posterior).plot()
