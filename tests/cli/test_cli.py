@@ -459,7 +459,7 @@ def full(monkeypatch):
     sensitivity = [Sensitivity("alpha[sw]", 0.3, 0.01), Sensitivity("E[sw]", 0.01, 0.4)]
     influence = Influence(elpd=12.5, se=1.0, p=3.0, curves=30, limit=0.7, above={})
     found = Review(False, prior, posterior, sensitivity, influence, {"[red]r3": 0.1}, 0.7, {}, {"this": "that"})
-    monkeypatch.setattr(bayes_atlas.validation.review, "full_check", lambda posterior: found)
+    monkeypatch.setattr(bayes_atlas.validation.review, "review_fit", lambda posterior: found)
 
 
 def test_diagnose_in_full_says_what_to_look_at_and_passes(command, saved, full, tmp_path):
@@ -492,7 +492,7 @@ def test_diagnose_in_full_as_json(command, saved, full, document):
 def test_diagnose_draws_nothing_that_it_has_not_checked(command, saved, full, monkeypatch, refused):
     refused(command("diagnose", saved, "--plot", "checks.svg"), "add --full, or leave --plot out")
     nothing = Review(False, None, None, None, None, None, None, None, {"prediction": "the runs"})
-    monkeypatch.setattr(bayes_atlas.validation.review, "full_check", lambda posterior: nothing)
+    monkeypatch.setattr(bayes_atlas.validation.review, "review_fit", lambda posterior: nothing)
     refused(command("diagnose", saved, "--full", "--plot", "checks.svg"), "for lack of the runs; leave --plot out")
 
 
