@@ -15,8 +15,6 @@ import typer
 from bayes_atlas.cli.arguments import (
     AsJson,
     By,
-    Chains,
-    Draws,
     MaxParams,
     MaxTokens,
     Plot,
@@ -24,7 +22,6 @@ from bayes_atlas.cli.arguments import (
     Served,
     Shares,
     Unique,
-    Warmup,
     Weights,
 )
 from bayes_atlas.cli.typed import pairs, to_number
@@ -40,9 +37,9 @@ if TYPE_CHECKING:
 class Sampling:
     """How to sample; see `bayes_atlas.inference.options.SamplerOptions`."""
 
-    chains: Chains = Settings.chains
-    warmup: Warmup = Settings.warmup
-    draws: Draws = Settings.draws
+    chains: Annotated[int, typer.Option(help="Chains.")] = Settings.chains
+    warmup: Annotated[int, typer.Option(help="Warm-up draws per chain.")] = Settings.warmup
+    draws: Annotated[int, typer.Option(help="Draws per chain.")] = Settings.draws
     seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same draws.")] = Settings.seed
     platform: Annotated[str, typer.Option(help="cpu, gpu or tpu.")] = Options.platform
 
