@@ -24,7 +24,9 @@ from .decisions.scenario import read_scenario as read_scenario
 from .decisions.tax import Tax as Tax
 from .decisions.tax import Taxes as Taxes
 from .decisions.tax import efficiency_tax as efficiency_tax
+from .decisions.trajectory import Trajectories as Trajectories
 from .decisions.trajectory import Trajectory as Trajectory
+from .decisions.trajectory import trajectories as trajectories
 from .decisions.trajectory import trajectory as trajectory
 from .decisions.transfer_map import TransferAnswer as TransferAnswer
 from .decisions.transfer_map import TransferMap as TransferMap
@@ -39,6 +41,7 @@ from .posterior import load_posterior as load_posterior
 from .validation.held_out import Validation as Validation
 from .validation.held_out import validate as validate
 from .validation.law_error_within import Misfit as Misfit
+from .validation.law_error_within import add_law_error as add_law_error
 from .validation.law_error_within import with_misfit as with_misfit
 from .validation.loo import LeaveOneOut as LeaveOneOut
 from .validation.loo import leave_one_out as leave_one_out

@@ -17,10 +17,6 @@ By = Annotated[
     list[str] | None,
     typer.Option(help="Label (vocabulary, mixture, ..) whose values get their own parameters.", show_default=False),
 ]
-Sources = Annotated[int, typer.Option(help="Named sources per language, the most co-sampled (models with transfer).")]
-Others = Annotated[bool, typer.Option(help="Count all other sources together too (models with transfer).")]
-AllTokens = Annotated[bool, typer.Option("--all-tokens", help="Count every training token as the language's own.")]
-Platform = Annotated[str, typer.Option(help="cpu, gpu or tpu.")]
 Probability = Annotated[float, typer.Option(help="Probability of the intervals.")]
 Plot = Annotated[
     Path | None,

@@ -8,13 +8,29 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from bayes_atlas.cli.arguments import (
+    AsJson,
+    By,
+    MaxParams,
+    MaxTokens,
+    Plot,
+    Probability,
+    Served,
+    Shares,
+    Unique,
+    Weights,
+)
+from bayes_atlas.cli.typed import pairs, to_number
 from bayes_atlas.data.selection import Selection
 from bayes_atlas.inference.options import Options, RunOptions, SamplerOptions
 from bayes_atlas.sampler.settings import Settings
+
+if TYPE_CHECKING:
+    from bayes_atlas.decisions.problem import Request
 
 
 @dataclass(frozen=True)
@@ -38,10 +54,7 @@ class Sampling:
 class Runs:
     """How runs are read; see `bayes_atlas.inference.options.RunOptions`."""
 
-    by: Annotated[
-        list[str] | None,
-        typer.Option(help="Label (vocabulary, mixture, ..) whose values get their own parameters.", show_default=False),
-    ] = None
+    by: By = None
     sources: Annotated[
         int, typer.Option(help="Named sources per language, the most co-sampled (models with transfer).")
     ] = Selection.sources
@@ -79,6 +92,48 @@ class HeldOut:
             help="How the error of a law grows beyond what was fitted: rising, constant, root, linear, or none."
         ),
     ] = "rising"
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained; see `bayes_atlas.decisions.problem.Request`."""
+
+    language: Annotated[
+        str | None, typer.Option(help="Language whose loss counts; not needed if there is one.", show_default=False)
+    ] = None
+    weight: Weights = None
+    unique: Unique = None
+    share: Shares = None
+
+    def request(self) -> "Request":
+        """As Python's functions take it."""
+        plain = self.unique is not None and len(self.unique) == 1 and "=" not in self.unique[0]
+        return {
+            "language": self.language,
+            "weights": pairs("--weight", self.weight) or None,
+            "unique": to_number("--unique", self.unique[0])
+            if self.unique and plain
+            else pairs("--unique", self.unique),
+            "shares": pairs("--share", self.share) or None,
+        }
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits on size and tokens, and what the budget pays besides; see `bayes_atlas.decisions.problem.Request`."""
+
+    max_params: MaxParams = None
+    max_tokens: MaxTokens = None
+    served: Served = None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How an answer is shown."""
+
+    probability: Probability = 0.9
+    plot: Plot = None
+    as_json: AsJson = False
 
 
 def expanded(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,24 +6,54 @@ has the least mean regret over the worst draws, its conditional value at risk (C
 Regret, not loss: how hard a language is affects every plan alike, and is no reason to choose one.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
+import xarray as xr
 from scipy.optimize import brentq
 
 from bayes_atlas.arrays import Floats
-from bayes_atlas.decisions.optimum import Optimum
+from bayes_atlas.data.text import number
+from bayes_atlas.decisions.base import Decision, dataset
 from bayes_atlas.decisions.problem import CLOSENESS, LOOK, Problem, least_between
-from bayes_atlas.decisions.summary import Summary, summarise_all
+from bayes_atlas.decisions.summary import summarise_all
 from bayes_atlas.errors import InputError
 
 NEAR = 1e-3  # relative: a loss this close to the best is as good
 TAIL = 0.1  # share of the draws that the cautious plan cares about
 
 
-@dataclass(frozen=True)
-class Action:
+class Plans(Protocol):
+    """The best plan of every draw; an `Optimum` is one."""
+
+    @property
+    def problem(self) -> Problem:
+        """What is trained."""
+
+    @property
+    def compute(self) -> float:
+        """FLOPs."""
+
+    @property
+    def params(self) -> Floats:
+        """``(draw,)``."""
+
+    @property
+    def tokens(self) -> Floats:
+        """``(draw,)`` in all."""
+
+    @property
+    def corrected(self) -> bool:
+        """Whether they are corrected for an error of the law."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know before trusting them."""
+
+
+@dataclass(frozen=True, repr=False)
+class Action(Decision):
     """A single plan, and what it may cost to have chosen it."""
 
     problem: Problem
@@ -35,24 +65,61 @@ class Action:
     regret: Floats  # (draw,) loss above that draw's own best plan, at least 0
     near_params: tuple[float, float]  # sizes of equally expensive plans whose expected loss is within NEAR of this one
     near_tokens: tuple[float, float]  # their tokens, in the order of `near_params`
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def criterion(self) -> str:
+        """The criterion, for people."""
+        return "least expected loss" if self.tail == 1 else "cautious"
+
+    @property
+    def question(self) -> str:
+        """What is trained, with which budget, and by which criterion the plan is chosen."""
+        posterior = self.problem.objective.posterior.name
+        return f"{posterior}: one plan for {self.problem.title} with {self.compute:.3g} FLOPs ({self.criterion})"
+
+    @property
+    def draws(self) -> xr.Dataset:
+        """Loss and regret of the plan by ``draw``, and its size and tokens, which no draw changes."""
+        single = {"params": self.params, "tokens": self.tokens}
+        return dataset(
+            {"loss": (("draw",), self.loss), "regret": (("draw",), self.regret)}
+            | {name: ((), np.asarray(value)) for name, value in single.items()}
+        )
 
     @property
     def cvar(self) -> float:
         """Mean regret over the worst draws: `TAIL` of them for the Bayes action too."""
         return worst_mean(self.regret, min(self.tail, TAIL))
 
-    def summary(self, probability: float = 0.9) -> dict[str, Summary]:
-        """Median, mean and interval of the loss and the regret."""
-        return summarise_all({"loss": self.loss, "regret": self.regret}, probability)
-
-    def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
-        """JSON of it."""
+    def summary(self, probability: float = 0.9) -> dict[str, Any]:
+        """The plan, median, mean and interval of its loss and regret, and the plans that are as good."""
         near = {"params": list(self.near_params), "tokens": list(self.near_tokens), "within": NEAR}
         plan = {"params": self.params, "tokens": self.tokens, "tokens_per_param": self.tokens / self.params}
-        return plan | {**self.summary(probability), "cvar": self.cvar, "tail": min(self.tail, TAIL), "near": near}
+        costs = summarise_all({"loss": self.loss, "regret": self.regret}, probability)
+        return plan | {**costs, "cvar": self.cvar, "tail": min(self.tail, TAIL), "near": near}
+
+    def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
+        """The question, the plan, and the notes."""
+        return {
+            "posterior": self.problem.objective.posterior.name,
+            "language": self.problem.language,
+            "compute": self.compute,
+            "unique": self.problem.unique,
+            **self.problem.to_dict(),
+            "criterion": self.criterion,
+            **self.summary(probability),
+            "notes": self.notes,
+        }
+
+    def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
+        """The plan in one row: its size and tokens, mean loss and regret, and mean regret over the worst draws."""
+        plan = {"params N": self.params, "tokens D": self.tokens, "loss": float(self.loss.mean())}
+        costs = {"mean regret": float(self.regret.mean()), "worst tenth": self.cvar}
+        return [{"plan to act on": self.criterion} | {name: number(value) for name, value in (plan | costs).items()}]
 
 
-def bayes_action(plans: Optimum) -> Action:
+def bayes_action(plans: Plans) -> Action:
     """The plan of least expected loss, with the budget and under the limits of `plans`.
 
     Raises:
@@ -61,7 +128,7 @@ def bayes_action(plans: Optimum) -> Action:
     return _act(plans, 1.0)
 
 
-def cautious_action(plans: Optimum, tail: float = TAIL) -> Action:
+def cautious_action(plans: Plans, tail: float = TAIL) -> Action:
     """The plan of least mean regret over the worst `tail` of the draws (CVaR).
 
     Raises:
@@ -80,7 +147,7 @@ def worst_mean(regret: Floats, tail: float) -> float:
     return float(weight @ descending / whole)
 
 
-def _act(plans: Optimum, tail: float) -> Action:
+def _act(plans: Plans, tail: float) -> Action:
     asked, compute = plans.problem, plans.compute
     if plans.corrected:
         raise InputError(
@@ -113,6 +180,7 @@ def _act(plans: Optimum, tail: float) -> Action:
         regret=np.maximum(regret(chosen), 0.0),  # below zero by rounding alone
         near_params=(float(sizes[0]), float(sizes[1])),
         near_tokens=(float(near[0]), float(near[1])),
+        notes=plans.notes,
     )
 
 

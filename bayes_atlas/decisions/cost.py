@@ -11,10 +11,10 @@ from scipy.optimize import elementwise
 from bayes_atlas.arrays import Floats
 from bayes_atlas.decisions.objective import positive
 from bayes_atlas.errors import InputError
+from bayes_atlas.laws import TRAINING_FLOPS
 
 type Flops = Callable[[Floats, Floats], Floats]  # training FLOPs of size and tokens, both `(...)`, growing in either
 
-TRAINING = 6  # FLOPs per parameter and token: forward 2, backward 4
 INFERENCE = 2  # FLOPs per parameter and token served
 REACH = 50.0  # in log size, how far from 6 N D a function of the user's may be
 STEP = 1e-4  # in log tokens, for the slope of a function of the user's; its error is of the order of its square
@@ -40,19 +40,19 @@ class Cost:
 
     def total(self, params: Any, tokens: Any) -> Floats:
         """FLOPs in all."""
-        train = TRAINING * params * tokens if self.training is None else self._training(params, tokens)
+        train = TRAINING_FLOPS * params * tokens if self.training is None else self._training(params, tokens)
         return np.asarray(train + INFERENCE * self.served * params)
 
     def params(self, tokens: Any, compute: Any) -> Floats:
         """The size that spends `compute` with `tokens` training tokens."""
         if self.training is None:
-            return np.asarray(compute / (TRAINING * tokens + INFERENCE * self.served))
+            return np.asarray(compute / (TRAINING_FLOPS * tokens + INFERENCE * self.served))
         return self._solve(lambda size, other: self.total(size, other), tokens, compute)
 
     def tokens(self, params: Any, compute: Any) -> Floats:
         """The training tokens that spend `compute` with a model of `params`; 0 where serving alone takes more."""
         if self.training is None:
-            return np.asarray(np.maximum(compute / params - INFERENCE * self.served, 0.0) / TRAINING)
+            return np.asarray(np.maximum(compute / params - INFERENCE * self.served, 0.0) / TRAINING_FLOPS)
         left = np.asarray(compute - INFERENCE * self.served * params, dtype=float)
         spent = self._solve(lambda data, size: self._training(size, data), params, np.maximum(left, 1.0))
         return np.where(left > 0, spent, 0.0)
@@ -60,7 +60,7 @@ class Cost:
     def slope(self, tokens: Any, compute: Any) -> Floats:
         """How log size changes with log tokens where `compute` stays the same; negative."""
         if self.training is None:
-            trained = TRAINING * tokens
+            trained = TRAINING_FLOPS * tokens
             return np.asarray(-trained / (trained + INFERENCE * self.served))
         more, less = (self.params(tokens * np.exp(step), compute) for step in (STEP, -STEP))
         return np.asarray(np.log(more / less) / (2 * STEP))
@@ -82,7 +82,7 @@ class Cost:
         def excess(log_size: Floats, other: Floats, compute: Floats) -> Floats:
             return np.log(flops(np.exp(log_size), other) / compute)
 
-        guess = np.log(compute / (TRAINING * other))
+        guess = np.log(compute / (TRAINING_FLOPS * other))
         bracket = elementwise.bracket_root(
             excess, guess - 0.5, guess + 0.5, xmin=guess - REACH, xmax=guess + REACH, args=(other, compute)
         )

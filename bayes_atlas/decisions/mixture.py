@@ -11,20 +11,24 @@ Baselines: *uniform*; *proportional* to the unique tokens there are; *temperatur
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 from scipy.optimize import LinearConstraint, NonlinearConstraint, brentq, minimize
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
+from bayes_atlas.data.text import cells, number
+from bayes_atlas.decisions.base import Decision, dataset
 from bayes_atlas.decisions.cost import Cost, Flops, cost
-from bayes_atlas.decisions.objective import EVERY, Draws, Objective, objective, positive
+from bayes_atlas.decisions.objective import EVERY, Draws, Objective, listed, objective, positive
 from bayes_atlas.decisions.optimum import posterior_notes
 from bayes_atlas.decisions.problem import LOOK, least_between, training_flops
 from bayes_atlas.decisions.summary import Summary, summarise
 from bayes_atlas.errors import InputError
+from bayes_atlas.laws import TRAINING_FLOPS
 from bayes_atlas.posterior import Posterior
 
 LEAST_SHARE = 1e-6  # in place of none at all, which has no logarithm
@@ -34,6 +38,31 @@ RANDOM_STARTS = 3
 SEARCHED = 200  # draws, evenly spaced, on which all starts are tried; the best is then refined on all draws
 ROUGH, FINE = 1e-8, 1e-12  # change of the loss below which the search ends, from every start and from the best
 AGREEMENT = 1e-5  # relative; starts that end in losses this close found the same
+UNITS = {  # of the quantities that only mixtures have
+    "language_loss": ("expected loss of a language", "unit of the run table's loss"),
+    "share": ("share of the training tokens", "1"),
+    "baseline_share": ("share of the training tokens in a baseline", "1"),
+    "baseline_loss": ("expected loss of a baseline", "unit of the run table's loss"),
+    "gain": ("loss that the plan saves over a baseline", "unit of the run table's loss"),
+}
+
+
+class MixtureRequest(TypedDict, total=False):
+    """What a planner may say of a mixture besides its budget, weights and unique tokens; all of it optional.
+
+    bounds: least and largest share of a source; 0 and 1 where absent.
+    compare: mixtures to compare with besides the baselines: name -> source -> share.
+    max_epochs: passes over the unique tokens of a source, at most. One where the law knows no repetition.
+    max_params, max_tokens, served, flops: as of `decisions.problem.Request`.
+    """
+
+    bounds: Mapping[str, tuple[float, float]] | None
+    compare: Mapping[str, Mapping[str, float]] | None
+    max_epochs: float | None
+    max_params: float | None
+    max_tokens: float | None
+    served: float | None
+    flops: Flops | None
 
 
 @dataclass(frozen=True)
@@ -47,8 +76,8 @@ class Plan:
     losses: dict[str, Floats]  # by language, (draw,)
 
 
-@dataclass(frozen=True)
-class Mixture:
+@dataclass(frozen=True, repr=False)
+class Mixture(Decision):
     """The plan of least expected loss, and those it was compared with."""
 
     objective: Objective
@@ -63,8 +92,36 @@ class Mixture:
         """``(draw,)`` loss that the plan saves over each baseline."""
         return {name: baseline.loss - self.plan.loss for name, baseline in self.baselines.items()}
 
-    def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
-        """JSON of it: the plan, and for each baseline its plan, the gain over it and the probability it is worse."""
+    @property
+    def question(self) -> str:
+        """Which languages count, and with which budget."""
+        counted = f"{self.compute:.3g} FLOPs ({self.cost.convention})"
+        return f"{self.objective.posterior.name}: mixture for {listed(self.objective.weights)} with {counted}"
+
+    @property
+    def draws(self) -> xr.Dataset:
+        """Losses of the plan by ``draw`` and ``language``, gains by ``draw`` and ``baseline``, shares by ``source``."""
+        plan, baselines = self.plan, list(self.baselines.values())
+        return dataset(
+            {
+                "loss": (("draw",), plan.loss),
+                "language_loss": (("draw", "language"), np.stack(list(plan.losses.values()), axis=-1)),
+                "baseline_loss": (("draw", "baseline"), np.stack([each.loss for each in baselines], axis=-1)),
+                "gain": (("draw", "baseline"), np.stack(list(self.gains.values()), axis=-1)),
+                "share": (("source",), np.array(list(plan.shares.values()))),
+                "baseline_share": (
+                    ("baseline", "source"),
+                    np.array([[each.shares[name] for name in plan.shares] for each in baselines]),
+                ),
+                "params": ((), np.asarray(plan.params)),
+                "tokens": ((), np.asarray(plan.tokens)),
+            },
+            {"language": list(plan.losses), "baseline": list(self.baselines), "source": list(plan.shares)},
+            UNITS,
+        )
+
+    def summary(self, probability: float = 0.9) -> dict[str, Any]:
+        """The plan, and for each baseline its plan, the gain over it and the probability that it is worse."""
         unique = self.objective.unique
         tokens = {name: share * self.plan.tokens for name, share in self.plan.shares.items()}
         epochs = {name: max(1.0, tokens[name] / unique[name]) for name in tokens if name in unique}
@@ -73,6 +130,51 @@ class Mixture:
             for name, baseline in self.baselines.items()
         }
         return _shown(self.plan, probability) | {"epochs": epochs, "baselines": compared}
+
+    def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
+        """The question, the plan beside the baselines, and the notes."""
+        return {
+            "posterior": self.objective.posterior.name,
+            "compute": self.compute,
+            "weights": self.objective.weights,
+            "flops": self.cost.convention,
+            **self.summary(probability),
+            "notes": self.notes,
+        }
+
+    def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
+        """Plans side by side, with the loss that the chosen one saves and the probability that a baseline is worse."""
+        found = {name: self.compared(name, probability) for name in self.baselines}
+        saved = {name: number(each["gain"]["median"]) for name, each in found.items()}
+        worse = {name: number(each["probability_worse"], 3) for name, each in found.items()}
+        return [
+            *self.plan_rows(),
+            {"share": "loss saved", "chosen": ""} | saved,
+            {"share": "is worse", "chosen": ""} | worse,
+        ]
+
+    def plan_rows(self) -> list[dict[str, str]]:
+        """The chosen plan beside the baselines: shares, size, tokens and mean loss."""
+        plans = {"chosen": self.plan} | self.baselines
+        sizes = {"params N": lambda plan: plan.params, "tokens D": lambda plan: plan.tokens}
+        numbers: dict[str, Callable[[Plan], float]] = sizes | {"loss": lambda plan: float(plan.loss.mean())}
+        return [
+            {"share": source} | {name: f"{plan.shares[source]:.2%}" for name, plan in plans.items()}
+            for source in self.plan.shares
+        ] + [
+            {"share": label} | {name: number(value(plan)) for name, plan in plans.items()}
+            for label, value in numbers.items()
+        ]
+
+    def gain_rows(self, probability: float = 0.9) -> list[dict[str, str]]:
+        """The loss that the chosen plan saves over each baseline, and the probability that the baseline is worse."""
+        found = {name: self.compared(name, probability) for name in self.baselines}
+        return [
+            {"loss saved over": name}
+            | cells(each["gain"], probability)
+            | {"probability it is worse": number(each["probability_worse"], 3)}
+            for name, each in found.items()
+        ]
 
     def compared(self, baseline: str, probability: float = 0.9) -> dict[str, Any]:
         """The gain over a baseline, and the probability that it is worse."""
@@ -92,13 +194,7 @@ def mixture(
     compute: float,
     weights: Mapping[str, float] | None = None,
     unique: Mapping[str, float] | None = None,
-    bounds: Mapping[str, tuple[float, float]] | None = None,
-    compare: Mapping[str, Mapping[str, float]] | None = None,
-    max_epochs: float | None = None,
-    max_params: float | None = None,
-    max_tokens: float | None = None,
-    served: float | None = None,
-    flops: Flops | None = None,
+    **request: Unpack[MixtureRequest],
 ) -> Mixture:
     """The shares of the training tokens, the size and the data of least expected loss.
 
@@ -107,10 +203,7 @@ def mixture(
         compute: budget in FLOPs.
         weights: languages and how much the loss of each counts; all of the posterior's, evenly, where None.
         unique: unique tokens there are, by source; unlimited where absent.
-        bounds: least and largest share of a source; 0 and 1 where absent.
-        compare: mixtures to compare with besides the baselines: name -> source -> share.
-        max_epochs: passes over the unique tokens of a source, at most. One where the law knows no repetition.
-        max_params, max_tokens, served, flops: as of `decisions.problem.Request`.
+        request: bounds, limits and what to compare with; see `MixtureRequest`.
 
     What is sampled are the languages that count, and every source that `unique`, `bounds` or `compare` name.
 
@@ -119,12 +212,33 @@ def mixture(
     """
     positive("compute", compute)
     ahead = objective(posterior, weights=weights or dict.fromkeys(posterior.info.languages, 1.0), unique=unique)
+    search = _search(ahead, compute, **request)
+    compare = request.get("compare") or {}
+    rules = _rules(search) | {name: _fixed(name, shares, search) for name, shares in compare.items()}
+    baselines = {name: search.with_rule(rule) for name, rule in rules.items()}
+    plan, found = search.best(list(baselines.values()))
+    return Mixture(ahead, search.cost, compute, plan, baselines, _notes(search, plan, baselines, found))
+
+
+def _search(
+    ahead: Objective,
+    compute: float,
+    *,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    compare: Mapping[str, Mapping[str, float]] | None = None,
+    max_epochs: float | None = None,
+    max_params: float | None = None,
+    max_tokens: float | None = None,
+    served: float | None = None,
+    flops: Flops | None = None,
+) -> "_Search":
+    """What is searched, and where; the arguments are those of `MixtureRequest`."""
     named = [source_of(name) for name in ahead.weights]
     for mentioned in (ahead.unique, bounds or {}, *(compare or {}).values()):
         named += mentioned
     sources = list(dict.fromkeys(named))
     epochs = np.inf if max_epochs is None else positive("max_epochs", max_epochs, such_as="4")
-    search = _Search(
+    return _Search(
         objective=ahead,
         cost=cost(served, flops),
         compute=compute,
@@ -134,10 +248,6 @@ def mixture(
         max_params=np.inf if max_params is None else positive("max_params", max_params, such_as="8e9"),
         max_tokens=np.inf if max_tokens is None else positive("max_tokens", max_tokens, such_as="1e12"),
     )
-    rules = _rules(search) | {name: _fixed(name, shares, search) for name, shares in (compare or {}).items()}
-    baselines = {name: search.with_rule(rule) for name, rule in rules.items()}
-    plan, found = search.best(list(baselines.values()))
-    return Mixture(ahead, search.cost, compute, plan, baselines, _notes(search, plan, baselines, found))
 
 
 type Rule = Callable[[float], Floats]  # shares of the sources at so many tokens
@@ -246,7 +356,7 @@ class _Search:
             shares = rule(tokens)
             return float(self.loss(shares, min(tokens, most_tokens(shares))).mean())
 
-        middle = 0.5 * np.log(self.compute / 6)
+        middle = 0.5 * np.log(self.compute / TRAINING_FLOPS)
         tokens = float(np.exp(least_between(loss, middle - LOOK, middle + LOOK)))
         shares = rule(tokens)
         return self.plan(shares, min(tokens, most_tokens(shares)))
@@ -310,7 +420,7 @@ class _Search:
         """Least and most tokens that any mixture may have, in logs."""
         most = min(self.max_tokens, self._most_in_all())
         least = float(self.cost.tokens(self.max_params, self.compute)) if np.isfinite(self.max_params) else 0.0
-        middle = 0.5 * np.log(self.compute / 6)
+        middle = 0.5 * np.log(self.compute / TRAINING_FLOPS)
         lower = np.log(least) if 0 < least <= most else middle - LOOK
         upper = min(np.log(most), middle + LOOK)
         return float(min(lower, upper)), float(upper)

@@ -20,6 +20,7 @@ from bayes_atlas.posterior import Posterior
 type Draws = slice | NDArray[np.int64]  # which draws: all of them, or one per element of the other arrays
 
 EVERY: Draws = slice(None)
+LEAST_LISTED = 5e-4  # smaller parts are not listed
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,13 @@ def _by_source(what: str, given: float | Mapping[str, float] | None, own: list[s
     if len(own) > 1:
         raise InputError(f"{what} is {given:.4g} for several languages; give it for each of: {', '.join(own)}")
     return {own[0]: positive(what, given)}
+
+
+def listed(parts: Mapping[str, float]) -> str:
+    """Names with their parts of the whole, for people."""
+    if len(parts) == 1:
+        return next(iter(parts))
+    return ", ".join(f"{name} {part:.3g}" for name, part in parts.items() if part >= LEAST_LISTED)
 
 
 def positive(name: str, value: float, *, such_as: str = "1e21") -> float:

@@ -8,11 +8,16 @@ brought to zero. Where the law does not know repetition, data stop at one epoch.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Unpack
+from functools import cached_property
+from typing import Any, Unpack
 
 import numpy as np
+import xarray as xr
 
 from bayes_atlas.arrays import Floats
+from bayes_atlas.data.text import cells, number
+from bayes_atlas.decisions.base import Decision, dataset
+from bayes_atlas.decisions.bayes_action import Action, bayes_action, cautious_action
 from bayes_atlas.decisions.objective import positive
 from bayes_atlas.decisions.problem import ROUNDING, Problem, Request, problem, training_flops
 from bayes_atlas.decisions.summary import Summary, summarise_all
@@ -21,10 +26,17 @@ from bayes_atlas.posterior import Posterior
 FLAT = 1e-4  # relative difference between losses, far below what tells two runs apart
 BEYOND = 1.05  # times the largest run: from there on a budget extrapolates
 SPENT = 0.999  # share of a budget from which on it counts as spent
+LABELS = {
+    "params": "params N",
+    "tokens": "tokens D",
+    "loss": "loss",
+    "epochs": "epochs over U",
+    "tokens_per_param": "tokens per param",
+}
 
 
-@dataclass(frozen=True)
-class Optimum:
+@dataclass(frozen=True, repr=False)
+class Optimum(Decision):
     """Draws ``(draw,)`` of the compute-optimal plan. Each draw is the best plan *if* that draw were the truth."""
 
     problem: Problem
@@ -35,19 +47,35 @@ class Optimum:
     epochs: Floats  # passes over the unique tokens of what repeats most; 1 where they are unlimited
     notes: list[str]  # what a reader should know before trusting it
     corrected: bool = False  # for an error of the law (`bayes_atlas.validation.law_error_within`)
+    with_law_error: "Optimum | None" = None  # the corrected one, where the error of the law is known
 
     @property
     def language(self) -> str:
         """The language that counts; several are separated by commas."""
-        return ", ".join(self.problem.objective.weights)
+        return self.problem.language
 
     @property
     def unique(self) -> float | dict[str, float] | None:
         """Unique tokens available: of the single language, or by source; None where unlimited."""
-        unique = self.problem.objective.unique
-        if len(self.problem.shares) == 1:
-            return next(iter(unique.values()), None)
-        return unique or None
+        return self.problem.unique
+
+    @property
+    def question(self) -> str:
+        """What is trained, with which budget and how many unique tokens."""
+        limit = f" and {number(self.unique)} unique tokens" if isinstance(self.unique, int | float) else ""
+        convention = "" if self.problem.cost.is_plain else f" ({self.problem.cost.convention})"
+        posterior = self.problem.objective.posterior.name
+        return f"{posterior}: training in {self.problem.title} with {self.compute:.3g} FLOPs{convention}{limit}"
+
+    @cached_property
+    def action(self) -> Action:
+        """The plan of least expected loss; `bayes_action` says what it raises."""
+        return bayes_action(self)
+
+    @cached_property
+    def cautious_action(self) -> Action:
+        """The plan of least mean regret over the worst tenth of the draws; `cautious_action` says what it raises."""
+        return cautious_action(self)
 
     @property
     def quantities(self) -> dict[str, Floats]:
@@ -60,9 +88,45 @@ class Optimum:
             "tokens_per_param": self.tokens / self.params,
         }
 
+    @property
+    def draws(self) -> xr.Dataset:
+        """Every quantity by ``draw``."""
+        return dataset({name: (("draw",), values) for name, values in self.quantities.items()})
+
     def summary(self, probability: float = 0.9) -> dict[str, Summary]:
         """Median, mean and interval of every quantity (see `decisions.summary`)."""
         return summarise_all(self.quantities, probability)
+
+    def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
+        """The question, the optimum, the plans to act on, the optimum with the error of the law, and the notes.
+
+        An optimum that is corrected for an error of the law has no plans to act on.
+        """
+        wider = self.with_law_error
+        return {
+            "posterior": self.problem.objective.posterior.name,
+            "language": self.language,
+            "compute": self.compute,
+            "unique": self.unique,
+            **self.problem.to_dict(),
+            **self.summary(probability),
+            "action": None if self.corrected else self.action.summary(probability),
+            "cautious_action": None if self.corrected else self.cautious_action.summary(probability),
+            "notes": self.notes,
+            "with_law_error": None if wider is None else wider.summary(probability),
+        }
+
+    def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
+        """A row for each quantity; epochs only where unique tokens are limited."""
+        summary = self.summary(probability)
+        shown = [name for name in LABELS if name != "epochs" or self.unique is not None]
+        rows = [{"compute-optimal": LABELS[name]} | cells(summary[name], probability) for name in shown]
+        if self.with_law_error is None:
+            return rows
+        wider = self.with_law_error.summary(probability)
+        heads = "with the law's error", "its interval"
+        added = [cells(wider[name], probability).values() for name in shown]
+        return [row | dict(zip(heads, more, strict=True)) for row, more in zip(rows, added, strict=True)]
 
 
 def optimum(posterior: Posterior, *, compute: float, **request: Unpack[Request]) -> Optimum:

@@ -18,9 +18,10 @@ from scipy.optimize import elementwise, minimize_scalar
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
-from bayes_atlas.decisions.cost import TRAINING, Cost, Flops, cost
-from bayes_atlas.decisions.objective import EVERY, Draws, Objective, objective, positive
+from bayes_atlas.decisions.cost import Cost, Flops, cost
+from bayes_atlas.decisions.objective import EVERY, Draws, Objective, listed, objective, positive
 from bayes_atlas.errors import InputError
+from bayes_atlas.laws import TRAINING_FLOPS
 from bayes_atlas.posterior import Posterior
 
 ROUNDING = 1e-9  # relative; a limit that is exceeded by less is not
@@ -62,6 +63,35 @@ class Problem:
     cost: Cost
     max_params: float = np.inf
     max_tokens: float = np.inf
+
+    @property
+    def language(self) -> str:
+        """The language that counts; several are separated by commas."""
+        return ", ".join(self.objective.weights)
+
+    @property
+    def unique(self) -> float | dict[str, float] | None:
+        """Unique tokens available: of the single language, or by source; None where unlimited."""
+        unique = self.objective.unique
+        if len(self.shares) == 1:
+            return next(iter(unique.values()), None)
+        return unique or None
+
+    @property
+    def title(self) -> str:
+        """Sources and languages that count, for people."""
+        return self.language if len(self.shares) == 1 else f"{listed(self.shares)} for {listed(self.objective.weights)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was asked, as JSON has it."""
+        return {
+            "weights": self.objective.weights,
+            "shares": self.shares,
+            "flops": self.cost.convention,
+            "max_params": self.max_params if np.isfinite(self.max_params) else None,
+            "max_tokens": self.max_tokens if np.isfinite(self.max_tokens) else None,
+            "served": self.cost.served or None,
+        }
 
     @cached_property
     def most_tokens(self) -> float:
@@ -269,4 +299,4 @@ def problem(
 
 def training_flops(params: Any, tokens: Any) -> Any:
     """6 N D, by which the runs that were fitted are counted."""
-    return TRAINING * params * tokens
+    return TRAINING_FLOPS * params * tokens

@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bayes_atlas.data.names import source_of
-from bayes_atlas.decisions.bayes_action import Action, bayes_action, cautious_action
+from bayes_atlas.data.text import cells, interval, number
+from bayes_atlas.decisions.base import Decision
+from bayes_atlas.decisions.bayes_action import Action
 from bayes_atlas.decisions.expand import Expansion, expand
 from bayes_atlas.decisions.mixture import Mixture, mixture
 from bayes_atlas.decisions.objective import positive
@@ -60,31 +63,88 @@ class Scenario(_Section):
     expand: Growth | None = None
 
 
-@dataclass(frozen=True)
-class Answer:
-    """All that a scenario asks; what it does not ask is None."""
+@dataclass(frozen=True, repr=False)
+class Answer(Decision):
+    """All that a scenario asks; what it does not ask is None. Intervals have the scenario's probability by default."""
 
     scenario: Scenario
+    posterior: Posterior
     mixture: Mixture | None = None
     optimum: Optimum | None = None
-    action: Action | None = None
-    cautious: Action | None = None
     expansion: Expansion | None = None
     notes: list[str] = field(default_factory=list)
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON of it."""
-        probability = self.scenario.probability
-        document: dict[str, Any] = {"scenario": self.scenario.model_dump(exclude_defaults=True)}
-        if self.mixture:
-            document["mixture"] = self.mixture.to_dict(probability)
-        if self.optimum and self.action and self.cautious:
-            document["optimum"] = self.optimum.summary(probability)
-            document["action"] = self.action.to_dict(probability)
-            document["cautious_action"] = self.cautious.to_dict(probability)
-        if self.expansion:
-            document["expand"] = self.expansion.summary(probability)
-        return document | {"notes": self.notes}
+    @property
+    def action(self) -> Action | None:
+        """The plan of least expected loss."""
+        return None if self.optimum is None else self.optimum.action
+
+    @property
+    def cautious(self) -> Action | None:
+        """The plan of least mean regret over the worst draws."""
+        return None if self.optimum is None else self.optimum.cautious_action
+
+    @property
+    def question(self) -> str:
+        """The scenario's title, and the posterior that answers."""
+        return f"{self.posterior.name}: {self.scenario.title or 'a scenario'}"
+
+    @property
+    def draws(self) -> xr.Dataset:
+        """Draws of all parts, each variable with the name of its part before its own, such as ``optimum_params``."""
+        parts = {
+            "mixture": self.mixture,
+            "optimum": self.optimum,
+            "action": self.action,
+            "cautious_action": self.cautious,
+            "expand": self.expansion,
+        }
+        drawn = {name: part.draws for name, part in parts.items() if isinstance(part, Decision)}
+        renamed = [
+            draws.rename_vars({variable: f"{name}_{variable}" for variable in draws.data_vars})
+            for name, draws in drawn.items()
+        ]
+        return xr.merge(renamed, join="exact", compat="equals")
+
+    def summary(self, probability: float | None = None) -> dict[str, Any]:
+        """Summaries of all parts, by name."""
+        probability = self.scenario.probability if probability is None else probability
+        found: dict[str, Any] = {}
+        if self.mixture is not None:
+            found["mixture"] = self.mixture.summary(probability)
+        if self.optimum is not None:
+            found["optimum"] = self.optimum.summary(probability)
+            found["action"] = self.optimum.action.summary(probability)
+            found["cautious_action"] = self.optimum.cautious_action.summary(probability)
+        if self.expansion is not None:
+            found["expand"] = self.expansion.summary(probability)
+        return found
+
+    def to_dict(self, probability: float | None = None) -> dict[str, Any]:
+        """The scenario, all answers to it, and the notes."""
+        asked = {"posterior": self.posterior.name, "scenario": self.scenario.model_dump(exclude_defaults=True)}
+        return asked | self.summary(probability) | {"notes": self.notes}
+
+    def rows(self, probability: float | None = None) -> list[dict[str, str]]:
+        """Shares of the mixture, the compute-optimal plan, and the plan to act on; or the factors of a growth."""
+        probability = self.scenario.probability if probability is None else probability
+        found: list[dict[str, str]] = []
+
+        def add(label: str, value: str) -> None:
+            found.append({"answer": label, "median": value, interval(probability): ""})
+
+        if self.mixture is not None:
+            for source, share in self.mixture.plan.shares.items():
+                add(f"share of {source}", f"{share:.2%}")
+        if self.optimum is not None:
+            heads = "answer", "median", interval(probability)
+            found += [dict(zip(heads, row.values(), strict=True)) for row in self.optimum.rows(probability)]
+            add("params N to act on", number(self.optimum.action.params))
+            add("tokens D to act on", number(self.optimum.action.tokens))
+        if self.expansion is not None:
+            growth = self.expansion.summary(probability)
+            found += [{"answer": name.replace("_", " ")} | cells(each, probability) for name, each in growth.items()]
+        return found
 
 
 def read_scenario(path: str | Path) -> Scenario:
@@ -125,7 +185,7 @@ def plan(scenario: Scenario, posterior: Posterior) -> Answer:
     """
     if scenario.expand is not None:
         growth = expand(posterior, **scenario.expand.model_dump())
-        return Answer(scenario, expansion=growth, notes=growth.notes)
+        return Answer(scenario, posterior, expansion=growth, notes=growth.notes)
     if scenario.compute is None:
         raise InputError("the scenario gives no budget; add a line such as compute = 1e22, or a section [expand]")
     limits = scenario.limits
@@ -147,7 +207,7 @@ def plan(scenario: Scenario, posterior: Posterior) -> Answer:
         request["shares"] = scenario.shares
     best = optimum(posterior, compute=scenario.compute, **request | {"max_tokens": _most_tokens(scenario, request)})
     notes = list(dict.fromkeys([*(found.notes if found else []), *best.notes]))
-    return Answer(scenario, found, best, bayes_action(best), cautious_action(best), notes=notes)
+    return Answer(scenario, posterior, found, best, notes=notes)
 
 
 def _most_tokens(scenario: Scenario, request: dict[str, Any]) -> float | None:

@@ -1,13 +1,17 @@
 """How the compute-optimal size and data grow with the budget: N*(C), D*(C) with their bands."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_atlas.arrays import Floats
+from bayes_atlas.data.names import source_of
+from bayes_atlas.data.text import interval, number
+from bayes_atlas.decisions.base import UNITS, Decision, dataset
 from bayes_atlas.decisions.objective import positive
 from bayes_atlas.decisions.optimum import posterior_notes
 from bayes_atlas.decisions.problem import Problem, Request, problem, training_flops
@@ -16,8 +20,8 @@ from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
 
 
-@dataclass(frozen=True)
-class Trajectory:
+@dataclass(frozen=True, repr=False)
+class Trajectory(Decision):
     """Draws ``(draw, budget)`` of the compute-optimal plan at every budget."""
 
     problem: Problem
@@ -31,12 +35,24 @@ class Trajectory:
     @property
     def language(self) -> str:
         """The language that counts; several are separated by commas."""
-        return ", ".join(self.problem.objective.weights)
+        return self.problem.language
+
+    @property
+    def question(self) -> str:
+        """What is trained, and between which budgets."""
+        return f"{self.problem.objective.posterior.name}: {self.problem.title} {_between(self.compute)}"
 
     @property
     def quantities(self) -> dict[str, Floats]:
         """Draws by name."""
         return {"params": self.params, "tokens": self.tokens, "loss": self.loss, "epochs": self.epochs}
+
+    @property
+    def draws(self) -> xr.Dataset:
+        """Every quantity by ``draw`` and ``budget``."""
+        return dataset(
+            {name: (("draw", "budget"), values) for name, values in self.quantities.items()}, _budget(self.compute)
+        )
 
     def summary(self, probability: float = 0.9) -> list[dict[str, Any]]:
         """By budget: `compute`, and median, mean and interval of every quantity."""
@@ -45,6 +61,79 @@ class Trajectory:
             | {name: summarise(draws[:, budget], probability) for name, draws in self.quantities.items()}
             for budget, compute in enumerate(self.compute)
         ]
+
+    def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
+        """The question, the optimum at every budget, and the notes."""
+        return {
+            "posterior": self.problem.objective.posterior.name,
+            "language": self.language,
+            "unique": self.problem.unique,
+            **self.problem.to_dict(),
+            "trajectory": self.summary(probability),
+            "notes": self.notes,
+        }
+
+    def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
+        """Size and tokens, a row for each budget."""
+        head = interval(probability)
+        return [
+            {"compute": f"{row['compute']:.3g}"}
+            | _cells("params N", f"N, {head}", row["params"])
+            | _cells("tokens D", f"D, {head}", row["tokens"])
+            for row in self.summary(probability)
+        ]
+
+
+@dataclass(frozen=True, repr=False)
+class Trajectories(Decision):
+    """Trajectories of several languages or configurations over the same budgets."""
+
+    paths: dict[str, Trajectory]  # by name of the language, or of several together
+    unique: float | None  # tokens there are of each source; None where unlimited
+    notes: list[str]
+
+    @property
+    def compute(self) -> Floats:
+        """Budgets in FLOPs ``(budget,)``."""
+        return next(iter(self.paths.values())).compute
+
+    @property
+    def problem(self) -> Problem:
+        """What the first of them trains; budgets, unique tokens and tokens served are those of all."""
+        return next(iter(self.paths.values())).problem
+
+    @property
+    def question(self) -> str:
+        """Which languages, and between which budgets."""
+        return f"{self.problem.objective.posterior.name}: {', '.join(self.paths)} {_between(self.compute)}"
+
+    @property
+    def draws(self) -> xr.Dataset:
+        """Every quantity by ``draw``, ``budget`` and ``language``."""
+        paths = [path.quantities for path in self.paths.values()]
+        stacked = {name: np.stack([path[name] for path in paths], axis=-1) for name in paths[0]}
+        return dataset(
+            {name: (("draw", "budget", "language"), values) for name, values in stacked.items()},
+            {**_budget(self.compute), "language": list(self.paths)},
+        )
+
+    def summary(self, probability: float = 0.9) -> dict[str, list[dict[str, Any]]]:
+        """By name and budget: `compute`, and median, mean and interval of every quantity."""
+        return {name: path.summary(probability) for name, path in self.paths.items()}
+
+    def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
+        """The question, all trajectories, and the notes."""
+        return {
+            "posterior": self.problem.objective.posterior.name,
+            "unique": self.unique,
+            "served": self.problem.cost.served or None,
+            "trajectories": self.summary(probability),
+            "notes": self.notes,
+        }
+
+    def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
+        """Size and tokens, a row for each name and budget."""
+        return [{"language": name} | row for name, path in self.paths.items() for row in path.rows(probability)]
 
 
 def trajectory(
@@ -75,6 +164,39 @@ def trajectory(
     )
 
 
+def trajectories(
+    posterior: Posterior,
+    *,
+    compute: Sequence[float] | NDArray[np.float64],
+    languages: Sequence[str] = (),
+    weights: Mapping[str, float] | None = None,
+    unique: float | None = None,
+    served: float | None = None,
+) -> Trajectories:
+    """Trajectories of several languages, or configurations, over the same budgets.
+
+    Args:
+        posterior: a posterior whose law has a compute-optimal point.
+        compute: budgets in FLOPs ``(budget,)``.
+        languages: a path for each; where empty, for all of the posterior, or for none where `weights` are given.
+        weights: one more path, of these languages together, sampled evenly, with how much the loss of each counts.
+        unique: unique tokens there are of each source; unlimited where None.
+        served: tokens of inference the models are to serve, paid from the same budget.
+
+    Raises:
+        InputError: of `trajectory`.
+    """
+    alone = list(languages) or ([] if weights else posterior.info.languages)
+    paths = {
+        name: trajectory(posterior, compute=compute, language=name, unique=unique, served=served) for name in alone
+    }
+    if weights:
+        limits = None if unique is None else dict.fromkeys(map(source_of, weights), unique)
+        together = trajectory(posterior, compute=compute, weights=weights, unique=limits, served=served)
+        paths[" + ".join(weights)] = together
+    return Trajectories(paths, unique, list(dict.fromkeys(note for path in paths.values() for note in path.notes)))
+
+
 def budgets_between(least: float, most: float, count: int = 25) -> Floats:
     """`count` budgets, evenly spaced in logs.
 
@@ -84,3 +206,17 @@ def budgets_between(least: float, most: float, count: int = 25) -> Floats:
     if positive("the least budget", least) >= positive("the largest budget", most):
         raise InputError(f"budgets run from {least:.4g} to {most:.4g}; give the smaller end first")
     return np.geomspace(least, most, count)
+
+
+def _between(budgets: Floats) -> str:
+    return f"from {budgets.min():.3g} to {budgets.max():.3g} FLOPs"
+
+
+def _budget(compute: Floats) -> dict[str, Any]:
+    """The coordinate of budgets."""
+    meaning, unit = UNITS["compute"]
+    return {"budget": ("budget", compute, {"long_name": meaning, "units": unit})}
+
+
+def _cells(median: str, ends: str, values: Mapping[str, Any]) -> dict[str, str]:
+    return {median: number(values["median"]), ends: f"{number(values['lower'])} to {number(values['upper'])}"}

@@ -4,6 +4,7 @@ Bands hold the stated posterior probability, lines are medians. Nothing here tou
 """
 
 from bayes_atlas.plots.crossover import crossovers
+from bayes_atlas.plots.draw import draw
 from bayes_atlas.plots.expand import iso_loss
 from bayes_atlas.plots.figure import check_target, new_axes, save
 from bayes_atlas.plots.mixture import gains, shares
@@ -16,6 +17,7 @@ from bayes_atlas.plots.transfer_map import heatmap
 __all__ = [
     "check_target",
     "crossovers",
+    "draw",
     "gains",
     "heatmap",
     "iso_loss",

@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from bayes_atlas.decisions.crossover import Crossover, find_crossover
+from bayes_atlas.laws import TRAINING_FLOPS
 from bayes_atlas.plots.figure import BAND, colours_for, finish, interval_ends, new_axes
 from bayes_atlas.posterior import Posterior
 
@@ -52,7 +53,7 @@ def crossovers(
         found = [
             find_crossover(posterior, params=float(size), language=language, checkpoint=checkpoint) for size in sizes
         ]
-        drawn = np.stack([6 * size * each.tokens for size, each in zip(sizes, found, strict=True)], axis=1)
+        drawn = np.stack([TRAINING_FLOPS * size * each.tokens for size, each in zip(sizes, found, strict=True)], axis=1)
         lower, median, upper = np.quantile(drawn, interval_ends(probability), axis=0, method="lower")
         shown = np.isfinite(median)
         top = np.where(np.isfinite(upper), upper, 10 * median)
@@ -65,7 +66,7 @@ def crossovers(
         axes.axvspan(fitted[0] / WIDEN, fitted[1] * WIDEN, color="0.93", zorder=0)
     if points is not None:
         names = points["language"].to_numpy()
-        flops = 6 * points["params"].to_numpy() * points["crossover"].to_numpy()
+        flops = TRAINING_FLOPS * points["params"].to_numpy() * points["crossover"].to_numpy()
         spread = np.exp(2 * points["error"].to_numpy())
         colours = dict(zip(languages, colours_for(len(languages)), strict=True))
         for name, size, at, factor in zip(names, points["params"].to_numpy(), flops, spread, strict=True):

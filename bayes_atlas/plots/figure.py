@@ -1,17 +1,12 @@
 """What all figures share: axes, colours, and writing to a file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayes_atlas.errors import InputError
-
-if TYPE_CHECKING:
-    pass
-
 
 # Okabe and Ito's colours, which people with any colour vision tell apart, without their yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

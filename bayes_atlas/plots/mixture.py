@@ -1,14 +1,9 @@
 """Figures of mixtures."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from matplotlib.axes import Axes
 
 from bayes_atlas.decisions.mixture import Mixture
-
-if TYPE_CHECKING:
-    pass
 from bayes_atlas.plots.figure import COLOURS, colours_for, finish, interval_ends, new_axes
 
 

@@ -2,15 +2,11 @@
 
 from collections.abc import Mapping
 from itertools import cycle
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from bayes_atlas.decisions.bayes_action import Action, reducible
-
-if TYPE_CHECKING:
-    pass
 from bayes_atlas.plots.figure import BAND, COLOURS, finish, interval_ends, new_axes
 
 

@@ -1,15 +1,12 @@
 """Figures of growth with the budget."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from bayes_atlas.decisions.trajectory import Trajectory
-
-if TYPE_CHECKING:
-    pass
 from bayes_atlas.plots.figure import BAND, LABELS, colours_for, finish, interval_ends, new_axes
 
 

@@ -292,8 +292,19 @@ def with_misfit(decision: Optimum, misfit: Misfit, seed: int = 0) -> Optimum:
         loss=loss.min(axis=0),
         epochs=asked.epochs(chosen),
         corrected=True,
+        with_law_error=None,
         notes=[*decision.notes, *misfit.notes, *_notes(decision, misfit, best, reach)],
     )
+
+
+def add_law_error(decision: Optimum, misfit: Misfit, seed: int = 0) -> Optimum:
+    """`decision`, with the optimum of `with_misfit` beside it and its notes.
+
+    Raises:
+        InputError: of `with_misfit`.
+    """
+    wider = with_misfit(decision, misfit, seed)
+    return replace(decision, with_law_error=wider, notes=[*wider.notes, "the plans to act on take the law to hold"])
 
 
 def _notes(decision: Optimum, misfit: Misfit, best: Floats, reach: Floats) -> list[str]:

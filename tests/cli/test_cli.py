@@ -9,12 +9,10 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import xarray as xr
 
@@ -22,9 +20,7 @@ import bayes_atlas.inference.staleness
 import bayes_atlas.validation.review
 from bayes_atlas import catalogue
 from bayes_atlas.catalogue import model_names
-from bayes_atlas.cli import main
 from bayes_atlas.cli.console import number
-from bayes_atlas.decisions.summary import Summary
 from bayes_atlas.posterior import load_posterior
 from bayes_atlas.validation.review import Influence, PredictedRows, Review, Sensitivity
 
@@ -35,126 +31,8 @@ COMMANDS = (
 )  # fmt: skip
 
 
-# From the file beside this one, which cannot be imported, as tests are no package.
-BAD_TABLES = runpy.run_path(str(Path(__file__).with_name("test_bad_tables.py")))["BAD_TABLES"]
-
-
-@pytest.fixture(autouse=True)
-def width(monkeypatch):
-    """Help and tables of a known width, without colours wherever this runs."""
-    monkeypatch.setenv("COLUMNS", "120")
-    for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def command(capsys):
-    """Run the command in this process: the exit code, what it wrote to stdout, and to stderr."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit, match=r"^\d+$") as caught:
-            main([str(argument) for argument in arguments])
-        return SimpleNamespace(code=caught.value.code, **capsys.readouterr()._asdict())
-
-    return run
-
-
-@pytest.fixture
-def table(tmp_path):
-    """The path of a sound run table."""
-    path = tmp_path / "runs.csv"
-    sizes = [(params, tokens) for params in (1e8, 1e9) for tokens in (1e9, 1e10)]
-    rows = [f"r{i},en,{params},{tokens},{2 + 1e8 / params + 1e9 / tokens}" for i, (params, tokens) in enumerate(sizes)]
-    path.write_text("\n".join(["run,language,params,tokens,loss", *rows, ""]))
-    return path
-
-
-@pytest.fixture
-def saved(tiny_posterior, tmp_path):
-    """The folder of a posterior whose checks all passed."""
-    tiny_posterior.save(tmp_path / "saved")
-    return tmp_path / "saved"
-
-
-@pytest.fixture
-def failing(tiny_posterior, tmp_path):
-    """The folder of a posterior whose R-hat is NaN, with a title that looks like markup."""
-    r_hat, divergences = tiny_posterior.info.checks
-    checks = [r_hat.model_copy(update={"passed": False, "value": float("nan")}), divergences]
-    info = tiny_posterior.info.model_copy(update={"checks": checks, "title": "[bold]by :smile: hand"})
-    replace(tiny_posterior, info=info).save(tmp_path / "failing")
-    return tmp_path / "failing"
-
-
-def relabelled(posterior, law, languages, sites):
-    """A posterior like `posterior` of another law and other languages; `sites` are `(draw, language)`."""
-    tree = xr.DataTree.from_dict(
-        {
-            "posterior": xr.Dataset(
-                {name: (("chain", "draw", "language"), values[None]) for name, values in sites.items()},
-                {"language": languages},
-            )
-        }
-    )
-    described = {"law": law, "languages": languages, "sources": {name: [] for name in languages}}
-    described |= {"references": {name: {"params": 1e9, "tokens": 2e10} for name in languages}}
-    return replace(posterior, draws=tree, info=posterior.info.model_copy(update=described))
-
-
-@pytest.fixture
-def capacity(tiny_posterior, tmp_path):
-    """The folder of a posterior of the law capacity for two languages."""
-    centres = {"E": 0.6, "A": 0.1, "B": 0.3, "alpha": 0.45, "beta": 0.15, "phi": 0.11, "psi": -0.04}
-    noise = np.exp(0.02 * np.random.default_rng(0).normal(size=(40, 2)))
-    sites = {name: centre * noise for name, centre in centres.items()}
-    relabelled(tiny_posterior, "capacity", ["en", "fr"], sites).save(tmp_path / "capacity")
-    return tmp_path / "capacity"
-
-
-@pytest.fixture
-def labelled(tiny_posterior, tmp_path):
-    """The folder of a posterior of fr in two vocabularies, of which the second costs more."""
-    noise = np.exp(0.005 * np.random.default_rng(0).normal(size=(40, 1)))
-    worse = np.array([1.0, 1.05])
-    sites = {"E": 1 + 0 * noise * worse, "A": 0.3 * noise * worse, "B": 0.4 * noise * worse}
-    sites |= {"alpha": 0.35 * noise * [1, 1], "beta": 0.3 * noise * [1, 1]}
-    relabelled(tiny_posterior, "chinchilla", ["fr:mono", "fr:multi"], sites).save(tmp_path / "labelled")
-    return tmp_path / "labelled"
-
-
-@pytest.fixture
-def scenario(tmp_path):
-    """The path of a scenario file."""
-    path = tmp_path / "scenario.toml"
-    path.write_text(
-        'title = "Two languages"\ncompute = 1e21\n[weights]\nen = 1\nsw = 2\n[unique]\nen = 1e12\nsw = 1e10\n'
-    )
-    return path
-
-
-@pytest.fixture
-def staleness(monkeypatch):
-    """Set what `is_stale` will say."""
-    return lambda stale: monkeypatch.setattr(bayes_atlas.inference.staleness, "is_stale", lambda posterior: stale)
-
-
-def refused(result, *texts):
-    """A user's mistake: exit code 2, the texts on stderr, no traceback, and nothing on stdout."""
-    assert result.code == 2
-    assert result.out == ""
-    assert "Traceback" not in result.err
-    for text in texts:
-        assert text in result.err
-
-
-def document(result):
-    """The one JSON document that stdout is."""
-    assert result.err == ""
-
-    def not_json(constant):
-        raise AssertionError(f"{constant} is not JSON")
-
-    return json.loads(result.out, parse_constant=not_json)
+# From a file that cannot be imported, as tests are no package.
+BAD_TABLES = runpy.run_path(str(ROOT / "tests" / "data" / "test_bad_tables.py"))["BAD_TABLES"]
 
 
 # Help
@@ -193,7 +71,7 @@ def test_examples_in_help_are_commands_and_options_that_exist(command):
 
 
 @pytest.mark.parametrize(("write", "text"), [case[1:] for case in BAD_TABLES], ids=[case[0] for case in BAD_TABLES])
-def test_a_bad_table_is_refused_by_check_and_by_fit(command, write, text, tmp_path):
+def test_a_bad_table_is_refused_by_check_and_by_fit(command, write, text, tmp_path, refused):
     path = write(tmp_path)
     message = "is not a usable run table"
     refused(command("check", path), text, message)
@@ -272,7 +150,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("arguments", "texts"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_one_message_that_names_the_rule(command, table, saved, tmp_path, arguments, texts):
+def test_a_mistake_is_one_message_that_names_the_rule(command, table, saved, tmp_path, arguments, texts, refused):
     places = {"table": table, "saved": saved, "new": tmp_path / "new"}
     result = command(*(argument.format_map(places) for argument in arguments))
     refused(result, *(text.format_map(places) for text in texts))
@@ -334,7 +212,7 @@ def test_check_describes_a_table(command, table):
     assert re.search(r"\n alpha +(yes|weak|no) ", result.out)
 
 
-def test_check_as_json(command, table):
+def test_check_as_json(command, table, document):
     result = command("check", table, "--json")
     found = document(result)
     assert result.code == 0
@@ -356,7 +234,7 @@ def test_list_has_a_line_for_each_model_and_posterior(command, saved, monkeypatc
     assert re.search(r"^ saved +Made by hand +en, sw *$", result.out, re.MULTILINE)
 
 
-def test_list_as_json(command, saved, monkeypatch):
+def test_list_as_json(command, saved, monkeypatch, document):
     monkeypatch.setattr(catalogue, "posteriors_folder", lambda: saved.parent)
     found = document(command("list", "--json"))
     assert found["posteriors"] == {"saved": {"title": "Made by hand", "languages": ["en", "sw"]}}
@@ -367,123 +245,17 @@ def test_list_as_json(command, saved, monkeypatch):
 # simulate
 
 
-def test_simulate_writes_runs_and_their_truth(command, tmp_path):
+def test_simulate_writes_runs_and_their_truth(command, tmp_path, document):
     found = document(command("simulate", tmp_path / "runs.csv", "--seed", "3", "--json"))
     assert found == {"runs": 774, "rows": found["rows"], "truth": str(tmp_path / "runs.truth.json")}
     assert len((tmp_path / "runs.csv").read_text().splitlines()) == 1 + found["rows"]
     assert json.loads((tmp_path / "runs.truth.json").read_text())["seed"] == 3
 
 
-# optimum
-
-
-def test_optimum_for_people(command, saved):
-    result = command("optimum", saved, "--language", "sw", "--compute", "1e21", "--probability", "0.8")
-    assert (result.code, result.err) == (0, "")
-    assert f"{saved}: training in sw with 1e+21 FLOPs" in result.out
-    assert "80% interval" in result.out
-    assert re.search(r"\n params N +[\d.]+[MBT] +[\d.]+[MBT] to [\d.]+[MBT] ", result.out)
-    assert re.search(r"\n loss +[\d.]+ +[\d.]+ to [\d.]+ ", result.out)
-    assert "epochs" not in result.out
-    assert "failed" not in result.out
-
-
-def test_optimum_shows_epochs_where_data_are_limited(command, saved):
-    result = command("optimum", saved, "--language", "sw", "--compute", "1e21", "--unique", "1e9")
-    assert "with 1e+21 FLOPs and 1B unique tokens" in result.out
-    assert "epochs over U" in result.out
-
-
-def test_optimum_as_json(command, saved):
-    found = document(command("optimum", saved, "--language", "sw", "--compute", "1e21", "--unique", "1e12", "--json"))
-    quantities = {"params", "tokens", "loss", "epochs", "tokens_per_param"}
-    asked = {"posterior", "language", "compute", "unique", "weights", "shares", "flops", "max_params", "max_tokens"}
-    assert set(found) == asked | {"served", "action", "cautious_action", "notes", "with_law_error"} | quantities
-    assert found["with_law_error"] is None
-    assert (found["posterior"], found["language"], found["compute"]) == (str(saved), "sw", 1e21)
-    for name in quantities:
-        assert set(found[name]) == set(Summary.__annotations__)
-        assert found[name]["lower"] <= found[name]["median"] <= found[name]["upper"]
-        assert (found[name]["probability"], found[name]["kind"]) == (0.9, "eti")
-    assert found["notes"] == []
-
-
-def test_optimum_with_the_error_of_the_law(command, tiny_posterior, tmp_path):
-    """Beside the optimum of the law; the runs must be those of the posterior's languages."""
-    group = tiny_posterior.draws["posterior"].to_dataset()
-    noisy = xr.DataTree.from_dict({"posterior": group.assign(sigma=xr.full_like(group["E"], 0.01))})
-    replace(tiny_posterior, draws=noisy).save(tmp_path / "noisy")
-    sizes = {"params": np.tile([1e8, 4e8, 1.6e9, 6.4e9], 4), "tokens": np.repeat([1e9, 4e9, 1.6e10, 6.4e10], 4)}
-    runs = pd.DataFrame({"run": np.arange(16).astype(str), "language": "sw"} | sizes)
-    runs["loss"] = 1.7 + 0.5 * (runs["params"] / 1e9) ** -0.3 + 0.6 * (runs["tokens"] / 1e9) ** -0.3
-    runs.to_csv(tmp_path / "runs.csv", index=False)
-    asked = ("optimum", tmp_path / "noisy", "--language", "sw", "--compute", "1e20")
-    result = command(*asked, "--law-error", tmp_path / "runs.csv")
-    assert result.code == 0
-    assert "with the law's" in result.out and "Note: the law is wrong by about" in result.out
-    found = document(command(*asked, "--law-error", tmp_path / "runs.csv", "--json"))
-    wider, plain = (here["params"]["upper"] / here["params"]["lower"] for here in (found["with_law_error"], found))
-    assert wider != plain
-    assert found["with_law_error"]["params"]["probability"] == 0.9
-    runs.assign(language="fr").to_csv(tmp_path / "other.csv", index=False)
-    result = command(*asked, "--law-error", tmp_path / "other.csv")
-    assert result.code == 2 and "no run of other.csv is of a language that" in result.err
-    result = command(*asked, "--by", "vocabulary")
-    assert result.code == 2 and "--by says how --law-error is grouped" in result.err
-
-
-def test_optimum_of_several_languages(command, saved):
-    weights = ("--weight", "en=1", "--weight", "sw=3", "--share", "en=0.25", "--share", "sw=0.75")
-    limits = ("--unique", "sw=1e10", "--max-params", "1e9", "--max-tokens", "1e12", "--served", "1e11")
-    result = command("optimum", saved, "--compute", "1e21", *weights, *limits)
-    assert (result.code, result.err) == (0, "")
-    assert (
-        "training in en 0.25, sw 0.75 for en 0.25, sw 0.75 with 1e+21 FLOPs (6 N D + 2 N x 1e+11 served)" in result.out
-    )
-    assert re.search(r"\n least expected loss +[\d.]+[MBT] +[\d.]+[MBT] ", result.out)
-    found = document(command("optimum", saved, "--compute", "1e21", *weights, *limits, "--json"))
-    assert found["weights"] == found["shares"] == {"en": 0.25, "sw": 0.75}
-    assert found["unique"] == {"sw": 1e10}
-    assert (found["max_params"], found["max_tokens"], found["served"]) == (1e9, 1e12, 1e11)
-    assert found["cautious_action"]["cvar"] <= found["action"]["cvar"]
-
-
 # The other decisions
 
 
-def test_trajectory(command, saved):
-    arguments = ("trajectory", saved, "--from", "1e19", "--to", "1e21", "--points", "3")
-    result = command(*arguments)
-    assert (result.code, result.err) == (0, "")
-    assert len(re.findall(r"^ (?:en|sw) +1e\+(?:19|20|21) ", result.out, re.MULTILINE)) == 6
-    found = document(command(*arguments, "--language", "sw", "--json"))
-    assert set(found) == {"posterior", "unique", "served", "trajectories", "notes"}
-    assert [row["compute"] for row in found["trajectories"]["sw"]] == pytest.approx([1e19, 1e20, 1e21])
-    assert found["trajectories"]["sw"][0]["params"]["kind"] == "eti"
-
-
-def test_trajectory_of_languages_together(command, saved):
-    weights = ("--weight", "en=1", "--weight", "sw=3", "--unique", "1e10")
-    asked = ("trajectory", saved, "--from", "1e19", "--to", "1e21", "--points", "2", "--json", *weights)
-    assert set(document(command(*asked))["trajectories"]) == {"en + sw"}
-    found = document(command(*asked, "--language", "sw"))["trajectories"]
-    assert set(found) == {"sw", "en + sw"}
-    assert found["en + sw"][1]["tokens"]["median"] != found["sw"][1]["tokens"]["median"]
-
-
-def test_mixture(command, saved):
-    arguments = ("mixture", saved, "--compute", "1e21", "--weight", "en=1", "--weight", "sw=1", "--bound", "sw=0.3:0.5")
-    result = command(*arguments, "--unique", "sw=1e10", "--unique", "en=1e12")
-    assert (result.code, result.err) == (0, "")
-    assert re.search(r"^ share +chosen +uniform +proportional +temperature +unimax *$", result.out, re.MULTILINE)
-    found = document(command(*arguments, "--json"))
-    assert 0.3 <= found["shares"]["sw"] <= 0.5
-    assert found["weights"] == {"en": 0.5, "sw": 0.5}
-    assert set(found["baselines"]["uniform"]["gain"]) == set(Summary.__annotations__)
-    assert 0 <= found["baselines"]["uniform"]["probability_worse"] <= 1
-
-
-def test_expand(command, capacity):
+def test_expand(command, capacity, document):
     result = command("expand", capacity, "--factor", "4")
     assert (result.code, result.err) == (0, "")
     assert "4 times as many languages from a compute-optimal run, at the loss of a typical one of en, fr" in result.out
@@ -498,7 +270,7 @@ def test_expand(command, capacity):
     assert found["start"] == {"params": 1e9, "tokens": 1.6e11, "languages": 8.0}
 
 
-def test_tax(command, labelled):
+def test_tax(command, labelled, document):
     arguments = ("tax", labelled, "--language", "fr", "--compute", "1e20", "--compute", "1e21")
     result = command(*arguments)
     assert (result.code, result.err) == (0, "")
@@ -508,48 +280,15 @@ def test_tax(command, labelled):
     assert [row["identified"] for row in found["configurations"]["fr:multi"]] == [True, True]
 
 
-def test_plan(command, scenario, saved, capacity):
-    result = command("plan", scenario, saved)
-    assert (result.code, result.err) == (0, "")
-    assert result.out.startswith("Two languages\n")
-    for text in ("loss saved over", "compute-optimal", "plan to act on", "Note: the law chinchilla does not know rep"):
-        assert text in result.out
-    found = document(command("plan", scenario, saved, "--json"))
-    assert set(found) == {
-        "posterior", "scenario", "mixture", "optimum", "action", "cautious_action", "notes"
-    }  # fmt: skip
-    scenario.write_text("[expand]\nfactor = 2\n")
-    assert "cheapest growth" in command("plan", scenario, capacity).out
-
-
-def test_every_decision_draws_its_figure(command, saved, capacity, labelled, scenario, tmp_path):
+def test_every_decision_draws_its_figure(command, capacity, labelled, tmp_path):
     decisions = {
-        "optimum": (saved, "--compute", "1e21", "--language", "sw"),
-        "trajectory": (saved, "--from", "1e19", "--to", "1e21"),
-        "mixture": (saved, "--compute", "1e21"),
         "expand": (capacity, "--factor", "4"),
         "tax": (labelled, "--language", "fr", "--compute", "1e20", "--compute", "1e21"),
-        "plan": (scenario, saved),
     }
     for name, arguments in decisions.items():
         figure = tmp_path / f"{name}.svg"
         assert command(name, *arguments, "--plot", figure).code == 0
         assert figure.read_text().startswith("<?xml")
-    scenario.write_text("compute = 1e21\n[weights]\nsw = 1\n")
-    assert command("plan", scenario, saved, "--plot", tmp_path / "one.svg").code == 0
-    scenario.write_text("[expand]\nfactor = 2\n")
-    refused(
-        command("plan", scenario, capacity, "--plot", tmp_path / "two.svg"), "draw it with bayes-atlas expand --plot"
-    )
-
-
-def test_a_decision_from_a_posterior_that_failed_its_checks_says_so(command, failing):
-    arguments = ("optimum", failing, "--language", "sw", "--compute", "1e21")
-    result = command(*arguments)
-    note = f"the sampling of {failing} failed the check r_hat_below_1_01 (nan, limit 1.01): wait"
-    assert (result.code, result.err) == (0, "")
-    assert f"Note: {note}.\n" in result.out
-    assert document(command(*arguments, "--json"))["notes"] == [note]
 
 
 # fit, killed and interrupted
@@ -624,7 +363,7 @@ def whole(fits):
     return draws_in(fits.folder / "whole")
 
 
-def test_a_fit_that_was_killed_is_resumed_by_the_same_command(fits, whole):
+def test_a_fit_that_was_killed_is_resumed_by_the_same_command(fits, whole, refused):
     unfinished = fits.folder / ".killed.unfinished"
     assert stop(fits.start("killed"), unfinished / "0-2-block4.npz", signal.SIGKILL).code == -signal.SIGKILL
     assert not (fits.folder / "killed").exists()
@@ -695,7 +434,7 @@ def test_diagnose_says_that_a_posterior_is_stale(command, saved, staleness):
 
 
 @pytest.mark.parametrize("stale", [False, True])
-def test_diagnose_as_json(command, failing, staleness, stale):
+def test_diagnose_as_json(command, failing, staleness, stale, document):
     staleness(stale)
     result = command("diagnose", failing, "--json")
     found = document(result)
@@ -720,7 +459,7 @@ def full(monkeypatch):
     sensitivity = [Sensitivity("alpha[sw]", 0.3, 0.01), Sensitivity("E[sw]", 0.01, 0.4)]
     influence = Influence(elpd=12.5, se=1.0, p=3.0, curves=30, limit=0.7, above={})
     found = Review(False, prior, posterior, sensitivity, influence, {"[red]r3": 0.1}, 0.7, {}, {"this": "that"})
-    monkeypatch.setattr(bayes_atlas.validation.review, "full_check", lambda posterior: found)
+    monkeypatch.setattr(bayes_atlas.validation.review, "review_fit", lambda posterior: found)
 
 
 def test_diagnose_in_full_says_what_to_look_at_and_passes(command, saved, full, tmp_path):
@@ -741,7 +480,7 @@ def test_diagnose_in_full_says_what_to_look_at_and_passes(command, saved, full, 
     assert (tmp_path / "checks.svg").read_bytes().startswith(b"<?xml")
 
 
-def test_diagnose_in_full_as_json(command, saved, full):
+def test_diagnose_in_full_as_json(command, saved, full, document):
     found = document(command("diagnose", saved, "--full", "--json"))
     assert found["stale"] is False
     assert found["full"]["outlying"] == {"[red]r3": 0.1}
@@ -750,10 +489,10 @@ def test_diagnose_in_full_as_json(command, saved, full):
     assert set(found["full"]["posterior_predictive"]["coverage"]) == {"0.5", "0.8", "0.9", "0.95"}
 
 
-def test_diagnose_draws_nothing_that_it_has_not_checked(command, saved, full, monkeypatch):
+def test_diagnose_draws_nothing_that_it_has_not_checked(command, saved, full, monkeypatch, refused):
     refused(command("diagnose", saved, "--plot", "checks.svg"), "add --full, or leave --plot out")
     nothing = Review(False, None, None, None, None, None, None, None, {"prediction": "the runs"})
-    monkeypatch.setattr(bayes_atlas.validation.review, "full_check", lambda posterior: nothing)
+    monkeypatch.setattr(bayes_atlas.validation.review, "review_fit", lambda posterior: nothing)
     refused(command("diagnose", saved, "--full", "--plot", "checks.svg"), "for lack of the runs; leave --plot out")
 
 
@@ -798,7 +537,7 @@ def design(tmp_path):
 SCORES = {"rmse", "r2", "crps", "elpd", "coverage", "width", "pit", "n_test"}
 
 
-def test_validate_scores_what_was_held_out(command, design):
+def test_validate_scores_what_was_held_out(command, design, document):
     found = document(command("validate", design, "--model", "varpro", "--holdout", "params", "--json"))
     assert set(found) >= SCORES | {"by_language", "model", "holdout", "n_train", "left_out", "failed_checks"}
     assert list(found["coverage"]) == ["0.5", "0.8", "0.9", "0.95"]
@@ -810,7 +549,7 @@ def test_validate_scores_what_was_held_out(command, design):
     assert "Held out (params): 10 rows; fitted: 40 rows" in shown.out
 
 
-def test_validate_on_a_test_table(command, design):
+def test_validate_on_a_test_table(command, design, document):
     found = document(command("validate", design, "--model", "varpro", "--test", design, "--json"))
     assert (found["n_test"], found["holdout"]) == (50, "design.csv")
     assert "50 runs of design.csv have names that design.csv has too" in found["notes"][0]
@@ -825,7 +564,7 @@ def test_validate_exits_with_1_if_a_check_fails(command, design):
     assert (result.code, json.loads(result.out)["failed_checks"] != []) == (1, True)
 
 
-def test_compare_shows_models_and_baselines_on_the_same_rows(command, design):
+def test_compare_shows_models_and_baselines_on_the_same_rows(command, design, document):
     found = document(command("compare", design, "--models", "varpro", "--holdout", "tokens", "--json"))
     assert list(found["models"]) == ["varpro", "huber"]
     assert {scores["n_test"] for scores in found["models"].values()} == {10}
@@ -844,7 +583,7 @@ def test_compare_shows_models_and_baselines_on_the_same_rows(command, design):
 LOO = {"elpd", "se", "elpd_diff", "dse", "p_loo", "high_k", "refits", "weight", "failed_checks"}
 
 
-def test_compare_leaves_out_one_run_at_a_time(command, design, monkeypatch):
+def test_compare_leaves_out_one_run_at_a_time(command, design, monkeypatch, document):
     """Made-up scores of two models: the better one comes first, and point fits are left out aloud."""
     elpd = {"chinchilla": np.arange(50) % 2, "atlas": np.arange(50) % 2 + 0.5}
 
@@ -897,11 +636,11 @@ def test_leaving_out_single_runs_takes_nothing_else(command, design, arguments, 
         (("--model", "transfer"), "model transfer is fitted to pairs, and losses of runs are held out here"),
     ],
 )
-def test_what_cannot_be_validated(command, design, arguments, text):
+def test_what_cannot_be_validated(command, design, arguments, text, refused):
     refused(command("validate", design, *arguments), text)
 
 
-def test_one_size_cannot_be_held_out(command, tmp_path):
+def test_one_size_cannot_be_held_out(command, tmp_path, refused):
     path = tmp_path / "one.csv"
     path.write_text("run,language,params,tokens,loss\n" + "".join(f"r{n},en,1e9,{n + 1}e9,3\n" for n in range(9)))
     refused(command("validate", path, "--holdout", "params"), "has only models of one size", "hold out random runs")

@@ -1,5 +1,7 @@
 """The single plan to act on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -73,8 +75,10 @@ def test_one_draw_is_its_own_optimum(of_law):
 
 
 def test_everything_in_json(plans):
-    document = bayes_action(plans(REQUESTS["few tokens"])).to_dict(0.8)
+    action = bayes_action(plans(REQUESTS["few tokens"]))
+    document = action.summary(0.8)
     assert set(document) == {"params", "tokens", "tokens_per_param", "loss", "regret", "cvar", "tail", "near"}
+    assert action.to_dict(0.8).items() >= document.items()
     assert document["loss"]["probability"] == 0.8
     assert document["tail"] == TAIL
     assert document["near"]["within"] == NEAR
@@ -94,3 +98,13 @@ def test_mean_of_the_worst(draws, tail):
 def test_a_tail_lies_between_0_and_1(plans, tail):
     with pytest.raises(InputError, match=f"tail is {tail}; it must lie between 0 and 1, such as 0.1"):
         cautious_action(plans(REQUESTS["one language"]), tail)
+
+
+@every_request
+def test_an_action_keeps_what_every_decision_promises(of_law, keeps_its_promises, request_):
+    found = optimum(replace(of_law("atlas", draws=50), name="<mine>"), compute=1e22, **request_)
+    for action, criterion in ((bayes_action(found), "least expected loss"), (cautious_action(found), "cautious")):
+        keeps_its_promises(action, {"loss": ("draw",), "regret": ("draw",), "params": (), "tokens": ()})
+        assert float(action.draws["params"]) == action.params
+        assert action.rows()[0]["plan to act on"] == action.to_dict()["criterion"] == criterion
+        assert action.notes == found.notes

@@ -1,6 +1,7 @@
 """The mixture of least expected loss: closed form, grid, gradient, limits, baselines."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -140,8 +141,9 @@ def test_mixtures_of_the_users_are_compared(of_law):
     mine = {"sw": 1.0, "en": 1.0, "fr": 2.0}
     found = mixture(close_draws(of_law, "atlas"), compute=1e22, compare={"mine": mine})
     assert found.baselines["mine"].shares == {"sw": 0.25, "en": 0.25, "fr": 0.5}
-    document = found.to_dict(0.8)
+    document = found.summary(0.8)
     assert set(document) == {"shares", "params", "tokens", "loss", "losses", "epochs", "baselines"}
+    assert found.to_dict(0.8).items() >= document.items()
     compared = document["baselines"]["mine"]
     assert compared["gain"]["probability"] == 0.8
     assert compared["probability_worse"] == np.mean(found.gains["mine"] > 0)
@@ -200,3 +202,33 @@ def test_mistakes(of_law, request_, message):
     with pytest.raises(InputError) as caught:
         mixture(of_law("atlas", draws=3), **({"compute": 1e22} | request_))
     assert message in str(caught.value)
+
+
+def test_a_mixture_keeps_what_every_decision_promises(of_law, keeps_its_promises):
+    posterior = replace(close_draws(of_law, "atlas", draws=20), name="<mine>")
+    found = mixture(posterior, compute=1e22, unique=UNIQUE, served=1e12)
+    dims = {
+        "loss": ("draw",),
+        "language_loss": ("draw", "language"),
+        "baseline_loss": ("draw", "baseline"),
+        "gain": ("draw", "baseline"),
+        "share": ("source",),
+        "baseline_share": ("baseline", "source"),
+        "params": (),
+        "tokens": (),
+    }
+    keeps_its_promises(found, dims)
+    drawn = found.draws
+    np.testing.assert_array_equal(drawn["gain"].sel(baseline="unimax"), found.gains["unimax"])
+    np.testing.assert_array_equal(drawn["language_loss"].sel(language="en"), found.plan.losses["en"])
+    assert drawn["share"].sel(source="fr") == found.plan.shares["fr"]
+    assert drawn["baseline_share"].sel(baseline="uniform", source="fr") == pytest.approx(1 / 3)
+    document = found.to_dict(0.8)
+    assert (document["posterior"], document["compute"]) == ("<mine>", 1e22)
+    assert document["flops"] == "6 N D + 2 N x 1e+12 served"
+    assert [row["loss saved over"] for row in found.gain_rows()] == list(found.baselines)
+
+
+def test_an_argument_that_there_is_not_is_refused(of_law):
+    with pytest.raises(TypeError, match="max_epoch"):
+        mixture(of_law("atlas", draws=3), compute=1e22, max_epoch=4)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from bayes_atlas.decisions.bayes_action import bayes_action, cautious_action
 from bayes_atlas.decisions.optimum import optimum
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import get_law
@@ -347,3 +348,29 @@ def test_a_law_without_an_optimum_is_refused(make, law):
     foreign = dataclasses.replace(posterior, info=posterior.info.model_copy(update={"law": law}))
     with pytest.raises(InputError, match=f"this posterior fits the law '{law}', which has no compute-optimal point"):
         optimum(foreign, compute=1e21, language="sw")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"language": "sw"},
+        {"language": "sw", "unique": 1e9, "max_params": 2e9, "max_tokens": 1e13},
+        {"weights": {"sw": 3, "en": 1}, "unique": {"sw": 1e9}, "served": 1e12},
+    ],
+    ids=["plain", "limits", "mixture"],
+)
+def test_an_optimum_keeps_what_every_decision_promises(of_law, keeps_its_promises, request_):
+    found = optimum(dataclasses.replace(of_law("atlas", draws=50), name="<mine>"), compute=1e22, **request_)
+    keeps_its_promises(found, dict.fromkeys(found.quantities, ("draw",)))
+    assert found.draws["tokens"].attrs["units"] == "tokens"
+    document = found.to_dict(0.8)
+    assert document["action"] == found.action.summary(0.8) == bayes_action(found).summary(0.8)
+    assert document["cautious_action"] == found.cautious_action.summary(0.8) == cautious_action(found).summary(0.8)
+    asked = {"max_params": None, "max_tokens": None, "served": None, "unique": None} | request_
+    assert {name: document[name] for name in ("max_params", "max_tokens", "served", "unique")} == {
+        name: asked[name] for name in ("max_params", "max_tokens", "served", "unique")
+    }
+    assert document["compute"] == 1e22
+    assert document["with_law_error"] is None
+    shown = [row["compute-optimal"] for row in found.rows()]
+    assert ("epochs over U" in shown) == (found.unique is not None)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_a_full_scenario_is_answered_as_its_parts(scenario, atlas):
     assert answer.expansion is None
     document = answer.to_dict()
     json.dumps(document, allow_nan=False)
-    assert set(document) == {"scenario", "mixture", "optimum", "action", "cautious_action", "notes"}
+    assert set(document) == {"posterior", "scenario", "mixture", "optimum", "action", "cautious_action", "notes"}
     assert document["optimum"]["params"]["probability"] == 0.8
     assert document["scenario"]["limits"] == {"params": 8e9, "tokens": 5e12, "served": 1e11, "epochs": 4}
 
@@ -99,7 +100,7 @@ def test_growth(scenario, of_law):
     np.testing.assert_array_equal(
         answer.expansion.tokens_factor, expand(posterior, factor=4, language="sw").tokens_factor
     )
-    assert set(answer.to_dict()) == {"scenario", "expand", "notes"}
+    assert set(answer.to_dict()) == {"posterior", "scenario", "expand", "notes"}
 
 
 TEXTS = {
@@ -142,3 +143,28 @@ def test_questions_that_cannot_be_answered(scenario, atlas, text, message):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match=r"cannot read .*absent\.toml: No such file or directory; give the path of a"):
         read_scenario(tmp_path / "absent.toml")
+
+
+def test_an_answer_keeps_what_every_decision_promises(scenario, atlas, keeps_its_promises):
+    answer = plan(scenario("compute = 1e21\n[weights]\nsw = 3\nen = 1"), replace(atlas, name="<mine>"))
+    parts = {"mixture": answer.mixture, "optimum": answer.optimum, "action": answer.action}
+    parts |= {"cautious_action": answer.cautious}
+    dims = {
+        f"{name}_{variable}": values.dims
+        for name, part in parts.items()
+        for variable, values in part.draws.data_vars.items()
+    }
+    keeps_its_promises(answer, dims)
+    np.testing.assert_array_equal(answer.draws["optimum_params"], answer.optimum.params)
+    assert answer.to_dict() == answer.to_dict(0.9) != answer.to_dict(0.8)
+    assert answer.to_dict(0.8)["posterior"] == "<mine>"
+    labels = [row["answer"] for row in answer.rows()]
+    assert labels[:2] == ["share of sw", "share of en"]
+    assert labels[-2:] == ["params N to act on", "tokens D to act on"]
+
+
+def test_intervals_of_an_answer_have_the_probability_of_the_scenario(scenario, of_law):
+    answer = plan(scenario("probability = 0.5\n[expand]\nfactor = 4"), of_law("capacity", draws=30))
+    assert answer.to_dict() == answer.to_dict(0.5)
+    assert "50% interval" in repr(answer)
+    assert repr(answer).startswith("this posterior: a scenario\n")

@@ -1,5 +1,7 @@
 """Figures: they hold what they say they show, on new axes or on given ones, and are written as asked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -11,8 +13,9 @@ from bayes_atlas.decisions.crossover import find_crossover
 from bayes_atlas.decisions.expand import Expansion, Frontier
 from bayes_atlas.decisions.mixture import mixture
 from bayes_atlas.decisions.optimum import optimum
+from bayes_atlas.decisions.scenario import Answer, Scenario
 from bayes_atlas.decisions.tax import Tax
-from bayes_atlas.decisions.trajectory import trajectory
+from bayes_atlas.decisions.trajectory import trajectories, trajectory
 from bayes_atlas.decisions.transfer_map import TransferMap
 from bayes_atlas.errors import InputError
 from bayes_atlas.plots.crossover import crossover_by_size
@@ -242,3 +245,39 @@ def test_the_figure_of_a_crossover_is_that_of_its_language_and_checkpoint():
     axes = plots.crossovers(found.posterior, ["de"], checkpoint="en", params=(65.8e6, 1e10))
     for line, expected in zip(right.get_lines(), axes.get_lines(), strict=True):
         np.testing.assert_array_equal(line.get_xydata(), expected.get_xydata())
+
+
+def test_each_decision_draws_its_own_figure(transfer_map, actions, paths, found, frontiers, taxes, tiny_posterior):
+    plans = optimum(tiny_posterior, compute=1e21, language="sw")
+    several = trajectories(tiny_posterior, compute=[1e19, 1e20, 1e21])
+    crossover = find_crossover(load_posterior("crossover-atlas"), params=2e9, language="de")
+    answer = Answer(Scenario(), tiny_posterior, optimum=plans)
+    sizes, budgets = "parameters N at the same budget", "compute (FLOPs)"
+    for decision, label in (
+        (plans, sizes),
+        (actions["cautious"], sizes),
+        (answer, sizes),
+        (replace(answer, mixture=found), ""),
+        (paths["sw"], budgets),
+        (several, budgets),
+        (found, ""),
+        (frontiers[0], "model size, factor on N"),
+        (taxes[0], "compute of fr:a (FLOPs)"),
+        (crossover, "parameters N"),
+        (transfer_map, "source"),
+    ):
+        left, right = plots.new_axes(2)
+        assert plots.draw(decision, axes=right) is right
+        assert right.get_xlabel() == label
+        assert not left.has_data()
+        assert plots.draw(decision).has_data()
+    assert labels(several.plot(quantity="tokens")) == ["en", "sw"]
+    right = plots.new_axes()[0]
+    assert plans.plot(right, probability=0.5) is right
+
+
+def test_an_answer_without_a_figure_is_refused(tiny_posterior):
+    with pytest.raises(InputError, match=r"no figure shows dict; draw one of: Action, Answer, Crossover, "):
+        plots.draw({})
+    with pytest.raises(InputError, match="no figure shows the growth of a scenario"):
+        Answer(Scenario(), tiny_posterior).plot()

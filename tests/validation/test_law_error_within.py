@@ -1,5 +1,6 @@
 """Errors of a law within the range of its runs: found where they were planted, and carried into the optimum."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.optimize import least_squares
 from bayes_atlas import bayes_action, optimum
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import chinchilla
-from bayes_atlas.validation.law_error_within import MOST, REACH, Misfit, with_misfit
+from bayes_atlas.validation.law_error_within import MOST, REACH, Misfit, add_law_error, with_misfit
 from benchmarks.misfit import BUDGET, LAW, PARAMS, SIGMA, TOKENS, study
 
 STUDIES = 40
@@ -210,3 +211,21 @@ def test_what_a_corrected_plan_loses_is_not_counted_by_the_law(tiny_posterior):
     assert bayes_action(plain).tokens > 0
     with pytest.raises(InputError, match="act on the optimum before it was corrected"):
         bayes_action(corrected)
+
+
+def test_an_optimum_with_the_error_of_its_law_beside_it(tiny_posterior):
+    posterior = replace(by_hand(tiny_posterior), name="<mine>")
+    misfit, plain = Misfit.of(posterior, study(0, size=0.01)[0]), optimum(posterior, compute=BUDGET, language="en")
+    wider, found = with_misfit(plain, misfit, 3), add_law_error(plain, misfit, 3)
+    np.testing.assert_array_equal(found.params, plain.params)
+    np.testing.assert_array_equal(found.with_law_error.params, wider.params)
+    assert found.notes == [*wider.notes, "the plans to act on take the law to hold"]
+    document = found.to_dict(0.8)
+    assert document == plain.to_dict(0.8) | {"with_law_error": wider.summary(0.8), "notes": found.notes}
+    json.dumps(document, allow_nan=False)
+    lines = repr(found).splitlines()
+    assert lines[1].split("  ")[-2:] == ["with the law's error", "its interval"]
+    assert len(lines) <= 24 and max(map(len, lines)) <= 80
+    corrected = wider.to_dict(0.8)
+    assert corrected["action"] is corrected["cautious_action"] is None
+    assert corrected["params"] == wider.summary(0.8)["params"]

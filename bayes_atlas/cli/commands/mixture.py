@@ -1,22 +1,15 @@
 """`mixture`: how much of each language to sample."""
 
+from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from bayes_atlas.cli.answers import draw_mixture, listed, print_mixture
-from bayes_atlas.cli.arguments import (
-    AsJson,
-    Compute,
-    MaxParams,
-    MaxTokens,
-    Plot,
-    PosteriorName,
-    Probability,
-    Served,
-    Weights,
-)
-from bayes_atlas.cli.console import print_json, print_notes, say
+from bayes_atlas.cli.answers import draw_mixture, print_mixture, show
+from bayes_atlas.cli.arguments import Compute, PosteriorName, Weights
+from bayes_atlas.cli.console import say
+from bayes_atlas.cli.options import Limits, Shown
 from bayes_atlas.cli.typed import pairs, texts, to_number
 
 PANEL = "Decisions"
@@ -39,12 +32,9 @@ def mixture(
     max_epochs: Annotated[
         float | None, typer.Option(help="Most passes over the unique tokens of a source.", show_default=False)
     ] = None,
-    max_params: MaxParams = None,
-    max_tokens: MaxTokens = None,
-    served: Served = None,
-    probability: Probability = 0.9,
-    plot: Plot = None,
-    as_json: AsJson = False,
+    *,
+    limits: Limits,
+    shown: Shown,
 ) -> None:
     """How much of each language to sample, with size and data, against the usual mixtures.
 
@@ -62,21 +52,14 @@ def mixture(
         unique=pairs("--unique", unique),
         bounds={name: _ends(name, text) for name, text in texts("--bound", bound).items()},
         max_epochs=max_epochs,
-        max_params=max_params,
-        max_tokens=max_tokens,
-        served=served,
+        **asdict(limits),
     )
-    if plot is not None:
-        draw_mixture(found, plot, probability)
-    if as_json:
-        asked = {"posterior": posterior, "compute": compute, "weights": found.objective.weights}
-        print_json(asked | {"flops": found.cost.convention} | found.to_dict(probability) | {"notes": found.notes})
-        return
-    say(
-        f"{posterior}: mixture for {listed(found.objective.weights)} with {compute:.3g} FLOPs ({found.cost.convention})"
-    )
-    print_mixture(found, probability)
-    print_notes(found.notes)
+
+    def tables() -> None:
+        say(found.question)
+        print_mixture(found, shown.probability)
+
+    show(found, shown, tables, partial(draw_mixture, found))
 
 
 def _ends(name: str, text: str) -> tuple[float, float]:

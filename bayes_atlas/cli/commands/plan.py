@@ -1,21 +1,19 @@
 """`plan`: all answers to a scenario file."""
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bayes_atlas.cli.answers import (
-    draw_actions,
-    draw_mixture,
-    print_actions,
-    print_growth,
-    print_mixture,
-    print_optimum,
-)
+from bayes_atlas.cli.answers import draw_mixture, draw_optimum, print_mixture, print_optimum, show
 from bayes_atlas.cli.arguments import AsJson, Plot, PosteriorName
-from bayes_atlas.cli.console import print_json, print_notes, say
+from bayes_atlas.cli.console import print_rows, say
+from bayes_atlas.cli.options import Shown
 from bayes_atlas.errors import InputError
+
+if TYPE_CHECKING:
+    from bayes_atlas.decisions.scenario import Answer
 
 PANEL = "Decisions"
 
@@ -36,29 +34,26 @@ def plan(
 
     asked = read_scenario(scenario)
     answer = answer_scenario(asked, load_posterior(posterior, parameters_only=True))
-    probability = asked.probability
-    actions = {
-        name: action
-        for name, action in (("least expected loss", answer.action), ("cautious", answer.cautious))
-        if action is not None
-    }
-    if plot is not None:
-        if answer.mixture is not None:
-            draw_mixture(answer.mixture, plot, probability)
-        elif actions:
-            draw_actions(actions, plot, probability)
-        else:
-            raise InputError("a scenario of growth has no figure here; draw it with bayes-atlas expand --plot")
-    if as_json:
-        print_json({"posterior": posterior} | answer.to_dict())
-        return
-    if asked.title:
-        say(asked.title)
+    shown = Shown(asked.probability, plot, as_json)
+    show(answer, shown, partial(_print, answer), partial(_draw, answer))
+
+
+def _print(answer: "Answer") -> None:
+    probability = answer.scenario.probability
+    if answer.scenario.title:
+        say(answer.scenario.title)
     if answer.mixture is not None:
         print_mixture(answer.mixture, probability)
     if answer.optimum is not None:
-        print_optimum(posterior, answer.optimum, answer.optimum.summary(probability), probability)
-        print_actions(actions)
+        print_optimum(answer.optimum, probability)
     if answer.expansion is not None:
-        print_growth(answer.expansion.summary(probability), probability)
-    print_notes(answer.notes)
+        print_rows(answer.expansion.rows(probability))
+
+
+def _draw(answer: "Answer", path: Path, probability: float) -> None:
+    if answer.mixture is not None:
+        draw_mixture(answer.mixture, path, probability)
+    elif answer.optimum is not None:
+        draw_optimum(answer.optimum, path, probability)
+    else:
+        raise InputError("a scenario of growth has no figure here; draw it with bayes-atlas expand --plot")
