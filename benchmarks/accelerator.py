@@ -1,10 +1,9 @@
-"""Fits a minute on one platform: many small fits at once, and one of many rows. Run it on each machine to compare.
+"""Fits per minute on one platform: many small fits at once, and one of many rows. Run it on each machine to compare.
 
-Small fits are the 12-language hierarchical Chinchilla problem, each with data of its own. Large ones are `atlas` on ten
-languages. Both are sampled by the driver itself (`sample_many`), so that neither ArviZ nor the rest of a fit is needed
-on the machine. The second of two runs is timed, with other seeds: nothing is compiled in it. Besides the time it prints
-the largest split R-hat and the least effective sample size of alpha, as a sign that chains agree. From the root of the
-checkout:
+Small fits are the 12-language hierarchical Chinchilla problem, each with its own data. Large fits are `atlas` on ten
+languages. The driver samples both directly (`sample_many`), so the machine needs neither ArviZ nor the rest of a fit.
+The benchmark times the second of two runs, which has other seeds and compiles nothing. It also prints the largest split
+R-hat and the least effective sample size of alpha, as a sign that chains agree. From the root of the checkout:
 
     python -m benchmarks.accelerator --platform gpu --fits 1 64 1024 --rows 100000 1000000
     python -m benchmarks.accelerator --platform cpu --fits 1 64 --rows 100000

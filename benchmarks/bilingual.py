@@ -1,15 +1,16 @@
-"""How well transfer scores with a known truth are recovered from simulated bilingual studies.
+"""Recovery of known transfer scores from simulated bilingual studies.
 
     python benchmarks/bilingual.py [--studies 5] [--languages 8]
 
-A study has every language alone, on 100G tokens, and every pair half and half, on as many in all, at one size, with
-twelve checkpoints each, evenly spaced. Curves follow the law ``bilingual``, with worths of 1 + tau (tau normal around 0
-with sd .25) and floors log-normal around 1.005 with sd .01. A run has an effect on each log loss, normal with sd
-.0014 (as seeds have in the data of Muennighoff et al. 2023), a checkpoint one of sd .002 (last tokens / its)^.5. True
-scores are taken at 42G tokens, as in the paper; runs that do not reach the loss within their tokens are censored.
+A study has one monolingual run per language and one 50/50 bilingual run per pair. All runs have one model size, 100G
+tokens and twelve evenly spaced checkpoints. Curves follow the law ``bilingual``, with token values of 1 + tau
+(tau normal around 0 with sd .25) and floors log-normal around 1.005 with sd .01. A run has an effect on each log loss,
+normal with sd .0014 (the effect of seeds in the data of Muennighoff et al. 2023). A checkpoint has one of sd .002
+(tokens of the last checkpoint / tokens of this one)^.5. True scores are taken at 42G tokens, as in the paper. Runs that
+do not reach the loss within their tokens are censored.
 
-Counted are, among pairs with a score, true scores inside the 90 % interval; among censored ones, true scores below the
-upper end, of which 95 % should be.
+Among pairs with a score, the benchmark counts true scores inside the 90 % interval. Among censored pairs, it counts
+true scores below the upper end, which should be 95 %.
 """
 
 import argparse

@@ -1,19 +1,20 @@
-"""Which form of the curve from a checkpoint predicts runs that it has not seen, and what the chosen one says of them.
+"""Held-out scores of forms of the curve from a checkpoint.
 
     BAYES_ATLAS_DATA=FOLDER python benchmarks/crossover.py [--forms transferred limited] [--parts rows languages scaled]
 
-fits byte models from scratch and from checkpoints (de Souza et al. 2024, ``pretrain_vs_finetune_bytes.csv``). Forms are
+The benchmark fits byte models from scratch and from checkpoints (de Souza et al. 2024,
+``pretrain_vs_finetune_bytes.csv``). The forms are
 
 * ``shifted``: a checkpoint is worth D_0 tokens (no crossover);
-* ``floor``: the same, and a floor of each checkpoint's own;
-* ``exponent``: the same, and an exponent of data of each checkpoint's own;
+* ``floor``: the same, and each checkpoint has its own floor;
+* ``exponent``: the same, and each checkpoint has its own exponent of data;
 * ``transferred``: D_0 D^delta tokens are transferred (no crossover);
-* ``limited``: the same up to a limit of each checkpoint's own, the model that ships.
+* ``limited``: the same up to each checkpoint's own limit, the model that ships.
 
-Left out are in turn: ``rows``, random parts of all rows; ``languages``, a language with all its rows, which then is
-predicted from the population; ``scaled``, a language but for its runs from scratch of up to `SMALL` tokens. A fold is
-the same table with rows that are not observed, so all folds run in one program. Intervals are of the loss as it would
-be measured, noise included; the score is the mean log density of log losses, CRPS that of log losses.
+Three splits hold out rows. ``rows`` holds out random parts of all rows. ``languages`` holds out a language with all its
+rows and predicts it from the population. ``scaled`` holds out a language except for its runs from scratch of up to
+`SMALL` tokens. A fold is the same table with unobserved rows, so all folds run in one program. Intervals are those of
+measured losses, noise included. The score is the mean log density of log losses, and CRPS is that of log losses.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""How fast decisions are: against a loop of scipy over draws, and as a whole process.
+"""Speed of decisions, against a loop of scipy over draws and as a whole process.
 
-Prints seconds and their ratios, measured side by side in one run; the loop is measured on a part and scaled up. Run
-from the root of the checkout:
+The benchmark prints seconds and their ratios, measured side by side in one run. It times a part of the
+loop and scales up. Run from the root of the checkout:
 
     python benchmarks/decisions.py
 """

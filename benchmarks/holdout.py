@@ -1,7 +1,7 @@
-"""How well the laws predict runs that were held out: a line for each law, split and data set, beside point fits.
+"""Held-out scores of the laws and of point fits: one line for each law, split and data set.
 
-Data sets are those of the folder `BAYES_ATLAS_DATA`, as far as they are there, and the paper's design simulated. All
-models of a data set and split are scored on the same rows. Run from the root of the checkout:
+Data sets are those present in the folder `BAYES_ATLAS_DATA`, and simulated runs of the paper's design. All models of a
+data set and split are scored on the same rows. Run from the root of the checkout:
 
     python benchmarks/holdout.py
     python benchmarks/holdout.py --data chinchilla marin_isoflop --splits params tokens compute

@@ -1,10 +1,10 @@
-"""Whether optimal sizes of a posterior hold the isoFLOP minima: those of a parabola through losses by log size.
+"""Optimal sizes of a posterior against isoFLOP minima, the minima of parabolas through losses by log size.
 
-The runs of the largest budgets are held out, if `--held-out` says how many. Of each of the `--budgets` largest budgets
-that are fitted, and each language, prints the size at the minimum of a parabola in log size through all its runs, the
-90 % interval of that minimum over resampled runs, and the 90 % interval of the posterior's optimal size: if the law
-holds, and with the error of the law that the fitted runs show (`bayes_atlas.validation.law_error_within`). Nothing is
-scored on what is held out. Run from the root of the checkout:
+`--held-out` sets how many of the largest budgets are not fitted. For each of the `--budgets` largest fitted budgets and
+each language, the benchmark prints the size at the minimum of a parabola in log size through all runs, with the 90 %
+interval of this minimum over resampled runs. Beside it stand two 90 % intervals of the posterior's optimal size: one
+assumes that the law holds, the other includes the model error that the fitted runs show
+(`bayes_atlas.validation.law_error_within`). No score uses held-out runs. Run from the root of the checkout:
 
     python benchmarks/isoflop.py --runs $BAYES_ATLAS_DATA/marin_isoflop.csv --held-out 1
 """

@@ -1,8 +1,8 @@
-"""How many intervals of the optimum hold the true one where the law is wrong: with its error, and if it held.
+"""Coverage of the true optimum where the law is wrong, by intervals with and without model error.
 
-Studies are simulated: two languages, runs of random size and compute, losses of a law that errs by one per cent and
-smoothly over size and tokens, and noise. All studies of a case are fitted in one program, and the true optimum is
-known. Run from the root of the checkout:
+Studies are simulated. They have two languages, runs of random size and compute, and noise. Their losses deviate from
+the law by one per cent, smoothly over size and tokens. All studies of a case are fitted in one program, and the true
+optimum is known. Run from the root of the checkout:
 
     python -m benchmarks.misfit
 """

@@ -1,8 +1,7 @@
-"""What the chosen mixture gains over the best of the mixtures that were trained, by a posterior of those runs.
+"""Gain of the chosen mixture over the best trained mixture, by a posterior of the same runs.
 
-Every training mixture gets the size and data that suit it best; the best of them by expected loss is then one of the
-baselines. All sources count evenly. RUNS is the run table that the posterior was fitted to. Run from the root of the
-checkout:
+Every trained mixture gets its optimal size and data. The one with the lowest expected loss is one of the baselines. All
+sources count evenly. RUNS is the run table to which the posterior was fitted. Run from the root of the checkout:
 
     python benchmarks/mixtures.py RUNS slimpajama-mixtures --compute 3e20
 """

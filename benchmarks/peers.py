@@ -1,20 +1,22 @@
 """Effective draws per CPU-second, against other engines on one problem, measured side by side.
 
-The problem: 204 simulated runs of 12 languages (`benchmarks.tables`), one row each, and the model `chinchilla`, 84
-parameters. Each engine runs in a process of its own without any cache of compiled programs; its CPU-seconds are all
-that this process and its children used, from start to end, imports and compilation included. Four chains; 1000 draws
-of warm-up and 1000 kept (nutpie has a warm-up of its own choice), and the same target acceptance for all.
+The problem is 204 simulated runs of 12 languages (`benchmarks.tables`), one row each, and the model `chinchilla` with
+84 parameters. Each engine runs in its own process without a cache of compiled programs. Its CPU-seconds are those of
+the process and its children from start to end, imports and compilation included. Every engine runs four chains, each
+with 1000 warm-up and 1000 kept draws, at the same target acceptance. nutpie chooses its own warm-up.
 
-Engines with ``same`` in the column *posterior* sample ours: the last two columns say whether they got it. Means are
-compared parameter by parameter, in standard errors of the difference that two Monte Carlo errors make; with 90 of them
-the largest is expected around 2.5 and their root mean square around 1. ``own priors`` marks the textbook model, whose
-parameterisation does not allow the same ones: only its speed is to be compared. ESS is the smallest of the parameters
-compared, in bulk; gradients are those of the draws kept.
+Engines with ``same`` in the column *posterior* sample our posterior, and the last two columns show whether they got it.
+They compare means parameter by parameter, in standard errors of the difference between two Monte Carlo estimates. Among
+90 of these the largest is expected around 2.5, and their root mean square around 1. ``own priors`` marks the textbook
+model, whose parameterisation does not allow the same priors; compare only its speed. ESS is the smallest bulk ESS of
+the compared parameters. Gradients are those of the kept draws.
 
-The ratios depend on the noise of the runs, by default that of `bayes_atlas.data.simulate`: the sharper the runs
-determine the curves, the narrower the valleys that a diagonal metric has to follow. ``--noise .005`` is twice as much.
+The ratios depend on the noise of the runs, by default that of `bayes_atlas.data.simulate`. The more sharply the runs
+determine the curves, the narrower are the valleys that a diagonal metric has to follow. ``--noise .005`` doubles the
+noise.
 
-From the root of the checkout, in an environment with the extra ``peers``; what is not installed is skipped:
+Run from the root of the checkout, in an environment with the extra ``peers``. Engines that are not installed are
+skipped:
 
     python -m benchmarks.peers
     python -m benchmarks.peers --noise 0.005

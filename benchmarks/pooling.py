@@ -1,9 +1,8 @@
-"""What a language gains from being fitted with others: its larger data sizes predicted from its two smallest.
+"""Gain of a language from partial pooling: larger data sizes predicted from its two smallest.
 
-Of a table with many languages, some are chosen at random among those that have at least four sizes of data. Of these
-only the runs of the two smallest are fitted, once together with all runs of all other languages, and once alone.
-Prints the mean CRPS and the coverage of 90 % intervals of the losses that were held out, by language. Run from the root
-of the checkout:
+The benchmark chooses random languages of a table among those with at least four data sizes. It fits only their runs of
+the two smallest sizes, once together with all runs of all other languages, and once alone. By language it prints the
+mean CRPS of the held-out losses and the coverage of their 90 % intervals. Run from the root of the checkout:
 
     python benchmarks/pooling.py --runs $BAYES_ATLAS_DATA/goldfish.csv
 """

@@ -2,21 +2,21 @@
 
     python benchmarks/printed.py FOLDER
 
-writes ``scores.csv``, all pairs of Fig. C.2. Its scores have one decimal, so rounding alone errs by .029. The block of
-the first nine languages was measured, by single runs: their error is taken as .05, since runs repeat to a few
-hundredths. All other cells are the output of the authors' random forest, whose R2 under cross-validation on the
-measured pairs is .85: their error is what that leaves of the standard deviation of the measured block, .17. The forest
-was not validated on languages without a measured pair, so this is the least that can be said.
+writes ``scores.csv``, all pairs of Fig. C.2. Its scores have one decimal, so rounding alone has an error of .029. The
+block of the first nine languages was measured by single runs. Their error is taken as .05, since runs repeat to a few
+hundredths. All other cells are the output of the authors' random forest, which has a cross-validated R2 of .85 on the
+measured pairs. Their error is the residual standard deviation that this R2 leaves of the measured block, .17. This is a
+lower bound, because the forest was not validated on languages without a measured pair.
 
 It also writes ``crossovers.csv``: the printed crossovers at 2.03B parameters, and the printed rule C = c N^gamma at
-sizes of Fig. 7, by both of its readings that agree with these points. Crossovers are interpolated between two
-checkpoints of single runs: their error is taken as .1 in logs. The rule's own error was not printed: it is taken as .2,
-and each reading counts half (error times the square root of 2), since only one of them can be what was meant.
+sizes of Fig. 7, in both readings that agree with these points. Crossovers are interpolated between two checkpoints of
+single runs, and their error is taken as .1 in logs. The rule's own error was not printed; it is taken as .2. Each
+reading counts half (error times the square root of 2), since the authors can have meant only one of them.
 
     python benchmarks/printed.py
 
-without a folder says how surely the shipped ``transfer-atlas`` has the pairs that the paper calls mutual helpers among
-each other's five best sources.
+without a folder prints how probable it is under the shipped ``transfer-atlas`` that the pairs which the paper calls
+mutual helpers are among each other's five best sources.
 """
 
 import sys

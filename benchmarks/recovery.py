@@ -1,7 +1,8 @@
-"""How many true parameters of simulated studies lie inside their 90 % intervals.
+"""Coverage of the true parameters of simulated studies by 90 % intervals.
 
-Simulates the paper's runs with each seed, fits `atlas` to all of them (or to the runs of some languages), each
-vocabulary by itself, and prints, by parameter, how many true values the intervals hold. From the root of the checkout:
+The benchmark simulates the paper's runs with each seed. It fits `atlas` to all of them, or to the runs of some
+languages, each vocabulary separately. By parameter it prints how many true values lie inside their intervals. Run from
+the root of the checkout:
 
     python benchmarks/recovery.py --seeds 0 1 2
 """

@@ -1,12 +1,13 @@
-"""What deciding from a posterior is worth, on simulated studies whose truth is known.
+"""Value of decisions from a posterior, on simulated studies with known truth.
 
-* `optimum`: size and data for a budget far beyond the runs. The plan of least expected loss against the plan of the
-  point fit of Hoffmann et al. (2022): Huber loss on log loss, summed, L-BFGS from a grid of starts. Regret is the true
-  loss of a plan above the least true loss; waste the share of the budget that would have reached the same loss.
+* `optimum`: size and data for a budget far beyond the runs. The plan of least expected loss competes with the plan of
+  the point fit of Hoffmann et al. (2022): Huber loss on log loss, summed, L-BFGS from a grid of starts. Regret is the
+  true loss of a plan above the least true loss. Waste is the share of the budget that the loss of the plan does not
+  require.
 * `expand`: the factors of growing to four times as many languages.
 * `mixture`: the gain of the chosen mixture over uniform sampling, for three languages.
 
-Of each it prints in how many studies the 90 % intervals hold the truth. Run from the root of the checkout:
+For each it prints the number of studies whose 90 % intervals contain the truth. Run from the root of the checkout:
 
     python benchmarks/regret.py --studies 50
 """

@@ -1,12 +1,12 @@
-"""Do two checkouts give the same answers? Draws of one fit per model, and the JSON of every command.
+"""Comparison of the answers of two checkouts: draws of one fit per model, and the JSON of every command.
 
     python benchmarks/same_answers.py record BEFORE --tree ../old
     python benchmarks/same_answers.py record AFTER
     python benchmarks/same_answers.py compare BEFORE AFTER
 
-`record` runs the commands of the checkout `--tree` (this one by default) on small tables that it makes and on every
-posterior that ships, and keeps what they print. `compare` lists every value that differs; keys that only AFTER has are
-counted, not faulted. It exits with 1 where an answer or a draw differs. Times, versions and dates are left out.
+`record` runs the commands of the checkout `--tree` (by default this one) on small tables that it makes and on every
+posterior that ships, and stores their output. `compare` lists every value that differs, and only counts keys that
+AFTER alone has. It exits with code 1 if an answer or a draw differs. It ignores times, versions and dates.
 """
 
 import argparse

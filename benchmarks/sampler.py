@@ -1,8 +1,8 @@
-"""How the time of a fit grows with rows and with languages, and what fitting again costs.
+"""Time of a fit by number of rows and of languages, and time of a refit.
 
-All tables are simulated from the laws (`benchmarks.tables`). Each is fitted twice in this process, the second time
-with another seed: the first time includes whatever has to be compiled for its shape, the second should compile nothing.
-Reading and checking the table is not part of either. Every line gives times as ratios to the first line of its block.
+All tables are simulated from the laws (`benchmarks.tables`). Each is fitted twice in this process, the second time with
+another seed. The first time includes compilation for the table's shape; the second fit should compile nothing. Neither
+time includes reading and checking the table. Every line gives times as ratios to the first line of its block.
 
 From the root of the checkout:
 

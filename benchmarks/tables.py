@@ -1,8 +1,9 @@
-"""Run tables simulated from a law, with known truth: what the benchmarks fit.
+"""Run tables of the benchmarks, simulated from a law with known truth.
 
-All is drawn from one seed. Sizes are in units of `PARAMS` and `TOKENS`, so that the true A and B are losses there. Runs
-have one of `SIZES` model sizes, too few for a size effect (see `bayes_atlas.modelling.curve_noise`). Residuals on log
-loss are those of the models: Student-t by run, drifting along its checkpoints, larger early on.
+One seed determines all draws. Sizes are in units of `PARAMS` and `TOKENS`, so the true A and B are losses at these
+sizes. Runs have one of `SIZES` model sizes, too few for a size effect (see `bayes_atlas.modelling.curve_noise`).
+Residuals on log loss are those of the models: Student-t by run, with a drift along the checkpoints, larger at early
+ones.
 """
 
 from dataclasses import dataclass

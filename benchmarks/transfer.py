@@ -1,13 +1,13 @@
-"""How well transfer scores are predicted that the model has not seen: single pairs, and whole languages as targets.
+"""Held-out predictions of transfer scores, of single pairs and of whole languages as targets.
 
     BAYES_ATLAS_DATA=FOLDER python benchmarks/transfer.py [--folds 10]
 
-fits gains in loss between 11 languages (de Souza et al. 2024, ``transfer_bytes_src600M_10ep.csv``). Pairs are left out
-in random folds, one direction at a time, then every target with all its pairs. A fold is the same table with scores
-masked, so all folds run in one program. Intervals are of the score as it would be measured, error included.
+The benchmark fits gains in loss between 11 languages (de Souza et al. 2024, ``transfer_bytes_src600M_10ep.csv``). It
+first holds out random folds of pairs, one direction at a time, then every target with all its pairs. A fold is the same
+table with masked scores, so all folds run in one program. Intervals are those of measured scores, error included.
 
-First it fits all scores, and compares the posterior mean with them: whether the best source of each target is the one
-that was measured as best, and how the two directions of a pair correlate.
+Before that it fits all scores and compares the posterior mean with them. It prints whether the best source of each
+target is the one measured as best, and the correlation between the two directions of a pair.
 """
 
 import argparse

@@ -27,30 +27,30 @@ class Rule:
     strict: bool = True  # whether cells must be above `least`, not equal to it
     infinite: bool = False  # whether inf is allowed
     optional: bool = False  # whether a cell may be absent, because it has a default
-    general: bool = True  # whether a cell that is no number gets the general advice instead of this rule's
+    general: bool = True  # whether a cell that is not a number gets the general advice instead of this rule's
 
 
 @dataclass(frozen=True)
 class Format:
-    """How the columns of a kind of table are parsed."""
+    """Rules for parsing the columns of a kind of table."""
 
     error: type[TableError]
     texts: Sequence[str]  # columns of text
-    rule: Callable[[str], Rule | None]  # of a column of numbers, by its name; None for other columns
+    rule: Callable[[str], Rule | None]  # rule of a number column, by name; None for others
     reshape: Callable[[Table], Table] = lambda table: table  # applied before any column is parsed
 
 
 @dataclass(frozen=True)
 class Cells:
-    """A table whose columns are parsed."""
+    """A table with parsed columns."""
 
-    table: Table  # cells as written; of columns with one name the first
+    table: Table  # cells as written; of repeated columns only the first
     header: list[str]  # names of all columns as written, without surrounding blanks
     sha256: str
     texts: dict[str, pd.Series]
-    numbers: dict[str, Floats]  # NaN where there is none
-    absent: dict[str, Flags]  # of each number column, the cells that give none
-    others: dict[str, NDArray[np.generic]]  # columns that the format does not know, as numbers, booleans or text
+    numbers: dict[str, Floats]  # NaN where a cell is absent or not a number
+    absent: dict[str, Flags]  # mask of the absent cells of each number column
+    others: dict[str, NDArray[np.generic]]  # unknown columns, as numbers, booleans or text
     line_faults: list[Fault]
     number_faults: list[Fault]
 

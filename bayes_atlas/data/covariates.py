@@ -1,8 +1,7 @@
-"""What a law may ask of a run, by name: one function for each covariate.
+"""Covariates of laws, by name: one function from a run table to a value for each row.
 
 A law names its covariates in ``COVARIATES``, a model takes them as arguments, and both find them here. To add one,
-write a function from a run table to a value for each row, and enter it in `COVARIATES`. A plain column of numbers needs
-none: its name is enough.
+write its function and enter it in `COVARIATES`. A column of numbers needs no function, only its name.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,7 +19,7 @@ OF_SOURCES = ("source_tokens", "source_unique", "other_tokens", "other_unique") 
 
 @dataclass(frozen=True)
 class Units:
-    """Reference sizes that covariates are divided by."""
+    """Reference sizes by which covariates are divided."""
 
     params: float
     tokens: float | Floats  # one number, or ``(row,)``
@@ -37,7 +36,7 @@ COVARIATES: dict[str, Callable[[xr.Dataset, Units], Floats]] = {
 
 
 def covariate(runs: xr.Dataset, name: str, units: Units) -> Floats:
-    """The covariate `name` of every row, ``(row,)``: one of `COVARIATES`, or a column of numbers of the table.
+    """Return the covariate `name` of every row, ``(row,)``: one of `COVARIATES`, or a column of numbers of the table.
 
     Raises:
         InputError: the table has no such column of numbers; the message lists the covariates that it has.
@@ -54,10 +53,10 @@ def covariate(runs: xr.Dataset, name: str, units: Units) -> Floats:
 
 
 def covariates(runs: xr.Dataset, names: Iterable[str], units: Units) -> dict[str, Floats]:
-    """`covariate` by name; those of other sources (`OF_SOURCES`) are left to whoever knows which are named."""
+    """Return `covariate` by name, without those of other sources (`OF_SOURCES`), which depend on the named sources."""
     return {name: covariate(runs, name, units) for name in names if name not in OF_SOURCES}
 
 
 def numeric_columns(runs: xr.Dataset) -> list[str]:
-    """Columns of the table that hold a number for every row."""
+    """Return the names of the columns that hold a number for every row."""
     return [str(name) for name in runs if runs[name].dims == ("row",) and np.issubdtype(runs[name].dtype, np.number)]

@@ -33,7 +33,7 @@ WIDE = 10.0  # an allowed range of R_D* or R_N* wider than this factor is weak
 
 @dataclass(frozen=True)
 class Finding:
-    """Whether the runs identify a parameter, and why."""
+    """Verdict on the identifiability of a parameter, with its reason."""
 
     parameter: str
     status: Status

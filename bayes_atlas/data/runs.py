@@ -290,7 +290,7 @@ _SOURCE_TOKENS = Rule("must be a finite number >= 0", "write 0 if the run did no
 
 
 def _rule(name: str) -> Rule | None:
-    """The rule of a number column; None for columns that the format does not know."""
+    """Return the rule of a number column, or None for an unknown column."""
     kind, dot, _ = name.partition(".")
     if kind not in _RULES or (dot and kind not in ("tokens", "unique")):
         return None

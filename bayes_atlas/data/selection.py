@@ -1,21 +1,21 @@
-"""The part of a run table that is fitted, and how it is read."""
+"""The part of a run table that a model is fitted to, and the reading of its tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bayes_atlas.errors import InputError
 
-NAMED_SOURCES = 3  # sources that a language names, the most co-sampled: the paper's choice; the rest are lumped
+NAMED_SOURCES = 3  # most co-sampled sources of a language with their own tau, as in the paper; the others are lumped
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The part of a run table that is fitted, and how it is read.
+    """The part of a run table that a model is fitted to, and the reading of its tokens.
 
     Attributes:
-        languages: those whose losses are fitted; all of them where empty.
+        languages: languages whose losses are fitted; if empty, all.
         by: labels whose values get parameters of their own.
-        sources: how many named sources each language has.
+        sources: number of named sources of each language.
         others: whether the remaining sources count, lumped.
         all_tokens: whether every training token counts as the language's own.
     """

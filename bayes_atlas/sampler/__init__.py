@@ -1,15 +1,17 @@
 """The sampling driver: NUTS on a whitened posterior, as one compiled program per model and shape of data.
 
-A model is a NumPyro function of covariates and a loss. All of it is flattened to one vector, of *globals* and of
-*locals* by language (`layout`), and a metric makes that near a standard normal, so that one step size serves all
-directions.
+A model is a NumPyro function of covariates and a loss. The driver flattens its parameters to one vector, of *globals*
+and of *locals* by language (`layout`). A metric maps this vector to near a standard normal, so that one step size
+serves all directions.
 
-1. `start` finds the mode, pooling scales by an EM step each round, and takes the curvature there as the first metric.
-2. Warm-up has `PHASES` phases; after each but the last the metric is estimated anew from the draws of all chains
-   together, shrunk towards what it was as far as their number warrants (`metric`). Languages are independent given the
-   globals, so it has a block for each and is estimated alike from a few draws in six dimensions and in four thousand.
-   What is pooled is sampled apart from its population's scale, as far as the runs leave it to that (`centring`).
-3. Chains, and data sets of one shape, are mapped over the devices in blocks of draws (`program`), so that progress can
-   be shown and a checkpoint written (`checkpoint`). Data, metric and keys are arguments of the compiled program.
-4. Where chains diverge, sampling is done again: more carefully, then with other centring (`driver`).
+1. `start` finds the mode, with an EM step for the pooling scales in each round. The curvature at the mode is the first
+   metric.
+2. Warm-up has `PHASES` phases. After each but the last, the draws of all chains together update the metric, with
+   shrinkage towards the previous metric that depends on their number (`metric`). Languages are independent given the
+   globals, so the metric has one block per language. A few draws estimate it as well in four thousand dimensions as in
+   six. Pooled parameters are non-centred as far as the runs are uninformative about them (`centring`).
+3. Chains, and data sets of one shape, are mapped over the devices in blocks of draws (`program`). After each block the
+   driver reports progress and writes a checkpoint (`checkpoint`). Data, metric and keys are arguments of the compiled
+   program.
+4. If chains diverge, sampling is repeated, first with smaller steps, then with reversed centring (`driver`).
 """

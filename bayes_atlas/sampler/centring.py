@@ -1,4 +1,4 @@
-"""How far each pooled parameter is sampled apart from its population's scale."""
+"""Partial (non-)centring weights of pooled parameters."""
 
 from collections.abc import Collection
 from typing import NamedTuple
@@ -12,29 +12,36 @@ from bayes_atlas.sampler.layout import Layout
 
 
 class Centring(NamedTuple):
-    """A parameter u of location m and log scale s is sampled as v with ``u = m + (v - m) exp(weight (s - s0))``.
+    """Partial non-centring of pooled parameters.
 
-    At weight 0 as it is (centred, right where the runs determine it), at weight 1 in units of the scale (non-centred,
-    right where they do not). At s = s0 both are the same point, so the metric found there serves either.
+    A parameter u of location m and log scale s is sampled as v, with ``u = m + (v - m) exp(weight (s - s0))``. Weight 0
+    is the centred parameterisation, right for parameters that the runs determine. Weight 1 is the non-centred one,
+    right for all others. At s = s0 u equals v, so the metric found there serves both.
     """
 
-    shared: Array  # weight (width,), 0 where the global is no pooled parameter
+    shared: Array  # weight (width,), 0 where the global is not a pooled parameter
     own: Array  # weight (languages, block)
-    start: Array  # s0 (width,) at the places of the scales
+    start: Array  # s0 (width,), at the positions of the scales
 
     @classmethod
     def none(cls, layout: Layout) -> "Centring":
-        """Everything centred."""
+        """Return the fully centred parameterisation."""
         own = jnp.zeros((layout.languages, layout.block))
         return cls(jnp.zeros(layout.width), own, jnp.zeros(layout.width))
 
     @classmethod
     def of(cls, layout: Layout, mode: jax.Array, curvature_shared: jax.Array, curvature_own: jax.Array) -> "Centring":
-        """As far apart as the runs say nothing of each parameter: the prior's share in its own curvature at the mode.
+        """Return weights that non-centre each parameter as far as the runs are uninformative about it.
 
-        Its own, with all others held: a parameter that the runs tie tightly to others stays centred, however wide its
-        marginal, since moving it with its scale would tear it off them. Curvatures are ``(width,)`` and
-        ``(languages, block)``.
+        The weight is the prior's share of the parameter's own curvature at the mode, with all others held fixed. A
+        parameter that the runs tie tightly to others therefore stays centred, however wide its marginal: moving it with
+        its scale would tear it off the others.
+
+        Args:
+            layout: of the vector.
+            mode: the posterior's mode.
+            curvature_shared: ``(width,)`` own curvature of each global.
+            curvature_own: ``(languages, block)`` own curvature of each local.
         """
         start, _ = layout.split(mode)
         shared, own = jnp.zeros(layout.width), jnp.zeros((layout.languages, layout.block))
@@ -47,10 +54,10 @@ class Centring(NamedTuple):
         return cls(shared, own, start)
 
     def rescaled(self, scales: np.ndarray, layout: Layout) -> "Centring":
-        """As it would be had the log scales been `scales` ``(width,)``, at their places among the globals.
+        """Return the centring for log scales `scales` ``(width,)``, at their positions among the globals.
 
-        What a mode says of a scale can be far off, where the runs say little. What they say of each parameter, beside
-        the prior, is as it was. Leading axes are those of data sets.
+        The mode can misplace a scale about which the runs say little. The runs' information about each parameter,
+        without the prior, stays the same. Leading axes are data sets.
         """
         shared, own, start = (np.array(part) for part in self)
         for pool in layout.pools.values():
@@ -62,7 +69,7 @@ class Centring(NamedTuple):
         return Centring(shared, own, start)
 
     def apply(self, v: jax.Array, layout: Layout) -> tuple[jax.Array, jax.Array]:
-        """The vector u and the log determinant of its Jacobian."""
+        """Map v to the vector u; return u and the log determinant of the Jacobian."""
         shared, own = layout.split(v)
         apart, stretch = self._stretch(shared, self.shared, layout, local=False)
         apart_own, stretch_own = self._stretch(shared, self.own, layout, local=True)
@@ -70,7 +77,7 @@ class Centring(NamedTuple):
         return vector, stretch.sum() + stretch_own.sum()
 
     def invert(self, u: jax.Array, layout: Layout) -> jax.Array:
-        """The v of a vector u."""
+        """Map a vector u to v."""
         shared, own = layout.split(u)  # locations and scales are the same in u and v
         location, stretch = self._stretch(shared, self.shared, layout, local=False)
         location_own, stretch_own = self._stretch(shared, self.own, layout, local=True)
@@ -78,7 +85,7 @@ class Centring(NamedTuple):
         return jnp.concatenate([_move(shared, location, -stretch), moved.reshape(-1)])
 
     def reversed(self, layout: Layout, names: Collection[str]) -> "Centring":
-        """Pools of these names as far apart as they were together; leading axes are those of data sets."""
+        """Return the centring with weights of 1 - weight for the pools `names`. Leading axes are data sets."""
         shared, own = np.array(self.shared), np.array(self.own)
         for name in names:
             pool = layout.pools[name]
@@ -89,7 +96,7 @@ class Centring(NamedTuple):
     def _stretch(
         self, shared: jax.Array, weight: jax.Array, layout: Layout, *, local: bool
     ) -> tuple[jax.Array, jax.Array]:
-        """Locations by column and log stretches, of the globals or the locals."""
+        """Return locations and log stretches by column, of the globals or the locals."""
         columns = weight.shape[-1]
         scale, location, located = np.zeros(columns, int), np.zeros(columns, int), np.zeros(columns)
         for pool in layout.pools.values():

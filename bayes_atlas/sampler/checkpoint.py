@@ -1,4 +1,4 @@
-"""What a run leaves on disk while it samples, so that it can go on from there: plain arrays, never pickled."""
+"""Checkpoints of a run in progress, from which it can resume: plain arrays, never pickled."""
 
 import hashlib
 import json
@@ -15,29 +15,29 @@ IDENTITY = "identity.json"
 
 
 class Checkpoint:
-    """A folder of named arrays that belongs to one run: one model, one table, one seed and one way of sampling."""
+    """A folder of named arrays that belongs to one run: one model, one table, one seed and one set of settings."""
 
     def __init__(self, folder: Path, run: Mapping[str, str], *, resume: bool) -> None:
-        """Open `folder`; anew unless `resume` is set.
+        """Open `folder`, and empty it unless `resume` is set.
 
         Args:
-            folder: is made where it does not exist.
-            run: what distinguishes this run from others.
-            resume: go on with the run that is there.
+            folder: created if it does not exist.
+            run: properties that identify the run.
+            resume: continue the run in the folder.
 
         Raises:
-            InputError: `resume` is set and `folder` holds no run, or another one.
+            InputError: `resume` is set, but `folder` holds no run or a different one.
         """
         self.folder = folder
         there = folder / IDENTITY
         if resume and not there.is_file():
-            raise InputError(f"there is nothing to resume at {folder}; leave out --resume to sample from the start")
+            raise InputError(f"there is no run to resume in {folder}; leave out --resume to sample from the start")
         if resume:
             begun = json.loads(there.read_text(encoding="utf-8"))
             changed = [name for name in run if begun.get(name) != run[name]]
             if changed:
                 raise InputError(
-                    f"the run in {folder} had another {', '.join(changed)}; repeat the command that began it, or "
+                    f"the run in {folder} has a different {', '.join(changed)}; repeat the command that began it, or "
                     f"leave out --resume to sample from the start"
                 )
             return
@@ -46,7 +46,7 @@ class Checkpoint:
         there.write_text(json.dumps(dict(run), indent=1) + "\n", encoding="utf-8")
 
     def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write `arrays` under `name`: all of them or, if killed, what was there before."""
+        """Write `arrays` under `name`. If the process is killed, the previous version stays intact."""
         path = self._path(name)
         with path.with_suffix(".part").open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
@@ -55,7 +55,7 @@ class Checkpoint:
         path.with_suffix(".part").replace(path)
 
     def load(self, name: str) -> dict[str, np.ndarray] | None:
-        """What was saved under `name`, or None."""
+        """Return the arrays that were saved under `name`, or None."""
         path = self._path(name)
         if not path.is_file():
             return None
@@ -63,7 +63,7 @@ class Checkpoint:
             return {key: stored[key] for key in stored.files}
 
     def remove(self) -> None:
-        """Remove the folder: its run has ended."""
+        """Remove the folder after the end of its run."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _path(self, name: str) -> Path:
@@ -71,7 +71,7 @@ class Checkpoint:
 
 
 def digest(arrays: list[np.ndarray]) -> str:
-    """sha256 of arrays, shapes and types included."""
+    """Return the sha256 of arrays, including their shapes and types."""
     sha = hashlib.sha256()
     for array in arrays:
         sha.update(f"{array.dtype.str}{array.shape}".encode())

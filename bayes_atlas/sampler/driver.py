@@ -1,4 +1,4 @@
-"""A run from start to draws: warm-up in phases, progress, checkpoints, second attempts where chains diverge."""
+"""A run from start to draws: warm-up in phases, progress, checkpoints, and second attempts if chains diverge."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,8 +21,8 @@ type Report = Callable[[Progress], None]
 type Place = tuple[str, tuple[int, ...]]  # site and index
 
 COUPLED = 1e-3  # relative error of the block structure above which languages are not independent
-BLAMED = 3  # parameters named when chains diverge
-CAREFUL = (0.95, 0.99)  # acceptance aimed for in further attempts
+BLAMED = 3  # number of parameters named if chains diverge
+CAREFUL = (0.95, 0.99)  # target acceptance of further attempts
 
 
 def _silent(progress: Progress) -> None:
@@ -32,14 +32,23 @@ def _silent(progress: Progress) -> None:
 def sample(
     model: Model, data: Data, settings: Settings, report: Report = _silent, checkpoint: Checkpoint | None = None
 ) -> Draws:
-    """Draw from the posterior of `model` given `data`; `report` is called after each block of draws.
+    """Draw from the posterior of `model` given `data`.
 
-    Where chains diverge, the last phase and the draws are made again with smaller steps, and then with what is to blame
-    sampled the other way, centred or not; if that does not help either, the best attempt is returned. The best is that
-    with the fewest draws that diverged or were cut short.
+    If chains diverge, the last warm-up phase and the draws are repeated, first with smaller steps, then with the
+    centring of the blamed parameters reversed. The best attempt is returned: the one with the fewest draws that
+    diverged or were truncated.
 
-    With a `checkpoint`, a run that was killed goes on from its last block and gives the draws it would have given. An
-    interrupt (SIGINT) ends the run with the draws there are; during the first warm-up it is raised.
+    An interrupt (SIGINT) ends the run with the draws made so far; during the first warm-up it is raised.
+
+    Args:
+        model: a NumPyro function.
+        data: its arguments.
+        settings: of the sampler.
+        report: called after each block of draws.
+        checkpoint: with one, a killed run resumes from its last block, and gives the draws of an uninterrupted run.
+
+    Raises:
+        InputError: the device has too little memory.
     """
     run = _Run(model, [data], settings, report, checkpoint)
     (best,) = run.attempt(settings.target_accept)
@@ -60,15 +69,18 @@ def sample(
 
 
 def sample_many(model: Model, data: Sequence[Data], settings: Settings, report: Report = _silent) -> list[Draws]:
-    """Draw from the posterior of `model` given each of `data`, in one program: one attempt at each.
+    """Draw from the posterior of `model` given each of `data`, in one program and a single attempt.
 
     All of `data` have one structure and shape. Seeds differ between data sets.
+
+    Raises:
+        InputError: the device has too little memory.
     """
     return _Run(model, data, settings, report).attempt(settings.target_accept)
 
 
 class _Run:
-    """Chains on data sets, and where they are."""
+    """Chains on data sets, and their state."""
 
     def __init__(
         self,
@@ -96,7 +108,7 @@ class _Run:
         self.done = self.divergences = 0
 
     def attempt(self, target_accept: float, number: int = 0) -> list[Draws]:
-        """Sample; the first time with the whole warm-up, later with its last phase only."""
+        """Sample. The first attempt runs the whole warm-up, a later one its last phase only."""
         self.program = program(self.program.model, self.layout, self._tuning(target_accept))
         last = PHASES - 1
         if number == 0:
@@ -111,26 +123,30 @@ class _Run:
         return self._draws(_joined(blocks[warming // BLOCK :]), target_accept, interrupted)
 
     def centre_otherwise(self, blamed: Sequence[Place]) -> None:
-        """Sample the pools that are to blame, or else all, apart from their scale if they were not, and the reverse."""
+        """Reverse the centring of the blamed pools, or of all pools if none is blamed."""
         scales = {population.scale: name for name, population in self.layout.populations}
         names = {scales.get(name, name) for name, _ in blamed} & set(self.layout.pools)
         self._recentre(self.kept, self.argument.centring.reversed(self.layout, names or set(self.layout.pools)))
 
     def _learn(self, z: np.ndarray) -> None:
-        """Take the centring and the metric anew from draws `z` ``(dataset, chain, draw, dimension)``."""
+        """Update the centring and the metric from draws `z` ``(dataset, chain, draw, dimension)``."""
         metric, width = self.argument.metric, self.layout.width
         middle = (metric.shared @ np.median(z[..., :width], axis=(1, 2))[..., None])[..., 0]
         scales = metric.centre[:, :width] + middle
         self._recentre(z, self.argument.centring.rescaled(scales, self.layout))
 
     def _recentre(self, z: np.ndarray, centring: Centring) -> None:
-        """Go on from draws `z` with another centring, and a metric taken anew from them."""
+        """Continue from draws `z` with another centring, and with the metric updated from them."""
         moved = _on_host(self.program.recentre(z, self.argument, centring)) if self.layout.pools else z
         self.argument = self.argument._replace(centring=centring)
         self._refine(moved)
 
     def _phase(self, name: str, key: jax.Array, warming: int, draws: int) -> tuple[list[dict[str, np.ndarray]], bool]:
-        """Blocks of a phase with `warming` iterations of warm-up and then `draws`; whether it was interrupted."""
+        """Run a phase of `warming` iterations of warm-up and then `draws` draws.
+
+        Returns:
+            The blocks of the phase, and whether it was interrupted.
+        """
         keys = _on_host(jax.random.split(key, self.z.shape[:2]))
         state = self.program.begin(keys, self.z, self.argument)
         blocks, state = self._resumed(name, state)
@@ -172,7 +188,7 @@ class _Run:
             )
 
     def _resumed(self, name: str, state: Any) -> tuple[list[dict[str, np.ndarray]], Any]:
-        """Blocks and state that a checkpoint holds, or none and the state given."""
+        """Return the blocks and the state of the checkpoint, or no blocks and the given state."""
         saved = None if self.checkpoint is None else self.checkpoint.load(f"{name}-state")
         if self.checkpoint is None or saved is None:
             return [], state
@@ -181,7 +197,7 @@ class _Run:
         return [block for block in loaded if block is not None], jax.tree.unflatten(jax.tree.structure(state), leaves)
 
     def _refine(self, z: np.ndarray) -> None:
-        """Take the metric anew from draws `z` ``(dataset, chain, draw, dimension)``, whose last ones go on."""
+        """Update the metric from draws `z` ``(dataset, chain, draw, dimension)``; chains go on from the last ones."""
         metric = self.argument.metric
         each = [refine(Metric(*(part[index] for part in metric)), draws, self.layout) for index, draws in enumerate(z)]
         metric, self.z = _stacked(each)
@@ -223,22 +239,22 @@ def _normal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def _stacked(each: Sequence[Any]) -> Any:
-    """Pytrees of one structure as one, with a leading axis."""
+    """Stack pytrees of one structure along a new leading axis."""
     return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *each)
 
 
 def _on_host(array: Any) -> np.ndarray:
-    """All of an array, also where other processes hold parts of it."""
+    """Return the whole array, even if other processes hold parts of it."""
     if getattr(array, "is_fully_addressable", True):
         return np.asarray(array)
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
 
 
 def _in_agreement(state: Any) -> Any:
-    """With the median of the step sizes of a data set's chains for each of them.
+    """Give all chains of a data set the median of their step sizes.
 
-    Now and then one chain in a thousand comes out of warm-up with steps so small that its draws take a hundred times as
-    long as those of the others, which on an accelerator wait for it.
+    Occasionally one chain in a thousand ends warm-up with such small steps that its draws take a hundred times as long
+    as those of the others. On an accelerator the others wait for it.
     """
     own = state.adapt_state.step_size
     pooled = np.exp(np.median(np.log(_on_host(own)), axis=1, keepdims=True)).astype(own.dtype)
@@ -247,18 +263,18 @@ def _in_agreement(state: Any) -> Any:
 
 
 def _joined(blocks: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Blocks one after the other: arrays ``(dataset, chain, draw, ..)`` by name."""
+    """Concatenate blocks to arrays ``(dataset, chain, draw, ..)`` by name."""
     return {name: np.concatenate([block[name] for block in blocks], axis=2) for name in blocks[0]}
 
 
 def _missteps(draws: Draws, settings: Settings) -> float:
-    """Share of draws that diverged or whose trajectory was cut short: chains that hardly move do not diverge."""
+    """Return the share of draws that diverged or were truncated; chains that hardly move do not diverge."""
     cut_short = draws.stats["tree_depth"] >= settings.max_tree_depth
     return float((draws.stats["diverging"] | cut_short).mean())
 
 
 def _blame(z: np.ndarray, diverging: np.ndarray, layout: Layout) -> list[Place]:
-    """The parameters by which diverging draws differ most from the others, in their standard deviations."""
+    """Return the parameters in which diverging draws differ most from the others, in sd of the others."""
     if not diverging.any() or diverging.all():
         return []
     away = np.abs(z[diverging].mean(axis=0) - z[~diverging].mean(axis=0)) / z[~diverging].std(axis=0)

@@ -1,4 +1,4 @@
-"""Handlers of a model: its log likelihood counted from a reference, and some of its curves left uncounted."""
+"""Handlers of a model: log likelihoods relative to a reference, and observations left out of the density."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,25 +9,25 @@ from numpyro.primitives import Messenger
 
 
 def is_observation(site: dict[str, Any]) -> bool:
-    """Whether a site was observed; a factor of the density was not."""
+    """Return whether a site is an observation; a factor of the density is not."""
     return site["type"] == "sample" and site["is_observed"] and not site["infer"].get("is_auxiliary", False)
 
 
 class Relative(Messenger):
-    """Subtracts `reference`, log likelihoods by name of the observed site, from each element before any are summed."""
+    """Subtract `reference`, log likelihoods by observed site, from each element before any sum."""
 
     def __init__(self, model: Callable[..., Any], reference: Mapping[str, jax.Array]) -> None:
         super().__init__(model)
         self.reference = reference
 
     def process_message(self, msg: dict[str, Any]) -> None:
-        """As numpyro calls it for each site, after plates have given it its shape."""
+        """Subtract the reference of a site; numpyro calls this after plates have set the site's shape."""
         if msg["type"] == "sample" and is_observation(msg):
             msg["fn"] = _Less(msg["fn"], self.reference[msg["name"]])
 
 
 class _Less(dist.Distribution):
-    """A distribution whose log density is less by a constant for each element."""
+    """A distribution whose log density is lower by a constant for each element."""
 
     def __init__(self, base: dist.Distribution, constant: jax.Array) -> None:
         self.base, self.constant = base, constant
@@ -35,18 +35,18 @@ class _Less(dist.Distribution):
 
     @property
     def support(self) -> Any:
-        """That of the base."""
+        """Support of the base distribution."""
         return self.base.support
 
     def log_prob(self, value: Any) -> jax.Array:
-        """Of the base, less the constant."""
+        """Return the log density of the base distribution, minus the constant."""
         return self.base.log_prob(value) - self.constant
 
 
 class Counted(Messenger):
-    """Multiplies the log likelihood of each observation by `counts`, 1 or 0, in the joint density alone.
+    """Multiply the log likelihood of each observation by `counts`, 1 or 0, in the joint density only.
 
-    A site's own ``log_prob`` remains that of all observations, which says how likely those left out are.
+    A site's own ``log_prob`` still covers all observations, and so gives the log likelihood of those left out.
     """
 
     def __init__(self, model: Callable[..., Any], counts: jax.Array) -> None:
@@ -54,6 +54,6 @@ class Counted(Messenger):
         self.counts = counts  # broadcasts to the batch of every observed site
 
     def process_message(self, msg: dict[str, Any]) -> None:
-        """As numpyro calls it for each site."""
+        """Scale the log likelihood of an observed site; numpyro calls this for each site."""
         if msg["type"] == "sample" and is_observation(msg):
             msg["scale"] = self.counts if msg["scale"] is None else self.counts * msg["scale"]

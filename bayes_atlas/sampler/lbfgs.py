@@ -1,4 +1,4 @@
-"""L-BFGS as one compiled loop, for the search of a start."""
+"""L-BFGS as one compiled loop, to find the start of the chains."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 
 type Potential = Callable[[jax.Array], jax.Array]
-TRIALS = 150  # of L-BFGS in a round
-MEMORY = 30  # moves that it remembers
-ENOUGH, SHORTER, SHORTEST = 1e-4, 0.3, 1e-12  # decrease that is accepted, else how much shorter the next trial is
+TRIALS = 150  # trials of a round
+MEMORY = 30  # moves in memory
+ENOUGH, SHORTER, SHORTEST = 1e-4, 0.3, 1e-12  # sufficient decrease, factor after a rejected trial, shortest trial
 LONGEST = 10.0  # largest move of a coordinate in a trial
-STILL = 1e-3  # length of the gradient in standard units below which L-BFGS stops
+STILL = 1e-3  # largest component of the gradient, in standard units, at which the search stops
 
 
 class _Search(NamedTuple):
@@ -19,18 +19,18 @@ class _Search(NamedTuple):
     value: jax.Array
     gradient: jax.Array
     direction: jax.Array
-    length: jax.Array  # of the next trial along it
-    moves: jax.Array  # (memory, dimension) the last ones, newest first
-    turns: jax.Array  # (memory, dimension) what each changed in the gradient
-    weight: jax.Array  # (memory,) 1 / (move . turn), 0 where there is none
+    length: jax.Array  # length of the next trial in this direction
+    moves: jax.Array  # (memory, dimension) last moves, newest first
+    turns: jax.Array  # (memory, dimension) change of the gradient in each move
+    weight: jax.Array  # (memory,) 1 / (move . turn), 0 if there is no move
     trials: jax.Array
 
 
 def minimise(function: Potential, start: jax.Array) -> jax.Array:
-    """L-BFGS (Nocedal and Wright 2006, algorithm 7.5) with backtracking, on a function that is well scaled.
+    """Minimise a well-scaled function by L-BFGS (Nocedal and Wright 2006, algorithm 7.5) with backtracking.
 
-    One evaluation of the gradient stands in the loop and no other, since compiling each takes seconds; that is why this
-    is no library's.
+    The loop evaluates the gradient in one place only, because each place takes seconds to compile. Library
+    implementations have several.
     """
     value_and_grad = jax.value_and_grad(function)
 
@@ -40,7 +40,7 @@ def minimise(function: Potential, start: jax.Array) -> jax.Array:
     def step(now: _Search) -> _Search:
         z = now.z + now.length * now.direction
         value, gradient = value_and_grad(z)
-        first = now.trials == 0  # the value at the start itself
+        first = now.trials == 0  # evaluates the start itself
         enough = value <= now.value + ENOUGH * now.length * now.gradient @ now.direction
         accepted = (first | enough) & jnp.isfinite(value) & jnp.isfinite(gradient).all()
         move, turn = z - now.z, gradient - now.gradient
@@ -80,7 +80,7 @@ def minimise(function: Potential, start: jax.Array) -> jax.Array:
 
 
 def _two_loops(gradient: jax.Array, moves: jax.Array, turns: jax.Array, weight: jax.Array) -> jax.Array:
-    """The inverse Hessian that the last moves suggest, times the gradient."""
+    """Return the product of the gradient and the inverse Hessian estimated from the last moves."""
 
     def down(q: jax.Array, pair: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         move, turn, weight = pair

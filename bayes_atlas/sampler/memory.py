@@ -1,4 +1,4 @@
-"""Whether the device has the memory that the parts of a run need, and the process room for what is compiled for it."""
+"""Memory checks: device memory for the parts of a run, and memory maps of the process for compiled programs."""
 
 import os
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ import jax
 from bayes_atlas.errors import InputError
 
 GIB = 2**30
-FULL = 0.6  # share of the memory maps a process may have, above which compiled programs are dropped
+FULL = 0.6  # share of the allowed memory maps above which compiled programs are dropped
 
 
 def needed(compiled: Any) -> int:
-    """Bytes that a compiled part needs on each device: what goes in, what comes out, and what XLA plans in between.
+    """Return the bytes that a compiled part needs on each device: inputs, outputs and XLA's planned temporaries.
 
-    On CPU XLA does not say what it needs in between, which there is one chain's gradient on each core.
+    On CPU XLA does not report temporaries, which there are one chain's gradient on each core.
     """
     planned = compiled.memory_analysis()
     return (
@@ -28,7 +28,7 @@ def needed(compiled: Any) -> int:
 
 
 def capacity(device: jax.Device) -> int:
-    """Bytes that jax may use of a device; CPU devices share the machine's memory."""
+    """Return the bytes that jax may use on a device. CPU devices share the machine's memory."""
     stats = device.memory_stats()
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"])
@@ -36,10 +36,15 @@ def capacity(device: jax.Device) -> int:
 
 
 def check_memory(parts: Mapping[str, int], datasets: int, chains: int) -> None:
-    """That every part fits.
+    """Check that every part of a run fits into the memory of a device.
+
+    Args:
+        parts: bytes that each part needs on each device.
+        datasets: number of data sets.
+        chains: number of chains on each data set.
 
     Raises:
-        InputError: one needs more than there is; with both sizes.
+        InputError: a part needs more memory than there is; the message gives both sizes.
     """
     device = jax.local_devices()[0]
     there_is = capacity(device)
@@ -48,29 +53,29 @@ def check_memory(parts: Mapping[str, int], datasets: int, chains: int) -> None:
         return
     tables = "the table" if datasets == 1 else f"{datasets} tables at once"
     raise InputError(
-        f"{tables} with {chains} chains would need about {size / GIB:.2g} GiB of memory on each device ({part}), and "
+        f"{tables} with {chains} chains would need about {size / GIB:.2g} GiB of memory on each device ({part}), but "
         f"{device.device_kind} has {there_is / GIB:.2g} GiB; fit fewer tables, languages or chains at once, or fewer "
         f"draws, or use a platform with more memory"
     )
 
 
 def make_room() -> None:
-    """Drop all that this process has compiled, where its memory maps come near the number that Linux allows.
+    """Drop the compiled programs of this process if its memory maps approach the number that Linux allows.
 
-    What XLA compiles for the CPU takes some 1,700 maps for each model and shape, and beyond the limit the process
-    crashes without a Python error. What is dropped and asked for again is compiled again, or read from the cache.
+    The programs that XLA compiles for the CPU take some 1,700 maps for each model and shape. Beyond the limit the
+    process crashes without a Python error. A dropped program is compiled again when needed, or read from the cache.
     """
     if memory_maps() > FULL * most_memory_maps():
         jax.clear_caches()
 
 
 def memory_maps() -> int:
-    """Memory maps of this process; 0 where they are not counted."""
+    """Return the number of memory maps of this process; 0 if the system does not count them."""
     maps = Path("/proc/self/maps")
     return maps.read_bytes().count(b"\n") if maps.exists() else 0
 
 
 def most_memory_maps() -> float:
-    """Memory maps that a process may have."""
+    """Return the number of memory maps that a process may have."""
     limit = Path("/proc/sys/vm/max_map_count")
     return float(limit.read_text()) if limit.exists() else float("inf")

@@ -1,8 +1,8 @@
 """The metric: an affine map under which the posterior is near a standard normal.
 
-``globals = centre + F z``, and for each language ``locals = centre + C z + D z'``: given the globals, languages are
-independent, so their covariance is a block each. Up to a few globals this is as good as a dense matrix, at a cost that
-grows with the number of languages and not with its square; without languages it *is* the dense matrix.
+``globals = centre + F z``, and for each language ``locals = centre + C z + D z'``. Given the globals, languages are
+independent, so their covariance has one block per language. With few globals this metric is as good as a dense matrix,
+and its cost grows with the number of languages, not with its square. Without languages it *is* the dense matrix.
 """
 
 from typing import NamedTuple
@@ -15,12 +15,12 @@ from jax.scipy.linalg import solve_triangular
 from bayes_atlas.arrays import Array
 from bayes_atlas.sampler.layout import Layout
 
-LEAST_CURVATURE = 0.25  # of a direction, in units where priors are of order one
-FARTHEST = 2.0  # that a slope is moved by what other languages show, in standard errors of it
+LEAST_CURVATURE = 0.25  # least curvature of a direction, in units where priors are of order one
+FARTHEST = 2.0  # largest shift of a slope by its shrinkage, in standard errors of the slope
 
 
 class Metric(NamedTuple):
-    """The map, as arrays; leading axes are those of data sets."""
+    """The affine map, as arrays. Leading axes are data sets."""
 
     centre: Array  # (dimension,)
     shared: Array  # F (width, width), lower triangular
@@ -28,7 +28,7 @@ class Metric(NamedTuple):
     own: Array  # D (languages, block, block), lower triangular
 
     def apply(self, z: jax.Array, layout: Layout) -> jax.Array:
-        """The vector at `z`."""
+        """Return the vector at `z`."""
         shared, own = layout.split(z)
         moved = self.shared @ shared
         if not layout.languages:
@@ -38,7 +38,7 @@ class Metric(NamedTuple):
         return self.centre + jnp.concatenate([moved, blocks.reshape(-1)])
 
     def invert(self, vector: jax.Array, layout: Layout) -> jax.Array:
-        """The z of a vector."""
+        """Return the z of a vector."""
         shared, own = layout.split(vector - self.centre)
         z = solve_triangular(self.shared, shared, lower=True)
         if not layout.languages:
@@ -56,7 +56,10 @@ class Curvature(NamedTuple):
     own: Array  # (languages, block, block)
 
     def metric(self, centre: jax.Array) -> Metric:
-        """The map whose covariance is the inverse of this; directions of little or wrong curvature get a wide step."""
+        """Return the metric whose covariance is the inverse Hessian, with at least `LEAST_CURVATURE` in each direction.
+
+        A direction of negative curvature counts with its absolute value.
+        """
         if not self.own.shape[0]:
             return Metric(centre, _factor(self.shared), self.mixed, self.own)
         covariance = _inverse(self.own)
@@ -75,9 +78,10 @@ def _factor(curvature: jax.Array) -> jax.Array:
 
 
 def refine(metric: Metric, z: np.ndarray, layout: Layout) -> tuple[Metric, np.ndarray]:
-    """The metric that draws `z` ``(chain, draw, dimension)`` suggest, shrunk towards `metric`; the last draws in it.
+    """Estimate the metric from draws `z` ``(chain, draw, dimension)``, with shrinkage towards `metric`.
 
-    Returns the metric and ``(chain, dimension)``.
+    Returns:
+        The metric, and the last draws in its coordinates ``(chain, dimension)``.
     """
     draws = z.reshape(-1, z.shape[-1])
     weight = len(draws) / (len(draws) + 2 * (layout.width + layout.block))
@@ -90,7 +94,7 @@ def refine(metric: Metric, z: np.ndarray, layout: Layout) -> tuple[Metric, np.nd
     regression = np.linalg.solve(covariance, with_locals).mT  # of a language's locals on the globals
     within = weight * np.einsum("nlp,nlq->lpq", away[1], away[1], optimize=True) / len(draws)
     within = within + (1 - weight) * np.eye(layout.block) - regression @ with_locals
-    unexplained = np.maximum(np.diagonal(within, axis1=1, axis2=2), 1 - weight)  # less it is by rounding alone
+    unexplained = np.maximum(np.diagonal(within, axis1=1, axis2=2), 1 - weight)  # lower by rounding only
     variance = weight * unexplained[..., None] * np.diag(np.linalg.inv(covariance)) / len(draws)
     chance = _chance(regression, np.sqrt(variance))
     regression, within = regression - chance, within + chance @ covariance @ chance.mT
@@ -111,11 +115,11 @@ def refine(metric: Metric, z: np.ndarray, layout: Layout) -> tuple[Metric, np.nd
 
 
 def _chance(slopes: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """What of slopes ``(languages, block, width)`` of these standard errors is put down to chance.
+    """Return the part of slopes ``(languages, block, width)`` that shrinkage removes, given their standard errors.
 
-    Each global has a slope for every language, and errors in all of them add up to a wall on both sides of it. In units
-    of their errors slopes are shrunk by a factor that languages have in common (James and Stein 1961), but by at most
-    `FARTHEST` errors (limited translation: Efron and Morris 1972), so that one that is beyond doubt stays.
+    Each global has a slope for every language, and the errors of all slopes add up to a wall on both sides of it. In
+    units of their errors, slopes are shrunk by a factor common to all languages (James and Stein 1961), but by at most
+    `FARTHEST` errors (limited translation: Efron and Morris 1972). A slope beyond doubt therefore stays.
     """
     free = max(len(slopes) - 2, 0)
     away = slopes / errors
@@ -123,9 +127,9 @@ def _chance(slopes: np.ndarray, errors: np.ndarray) -> np.ndarray:
 
 
 def _lower(covariance: np.ndarray, least: float) -> np.ndarray:
-    """The lower triangular factor of matrices whose eigenvalues are at least `least`, but for rounding.
+    """Return the lower triangular factor of matrices whose eigenvalues are at least `least`, up to rounding.
 
-    Cholesky's own fails where draws of one dimension are so far off that rounding hides the others' spread.
+    The Cholesky factorisation fails if draws of one dimension are so far off that rounding hides the others' spread.
     """
     try:
         return np.linalg.cholesky(covariance)
@@ -136,6 +140,6 @@ def _lower(covariance: np.ndarray, least: float) -> np.ndarray:
 
 
 def _split(vectors: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-    """Globals ``(n, width)`` and locals ``(n, languages, block)``."""
+    """Split vectors into globals ``(n, width)`` and locals ``(n, languages, block)``."""
     own = vectors[:, layout.width :].reshape(len(vectors), layout.languages, layout.block)
     return vectors[:, : layout.width], own

@@ -1,4 +1,4 @@
-"""Where jax computes: its devices, its precision, and what it keeps of what it compiled."""
+"""jax's devices, precision and cache of compiled programs."""
 
 import os
 from contextlib import AbstractContextManager
@@ -12,10 +12,10 @@ PLATFORMS = ("cpu", "gpu", "tpu")
 
 
 def use_platform(platform: str) -> None:
-    """Choose the platform and, on CPU, one device per core, where jax has not started yet.
+    """Choose the platform and, on CPU, one device per core, if jax has not started yet.
 
     Raises:
-        InputError: no such platform, none here, or jax already runs on another in this process.
+        InputError: the platform is unknown or not available, or jax already runs on another one in this process.
     """
     if platform not in PLATFORMS:
         raise InputError(f"platform is {platform!r}; choose one of: {', '.join(PLATFORMS)}")
@@ -23,28 +23,31 @@ def use_platform(platform: str) -> None:
         jax.config.update("jax_platforms", {"gpu": "cuda"}.get(platform, platform))
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
     except RuntimeError:
-        pass  # jax is running already, with the devices it has
+        pass  # jax already runs, with the devices that it has
     try:
         backend = jax.default_backend()
     except RuntimeError as error:
         raise InputError(
-            f"platform {platform} is not to be had here ({error}); use --platform cpu, or install bayes-atlas with the "
-            f"extra for it ([cuda], [tpu])"
+            f"platform {platform} is not available ({error}); use --platform cpu, or install bayes-atlas with the "
+            f"extra for this platform ([cuda], [tpu])"
         ) from error
     if backend != platform:
-        raise InputError(f"jax already runs on {backend} in this process; fit on {platform} in a new one")
+        raise InputError(f"jax already runs on {backend} in this process; fit on {platform} in a new process")
 
 
 def precision(platform: str) -> AbstractContextManager[object]:
-    """Double precision on CPU, single elsewhere, while the context lasts."""
+    """Return a context with double precision on CPU and single precision elsewhere."""
     return jax.enable_x64(platform == "cpu")
 
 
 def keep_compiled() -> Path:
-    """Keep compiled programs in a folder of the user's own, so that other processes need not compile them again.
+    """Cache compiled programs in a private folder of the user, so that other processes need not compile them again.
 
     The folder, ``bayes-atlas`` in ``$XDG_CACHE_HOME`` or ``~/.cache``, may be deleted at any time. jax's own settings
-    (``JAX_COMPILATION_CACHE_DIR``, ``JAX_ENABLE_COMPILATION_CACHE``) go before.
+    (``JAX_COMPILATION_CACHE_DIR``, ``JAX_ENABLE_COMPILATION_CACHE``) take precedence.
+
+    Returns:
+        The folder.
     """
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bayes-atlas" / "compiled"
     if jax.config.jax_compilation_cache_dir is None and jax.config.jax_enable_compilation_cache:

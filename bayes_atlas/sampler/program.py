@@ -1,7 +1,7 @@
-"""The compiled parts of a run, for any number of data sets of one shape and of chains on each.
+"""The compiled parts of a run, for any number of data sets of one shape and any number of chains on each.
 
-Arrays have two leading axes, data set and chain, of which one is spread over the devices. On a CPU each device maps
-over what it got, one after the other, which is fastest there; an accelerator takes all of it at once.
+Arrays have two leading axes, data set and chain. One of them is spread over the devices. A CPU device runs its share
+sequentially, which is fastest there; an accelerator runs its share at once.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,28 +27,28 @@ from bayes_atlas.sampler.metric import Metric
 from bayes_atlas.sampler.settings import BLOCK
 from bayes_atlas.sampler.start import Start, find_start
 
-# What runs once a fit takes longer to optimise than to run.
+# A part that runs once per fit takes longer to optimise than to run.
 HASTY = {"xla_backend_optimization_level": 0}
 FIRST_STEP = 0.1  # early trials reach up to ten times as far
-# Potential above the centre, by dimension, from which no chain begins: draws of a normal are at half. Where the scale
-# of a pool is next to nothing a chain would start so far up a wall that it never comes down.
+# Largest potential at which a chain begins, above the centre and per dimension; draws of a normal have one half. If the
+# scale of a pool is near zero, a chain could otherwise start so far up a wall that it never comes down.
 STEEP = 5.0
-IN_STEP = 6  # depth of warm-up where chains run in step, each as long as the longest trajectory of any
+IN_STEP = 6  # tree depth in warm-up if chains run in lockstep, each as long as the longest trajectory
 
 
 class Argument(NamedTuple):
-    """What a chain needs to know of its data set."""
+    """The inputs of a chain that depend on its data set."""
 
     metric: Metric
     centring: Centring
     data: Data
-    # Log likelihoods at the centre of the first metric, by observed site, that count as 0; see `Program.reference`.
+    # Log likelihoods at the first metric's centre, by observed site, to be subtracted; see `Program.reference`.
     reference: dict[str, Array] | None = None
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """Settings that are compiled in."""
+    """Settings that are compiled into a program."""
 
     last_phase: int
     target_accept: float
@@ -57,12 +57,12 @@ class Tuning:
 
 @lru_cache(maxsize=64)
 def program(model: Model, layout: Layout, tuning: Tuning) -> "Program":
-    """The program of a model; asked for again, the same one, which compiles nothing that it has compiled."""
+    """Return the program of a model. A second call returns the same program, which compiles nothing twice."""
     return Program(model, layout, tuning)
 
 
 class Program:
-    """A model's density, its start, its sampler and its description of draws."""
+    """A model's density, start, sampler and description of draws."""
 
     def __init__(self, model: Model, layout: Layout, tuning: Tuning) -> None:
         self.model, self.layout = model, layout
@@ -81,28 +81,28 @@ class Program:
             if _in_step()
             else tuning.max_tree_depth,
         )
-        self.checked: set[tuple[Any, ...]] = set()  # shapes that are known to fit the memory
+        self.checked: set[tuple[Any, ...]] = set()  # shapes that fit into memory
 
     def potential(self, vector: jax.Array, data: Data, reference: Mapping[str, jax.Array] | None = None) -> jax.Array:
-        """Minus the log joint density at an unconstrained vector, with its Jacobian; relative to a `reference`."""
+        """Return minus the log joint density at an unconstrained vector, Jacobian included, relative to `reference`."""
         model = self.model if reference is None else Relative(self.model, reference)
         return potential_energy(model, data, {}, self.layout.unravel(vector))
 
     def apart(
         self, v: jax.Array, centring: Centring, data: Data, reference: Mapping[str, jax.Array] | None = None
     ) -> jax.Array:
-        """The potential of a vector that is sampled apart from its scales."""
+        """Return the potential at `v`, a vector in the coordinates of `centring`."""
         vector, log_determinant = centring.apply(v, self.layout)
         return self.potential(vector, data, reference) - log_determinant
 
     def sites(self, vector: jax.Array, data: Data) -> tuple[dict[str, jax.Array], jax.Array]:
-        """Every site's value on its own scale, deterministic ones too, and the log likelihood of each curve."""
+        """Return every site's value on its own scale, deterministic sites included, and each curve's log likelihood."""
         kept, observed = self._seen(vector, data)
         total: Any = sum(observed.values())
         return kept, total
 
     def _seen(self, vector: jax.Array, data: Data) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-        """Every site's value and the log likelihoods by observed site."""
+        """Return every site's value, and the log likelihoods by observed site."""
         values = constrain_fn(self.model, data, {}, self.layout.unravel(vector), return_deterministic=True)
         traced = handlers.trace(handlers.substitute(self.model, data=values)).get_trace(*data)
         kept = {name: values[name] for name, site in traced.items() if is_latent(site) or _is_derived(site)}
@@ -110,12 +110,12 @@ class Program:
         return kept, {name: site["fn"].log_prob(site["value"]) for name, site in observed.items()}
 
     def check_memory(self, keys: np.ndarray, data: Data, chains: int, draws: int) -> None:
-        """That there is memory for all parts, given the keys and data of `start`, before any of them runs.
+        """Check that memory suffices for all parts before any of them runs, given the keys and data of `start`.
 
-        What is compiled for that is what will run. A shape is checked once.
+        The check compiles the programs that will run. It checks each shape once.
 
         Raises:
-            InputError: there is not.
+            InputError: the device has too little memory.
         """
         shape = (chains, draws, *(leaf.shape for leaf in jax.tree.leaves(data)))
         if shape in self.checked:
@@ -144,7 +144,7 @@ class Program:
 
     @partial(jax.jit, static_argnums=0, compiler_options=HASTY)
     def start(self, keys: jax.Array, data: Data) -> Start:
-        """The start of every data set, with the given keys ``(dataset, 1)`` and data ``(dataset, ..)``."""
+        """Find the start of every data set, given keys ``(dataset, 1)`` and data ``(dataset, ..)``."""
 
         def one(key: jax.Array, argument: Data) -> Start:
             apart = partial(_swap(self.apart), argument)
@@ -153,15 +153,15 @@ class Program:
         return _over_datasets(one, keys, data)
 
     def referred(self, keys: np.ndarray, argument: Argument) -> Argument:
-        """With the reference, where numbers are too coarse to do without."""
+        """Add the reference to `argument` if numbers are in single precision."""
         return argument._replace(reference=self.reference(keys, argument)) if _is_coarse() else argument
 
     @partial(jax.jit, static_argnums=0, compiler_options=HASTY)
     def reference(self, keys: jax.Array, argument: Argument) -> dict[str, jax.Array]:
-        """Log likelihoods ``(dataset, ..)`` at the metric's centre, by observed site; `keys` are those of `start`.
+        """Return log likelihoods ``(dataset, ..)`` at the metric's centre, by observed site; `keys` are as in `start`.
 
-        The log likelihood of a million rows is known to half a unit in single precision, too coarse to tell draws
-        apart. Each curve's difference from what it is at one place is small, and so is the error of their sum.
+        In single precision the log likelihood of a million rows is accurate to half a unit, too coarse to compare
+        draws. Each curve's difference from its value at one point is small, and so is the error of their sum.
         """
 
         def one(key: jax.Array, argument: Argument) -> dict[str, jax.Array]:
@@ -172,7 +172,7 @@ class Program:
 
     @partial(jax.jit, static_argnums=0, compiler_options=HASTY)
     def begin(self, keys: jax.Array, z: jax.Array, argument: Argument) -> Any:
-        """State of every chain at `z` ``(dataset, chain, dimension)``, or nearer the centre if that is too steep."""
+        """Begin each chain at `z` ``(dataset, chain, dimension)``, or nearer the centre if that is too steep."""
 
         def one(chain: tuple[jax.Array, jax.Array], argument: Argument) -> Any:
             key, z = chain
@@ -189,7 +189,7 @@ class Program:
 
     @partial(jax.jit, static_argnums=0)
     def advance(self, state: Any, argument: Argument) -> Any:
-        """The next block of every chain: its state, and what is recorded of each draw."""
+        """Run the next block of every chain; return its state and the record of each draw."""
 
         def one(state: Any, argument: Argument) -> Any:
             def next_draw(state: Any, _: None) -> Any:
@@ -211,7 +211,7 @@ class Program:
 
     @partial(jax.jit, static_argnums=0)
     def describe(self, z: jax.Array, argument: Argument) -> Any:
-        """Sites and log likelihood at draws ``(dataset, chain, draw, dimension)``."""
+        """Return sites and log likelihood at draws ``(dataset, chain, draw, dimension)``."""
 
         def one(chain: jax.Array, argument: Argument) -> Any:
             def at(z: jax.Array) -> Any:
@@ -224,7 +224,7 @@ class Program:
 
     @partial(jax.jit, static_argnums=0, compiler_options=HASTY)
     def recentre(self, z: jax.Array, argument: Argument, centring: Centring) -> jax.Array:
-        """Where draws ``(dataset, chain, draw, dimension)`` stand in the same metric with another centring."""
+        """Convert draws ``(dataset, chain, draw, dimension)`` to another centring, with the same metric."""
 
         def one(chain: jax.Array, arguments: tuple[Argument, Centring]) -> jax.Array:
             argument, other = arguments
@@ -243,7 +243,7 @@ def _is_derived(site: dict[str, Any]) -> bool:
 
 
 def _is_coarse() -> bool:
-    """Whether numbers are in single precision."""
+    """Return whether numbers are in single precision."""
     return not jax.config.jax_enable_x64
 
 
@@ -271,7 +271,7 @@ def _over_datasets(function: Callable[[Any, Any], Any], keys: jax.Array, argumen
 
 
 def _in_step() -> bool:
-    """Whether a device takes all its chains at once."""
+    """Return whether a device runs all its chains at once."""
     return jax.default_backend() != "cpu"
 
 
@@ -280,9 +280,10 @@ def _vectorised(function: Callable[[Any], Any], mapped: Any) -> Any:
 
 
 def _mesh(datasets: int, chains: int) -> Mesh:
-    """As many devices as divide the data sets, or else the chains, evenly.
+    """Return a mesh of as many devices as divide the data sets, or else the chains, evenly.
 
-    Where several processes share the devices and these are not of all of them, each does all the work on its own.
+    If several processes share the devices and the mesh would leave out a process, each process does all the work on its
+    own devices.
     """
     by_process: dict[int, list[jax.Device]] = {}
     for device in jax.devices():

@@ -1,16 +1,22 @@
-"""How to sample, and the progress of a fit."""
+"""Settings of the sampler, and the progress of a fit."""
 
 from dataclasses import dataclass
 
 from bayes_atlas.errors import InputError
 
 BLOCK = 50  # draws between two reports of progress
-PHASES = 3  # of warm-up
+PHASES = 3  # number of warm-up phases
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to sample: `warmup` and `draws` per chain, in multiples of `BLOCK`, `warmup` with one for every phase."""
+    """Settings of the sampler. `warmup` and `draws` are per chain, in multiples of `BLOCK`.
+
+    `warmup` has at least one block for each of the `PHASES`.
+
+    Raises:
+        InputError: a setting is out of its range.
+    """
 
     chains: int = 4
     warmup: int = 1000
@@ -33,14 +39,14 @@ class Settings:
 
     @property
     def phases(self) -> list[int]:
-        """Length of each warm-up phase; the first takes what does not divide."""
+        """Length of each warm-up phase; the first includes the remainder."""
         each = self.warmup // PHASES // BLOCK * BLOCK
         return [self.warmup - (PHASES - 1) * each] + [each] * (PHASES - 1)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a fit is; handed to the caller after each block."""
+    """Progress of a fit, reported to the caller after each block."""
 
     done: int  # iterations of each chain, warm-up included
     total: int

@@ -1,4 +1,4 @@
-"""Shapes of a model's arguments, by which what hangs on nothing else is found again instead of being traced anew."""
+"""Hashable shapes of a model's arguments: the cache key that lets a traced program be reused."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,18 +10,18 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Signature:
-    """The structure of a pytree, and the shape and type of each of its leaves. Hashable."""
+    """Structure of a pytree, with the shape and type of each leaf. Hashable."""
 
     structure: Any
     leaves: tuple[jax.ShapeDtypeStruct, ...]
 
     @classmethod
     def of(cls, tree: Any) -> "Signature":
-        """Of a pytree of arrays."""
+        """Return the signature of a pytree of arrays."""
         leaves, structure = jax.tree.flatten(tree)
         return cls(structure, tuple(jax.ShapeDtypeStruct(np.shape(leaf), jnp.result_type(leaf)) for leaf in leaves))
 
     @property
     def shapes(self) -> Any:
-        """The pytree, of shapes."""
+        """The pytree, with shapes as leaves."""
         return jax.tree.unflatten(self.structure, self.leaves)

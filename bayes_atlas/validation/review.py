@@ -56,7 +56,7 @@ class PredictedRows:
 
     @property
     def within_band(self) -> bool:
-        """Whether the PIT of last rows is compatible with a uniform distribution."""
+        """True if the PIT of last rows is compatible with a uniform distribution."""
         return bool(kstest(self.pit[self.last], "uniform").statistic <= self.band)
 
     def inside(self, level: float, of: Flags | None = None) -> float:

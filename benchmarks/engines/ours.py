@@ -1,4 +1,4 @@
-"""Ours: the public `bayes_atlas.fit`."""
+"""Our engine: the public `bayes_atlas.fit`."""
 
 import pandas as pd
 

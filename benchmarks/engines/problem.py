@@ -1,4 +1,4 @@
-"""The problem as every engine is given it, and what each must return."""
+"""The problem that every engine gets, and the result that each must return."""
 
 from dataclasses import dataclass
 

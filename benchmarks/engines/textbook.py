@@ -1,8 +1,8 @@
-"""NumPyro as its manual has it: a non-centred model, a diagonal mass matrix and `MCMC.run`, in two variants.
+"""NumPyro by its manual: a non-centred model, a diagonal mass matrix and `MCMC.run`, in two variants.
 
-`raw_counts` is what a careful user writes first: log A and log B at one parameter and one token, with weakly
-informative priors of their own. Its posterior is therefore close to ours, not the same. `same_priors` is the shipped
-model, priors and reference sizes included, written independently of the engine: its posterior must be ours.
+`raw_counts` is a careful user's first model: log A and log B at one parameter and one token, with their own weakly
+informative priors. Its posterior is therefore close to ours, but not equal. `same_priors` is the shipped model with its
+priors and reference sizes, written independently of the engine. Its posterior must equal ours.
 """
 
 from collections.abc import Callable

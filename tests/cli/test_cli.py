@@ -367,12 +367,14 @@ def test_a_fit_that_was_killed_is_resumed_by_the_same_command(fits, whole, refus
     unfinished = fits.folder / ".killed.unfinished"
     assert stop(fits.start("killed"), unfinished / "0-2-block4.npz", signal.SIGKILL).code == -signal.SIGKILL
     assert not (fits.folder / "killed").exists()
-    refused(finish(fits.start("killed", "--resume", "--seed", "1")), "had another setting of the sampler; repeat the")
+    refused(
+        finish(fits.start("killed", "--resume", "--seed", "1")), "has a different setting of the sampler; repeat the"
+    )
     result = finish(fits.start("killed", "--resume"))
     assert result.code in (0, 1), result.err
     assert_same_draws(draws_in(fits.folder / "killed"), whole)
     assert not unfinished.exists()
-    refused(finish(fits.start("killed", "--resume", "--force")), "there is nothing to resume at .killed.unfinished")
+    refused(finish(fits.start("killed", "--resume", "--force")), "there is no run to resume in .killed.unfinished")
 
 
 def test_a_fit_that_is_interrupted_while_it_draws_stores_what_there_is(fits, whole):

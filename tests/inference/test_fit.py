@@ -402,15 +402,15 @@ def test_only_the_fit_that_was_begun_is_resumed(small, tmp_path):
     folder, options = tmp_path / "unfinished", {"model": "chinchilla", **QUICK, "compile_cache": False}
     with pytest.raises(InputError, match=r"there is nothing to resume without a checkpoint; give the folder"):
         fit(small, **options, resume=True)
-    with pytest.raises(InputError, match=r"there is nothing to resume at .*unfinished; leave out --resume"):
+    with pytest.raises(InputError, match=r"there is no run to resume in .*unfinished; leave out --resume"):
         fit(small, **options, checkpoint=folder, resume=True)
     with pytest.raises(RuntimeError, match="killed"):
         fit(small, **options, checkpoint=folder, report=kill)
-    with pytest.raises(InputError, match=r"had another setting of the sampler; repeat the command that began it"):
+    with pytest.raises(InputError, match=r"has a different setting of the sampler; repeat the command that began it"):
         fit(small, **options, checkpoint=folder, resume=True, seed=1)
-    with pytest.raises(InputError, match=r"had another run table; repeat"):
+    with pytest.raises(InputError, match=r"has a different run table; repeat"):
         fit(small.assign(loss=small["loss"] * 1.001), **options, checkpoint=folder, resume=True)
-    with pytest.raises(InputError, match=r"had another model; repeat"):
+    with pytest.raises(InputError, match=r"has a different model; repeat"):
         fit(small, **options | {"model": "data_constrained"}, checkpoint=folder, resume=True)
 
 

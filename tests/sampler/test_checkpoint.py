@@ -50,13 +50,15 @@ def test_a_new_run_removes_what_an_old_one_left(folder):
 
 
 def test_only_the_run_that_was_begun_is_resumed(folder):
-    with pytest.raises(InputError, match=r"there is nothing to resume at .*unfinished; leave out --resume"):
+    with pytest.raises(InputError, match=r"there is no run to resume in .*unfinished; leave out --resume"):
         Checkpoint(folder, RUN, resume=True)
     assert not folder.exists()
     Checkpoint(folder, RUN, resume=False)
-    with pytest.raises(InputError, match=r"the run in .*unfinished had another seed; repeat the command that began it"):
+    with pytest.raises(
+        InputError, match=r"the run in .*unfinished has a different seed; repeat the command that began it"
+    ):
         Checkpoint(folder, RUN | {"seed": "2"}, resume=True)
-    with pytest.raises(InputError, match="had another run table, seed;"):
+    with pytest.raises(InputError, match="has a different run table, seed;"):
         Checkpoint(folder, {"run table": "b", "seed": "2"}, resume=True)
 
 
