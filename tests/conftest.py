@@ -12,9 +12,7 @@ from bayes_atlas.posterior import Check, Info, Posterior, Runs, Sampling, Stalen
 
 # Files that take a minute or more of one core, dearest first: workers start them in this order, so that none of them
 # is left to one worker at the end. `make test-all PYTEST=--durations=40` shows what is dear now.
-DEAREST = (
-    "test_real_runs.py",
-)
+DEAREST = ("test_real_runs.py",)
 
 
 def pytest_configure(config: pytest.Config) -> None:
