@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: check demo test
+.PHONY: check demo test test-all
 
 BIN := .venv/bin
 
@@ -17,11 +17,16 @@ demo: .venv/.installed-run
 	    --language en --language fr --language ru --language sw --warmup 600 --draws 600 -o build/demo/posterior
 	time $(BIN)/bayes-atlas optimum build/demo/posterior --language fr:multilingual --compute 1e21
 
+# All tests but those marked `large`: fits of the large tables of others, and others of minutes that only a change to the
+# sampler, to what it stands on or to the models can break. `make test-all` runs these too; .ci/lane says which a change
+# needs.
+test: SELECTED = -m "not large"
 # A worker that crashes ends the tests: those that pytest-xdist would replace it with wait for ever. Each of the two
-# workers has a core, where threads of BLAS would wait for each other.
-test: export OPENBLAS_NUM_THREADS = 1
-test: .venv/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
+# workers has a core, where threads of BLAS would wait for each other. Files run in the order that tests/conftest.py
+# gives them, dearest first, and not in xdist's own, by their number of tests.
+test test-all: export OPENBLAS_NUM_THREADS = 1
+test test-all: .venv/.installed-dev
+	$(BIN)/python -m pytest $(SELECTED) -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 check: .venv/.installed-dev
 	$(BIN)/ruff check

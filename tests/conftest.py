@@ -1,4 +1,6 @@
 import os
+import shutil
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,6 +9,32 @@ import pytest
 import xarray as xr
 
 from bayes_atlas.posterior import Check, Info, Posterior, Runs, Sampling, Staleness
+
+# Files that take a minute or more of one core, dearest first: workers start them in this order, so that none of them
+# is left to one worker at the end. `make test-all PYTEST=--durations=40` shows what is dear now.
+DEAREST = ("test_real_runs.py",)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One compilation cache for all workers and subprocesses of a run, which hold it in common by the environment.
+
+    It is empty at first and gone afterwards, unless ``JAX_COMPILATION_CACHE_DIR`` names one to keep. Tests of the cache
+    itself have their own.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="bayes-atlas-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+    # What fits ask for. A process that had started jax with other devices would compile other programs.
+    os.environ["JAX_NUM_CPU_DEVICES"] = str(len(os.sched_getaffinity(0)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Dearest files first; the others, and tests within a file, stay in order."""
+    rank = {str(Path(__file__).parent / name): number for number, name in enumerate(DEAREST)}
+    items.sort(key=lambda item: rank.get(str(item.path), len(rank)))
 
 
 @pytest.fixture(scope="session")

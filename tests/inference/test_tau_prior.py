@@ -95,6 +95,7 @@ def test_only_sources_with_a_prior_of_their_own_have_another_density(runs):
 
 
 @pytest.mark.slow
+@pytest.mark.large
 def test_a_fit_takes_tau_from_scores_and_says_so(runs, scores, tmp_path):
     """Scores so sure that these few runs cannot overrule them; five standard errors of the mean."""
     sure = scores()

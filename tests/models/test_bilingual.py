@@ -29,6 +29,7 @@ def test_it_samples_every_parameter_of_its_law_in_plates_of_target_and_partner()
 
 
 @pytest.mark.slow
+@pytest.mark.large
 def test_a_study_with_bounds_gives_its_true_scores_back():
     """56 scores: of 90 % intervals 43 or more hold the truth, but for one in a thousand (binomial).
 

@@ -56,6 +56,7 @@ def fitted():
 
 
 @pytest.mark.slow
+@pytest.mark.large
 def test_planted_crossovers_are_recovered(fitted):
     """Three of four inside their 99 % intervals; were these independent, it would fail with probability .0006."""
     assert not fitted.failed_checks
@@ -71,6 +72,7 @@ def test_planted_crossovers_are_recovered(fitted):
 
 
 @pytest.mark.slow
+@pytest.mark.large
 def test_a_failed_run_is_flagged_and_moves_nothing(fitted):
     assert [name.split(":")[0] for name in outlying(fitted)] == [FAILED]
     without = fit(planted((1e8,), without=FAILED), "crossover", warmup=1000, draws=1500)
@@ -81,6 +83,7 @@ def test_a_failed_run_is_flagged_and_moves_nothing(fitted):
 
 
 @pytest.mark.slow
+@pytest.mark.large
 def test_a_table_of_several_sizes_tells_the_exponent_of_size():
     posterior = fit(planted((2.5e7, 1e8, 4e8)), "crossover", warmup=1000, draws=1000)
     narrow = posterior.parameters("de")["alpha"]

@@ -138,6 +138,7 @@ def informative():
 
 
 @pytest.mark.slow
+@pytest.mark.large
 @every_model
 def test_single_precision_gives_the_posterior_that_double_does(name, informative):
     """Means of all parameters, within five Monte Carlo errors; false alarms less than one in ten thousand a model."""

@@ -53,6 +53,7 @@ def test_made_up_bounds_are_among_what_was_observed():
 
 
 @pytest.mark.slow
+@pytest.mark.large
 def test_scores_below_their_bound_are_told_by_the_rest():
     """True scores inside 90 % intervals: of 90, 71 or more but for one in a thousand (binomial)."""
     frame = table(np.random.default_rng(4))

@@ -198,6 +198,7 @@ def test_the_outliers_of_chinchilla_are_named_and_move_little(data_folder):
 
 
 @pytest.mark.slow
+@pytest.mark.large
 def test_the_failed_byte_model_is_named_though_the_law_misfits(data_folder):
     """Runs too short to catch on make the noise so large that its weight is no lower than others'."""
     runs = read_runs(data_folder / "pretrain_vs_finetune_bytes.csv")

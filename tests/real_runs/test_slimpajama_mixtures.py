@@ -1,0 +1,14 @@
+"""The largest table: 16,843 rows of mixtures."""
+
+import pytest
+
+from bayes_atlas import fit, read_runs
+
+pytestmark = pytest.mark.large
+
+
+@pytest.mark.slow
+def test_all_rows_of_the_mixtures_are_fitted_with_passing_checks(data_folder):
+    posterior = fit(read_runs(data_folder / "slimpajama_mixtures.csv"), "atlas", warmup=600, draws=500)
+    assert posterior.info.runs.rows == 16_843
+    assert not posterior.failed_checks
