@@ -12,7 +12,29 @@ from bayes_atlas.posterior import Check, Info, Posterior, Runs, Sampling, Stalen
 
 # Files that take a minute or more of one core, dearest first: workers start them in this order, so that none of them
 # is left to one worker at the end. `make test-all PYTEST=--durations=40` shows what is dear now.
-DEAREST = ("test_real_runs.py",)
+DEAREST = (
+    "real_runs/test_slimpajama_mixtures.py",
+    "real_runs/test_pretrain_vs_finetune_bytes.py",
+    "models/test_models.py",
+    "inference/test_fit.py",
+    "validation/test_held_out.py",
+    "test_readme.py",
+    "models/test_crossover.py",
+    "benchmarks/test_holdout.py",
+    "models/test_transfer.py",
+    "validation/test_loo.py",
+    "real_runs/test_datablations.py",
+    "sampler/test_driver.py",
+    "inference/test_tau_prior.py",
+    "models/test_bilingual.py",
+    "validation/test_review.py",
+    "sampler/test_program.py",
+    "sampler/test_platforms.py",
+    "sampler/test_handlers.py",
+    "laws/test_slopes.py",
+    "validation/test_law_error_beyond.py",
+    "validation/test_law_error_within.py",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -276,13 +276,13 @@ def test_any_numeric_column_can_be_a_covariate(uneven):
 
 
 def test_an_unknown_covariate_is_answered_with_those_there_are(uneven):
-    rule = r"the model asks for 'depth', which the run table does not have; add a column depth, or .*params, .*unique"
+    rule = r"has no covariate 'depth'; add a column depth of numbers .*, or use some of: .*params, .*unique"
     with pytest.raises(InputError, match=rule):
         arrange(uneven, ["params", "depth"])
 
 
 def test_a_text_column_is_no_covariate(uneven):
-    with pytest.raises(InputError, match="the model asks for 'recipe'"):
+    with pytest.raises(InputError, match="has no covariate 'recipe'; add a column recipe of numbers"):
         arrange(uneven.assign(recipe=("row", np.array(list("abcdef")))), ["recipe"])
 
 

@@ -14,7 +14,7 @@ from bayes_atlas.decisions.expand import Expansion, Frontier
 from bayes_atlas.decisions.mixture import mixture
 from bayes_atlas.decisions.optimum import optimum
 from bayes_atlas.decisions.scenario import Answer, Scenario
-from bayes_atlas.decisions.tax import Tax
+from bayes_atlas.decisions.tax import Tax, Taxes
 from bayes_atlas.decisions.trajectory import trajectories, trajectory
 from bayes_atlas.decisions.transfer_map import TransferMap
 from bayes_atlas.errors import InputError
@@ -262,7 +262,7 @@ def test_each_decision_draws_its_own_figure(transfer_map, actions, paths, found,
         (several, budgets),
         (found, ""),
         (frontiers[0], "model size, factor on N"),
-        (taxes[0], "compute of fr:a (FLOPs)"),
+        (Taxes(tiny_posterior, "fr", "fr:a", None, taxes, []), "compute of fr:a (FLOPs)"),
         (crossover, "parameters N"),
         (transfer_map, "source"),
     ):
