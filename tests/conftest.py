@@ -11,7 +11,7 @@ import xarray as xr
 from bayes_atlas.posterior import Check, Info, Posterior, Runs, Sampling, Staleness
 
 # Files that take a minute or more of one core, dearest first: workers start them in this order, so that none of them
-# is left to one worker at the end. `make test-all PYTEST=--durations=40` shows what is dear now.
+# is left to one worker at the end. pytest's ``--durations`` shows what is dear now.
 DEAREST = (
     "real_runs/test_slimpajama_mixtures.py",
     "real_runs/test_pretrain_vs_finetune_bytes.py",

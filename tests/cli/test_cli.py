@@ -304,7 +304,7 @@ main(sys.argv[1:])
 
 @pytest.fixture(scope="module")
 def fits(tmp_path_factory):
-    """Start a fit of a table in a folder of its own, with a compilation cache for all; `finish` waits for it."""
+    """Start a fit of a table in a folder of its own; `finish` waits for it."""
     folder = tmp_path_factory.mktemp("fits")
     sizes = [(params, tokens) for params in (1e8, 1e9, 1e10) for tokens in (1e9, 1e10)]
     rows = [f"r{i},en,{p},{t},{2 + (1e9 / p) ** 0.3 / 3 + (1e9 / t) ** 0.3}" for i, (p, t) in enumerate(sizes)]
@@ -314,7 +314,7 @@ def fits(tmp_path_factory):
     def start(output, *options, warmup=150, draws=2000):
         arguments = ["fit", "runs.csv", "--model", "chinchilla", "--chains", 2, "--warmup", warmup, "--draws", draws]
         command = [sys.executable, "-c", INTERRUPTIBLE, *map(str, (*arguments, "-o", output, *options))]
-        environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "COLUMNS": "200"}
+        environment = os.environ | {"COLUMNS": "200"}
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -359,7 +359,7 @@ def whole(fits):
     """The draws of a fit that nobody stopped."""
     result = finish(fits.start("whole"))
     assert result.code in (0, 1), result.err  # 1 where a check fails
-    assert sorted(path.name for path in fits.folder.iterdir()) == ["cache", "runs.csv", "whole"]
+    assert sorted(path.name for path in fits.folder.iterdir()) == ["runs.csv", "whole"]
     return draws_in(fits.folder / "whole")
 
 

@@ -1,7 +1,6 @@
 """Fits of small tables whose truth is known: what a posterior holds, and that it holds the truth."""
 
 import inspect
-import os
 import re
 import signal
 import subprocess
@@ -13,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 from numpyro.infer import Predictive
 
 from bayes_atlas.catalogue import find_model, load_model, model_names
@@ -104,21 +102,7 @@ def mixed():
     return runs_from_frame(pd.DataFrame(rows), "mixed.csv")
 
 
-# Fits, compiled once for each shape of data
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once(tmp_path_factory):
-    """A compilation cache: data are arguments of what is compiled, so fits of the same shape share it."""
-    options = {"jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled"))}
-    options |= {"jax_persistent_cache_min_compile_time_secs": 0, "jax_persistent_cache_min_entry_size_bytes": -1}
-    before = {name: getattr(jax.config, name) for name in options}
-    for settings in (options, before):
-        for name, value in settings.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()
-        if settings is options:
-            yield
+# Fits
 
 
 @pytest.fixture(scope="module")
@@ -373,11 +357,10 @@ def small():
 def test_a_fit_that_was_killed_goes_on_to_the_same_draws(small, tmp_path):
     columns = {name: small[name].to_numpy() for name in ("run", "language", "params", "tokens", "loss")}
     pd.DataFrame(columns).to_csv(tmp_path / "runs.csv", index=False)
-    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
 
     def run(how, kill_at):
         command = [sys.executable, "-c", KILLED, how, str(kill_at)]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
 
     def draws():
         return load_posterior(tmp_path / "posterior").draws["posterior"].to_dataset()
@@ -453,8 +436,7 @@ def test_atlas_names_its_sources(transfer):
     ("sources", "others", "sites"), [(0, False, set()), (0, True, {"tau_other"}), (1, True, {"tau"})]
 )
 def test_the_ablations_of_the_paper_are_settings(mixed, sources, others, sites):
-    options = {"sources": sources, "others": others, "chains": 1, "warmup": 150, "draws": 50}
-    posterior = fit(mixed, "atlas", **options)
+    posterior = fit(mixed, "atlas", **QUICK, sources=sources, others=others)
     assert {"tau", "tau_other"} & set(posterior.draws["posterior"]) == sites
 
 
