@@ -321,7 +321,7 @@ def test_many_tables_must_be_alike(plain, mixed):
         fit_many([], "chinchilla", **QUICK)
     with pytest.raises(InputError, match=r"table 1 \(plain\.csv\) has 1 languages, the first has 2; fit tables of as"):
         fit_many([plain, plain_table(languages=["en"])], "chinchilla", **QUICK)
-    with pytest.raises(InputError, match=r"table 1 \(plain\.csv\) differs from the first in unique, which only one"):
+    with pytest.raises(InputError, match=r"table 1 \(plain\.csv\) and the first differ in unique, which only one"):
         fit_many([mixed, plain], "atlas", **QUICK, sources=1)
     with pytest.raises(
         InputError, match=r"table 1 \(mixed\.csv\) and the first do not both repeat data; fit them apart"
@@ -566,7 +566,7 @@ def test_a_model_must_name_a_law_there_is(plain, tmp_path):
 
 def test_a_model_may_ask_only_for_columns_of_the_table(plain, tmp_path):
     path = write_model(tmp_path, "LAW = 'chinchilla'\n\ndef model(params, depth, loss=None):\n    return loss\n")
-    with pytest.raises(InputError, match="asks for 'depth', which the run table does not have; add a column depth"):
+    with pytest.raises(InputError, match="has no covariate 'depth'; add a column depth of numbers"):
         fit(plain, path, **QUICK)
 
 
