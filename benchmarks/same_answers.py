@@ -67,6 +67,7 @@ def record(folder: Path, tree: Path) -> None:
 
     def ask(*arguments: str) -> None:
         answers[" ".join(arguments)] = _printed(tree, folder, *arguments, "--json")
+        (folder / "answers.json").write_text(json.dumps(answers, indent=1, sort_keys=True) + "\n")
 
     for model in MODELS:
         ask("fit", f"{table_of(model)}.csv", "--model", model, "-o", model, "--force", *SHORT)
@@ -84,7 +85,6 @@ def record(folder: Path, tree: Path) -> None:
     ask("optimum", "./chinchilla", "--language", "en", "--compute", "1e21", "--law-error", "runs.csv")
     for question in questions(tree / "posteriors", folder):
         ask(*question)
-    (folder / "answers.json").write_text(json.dumps(answers, indent=1, sort_keys=True) + "\n")
     print(f"{len(answers)} answers in {folder / 'answers.json'}")
 
 
@@ -246,11 +246,14 @@ def compare(before: Path, after: Path) -> int:
     old, new = (json.loads((folder / "answers.json").read_text()) for folder in (before, after))
     differences: list[str] = []
     added: list[str] = []
-    for question, answer in old.items():
-        _differ(question, answer, new.get(question), differences, added)
+    both = [question for question in old if question in new]
+    for question in both:
+        _differ(question, old[question], new[question], differences, added)
     for line in differences:
         print(line)
-    print(f"{len(old)} answers compared: {len(differences)} values differ, {len(added)} keys are new")
+    lacking = len(old) + len(new) - 2 * len(both)
+    print(f"{len(both)} answers compared: {len(differences)} values differ, {len(added)} keys are new")
+    print(f"{lacking} answers stand in one of the two alone")
     return int(bool(differences))
 
 
