@@ -75,7 +75,7 @@ def loop(asked: Problem, count: int) -> float:
     law, (language,) = asked.objective.posterior.law, asked.objective.weights
     reference = asked.objective.posterior.info.references[language]
     unique = {"unique": asked.first_repeated / reference["tokens"]} if asked.objective.knows_repetition else {}
-    chosen = zip(rng.integers(asked.objective.draws, size=count), rng.choice(BUDGETS, count), strict=True)
+    chosen = zip(rng.integers(asked.objective.count, size=count), rng.choice(BUDGETS, count), strict=True)
     began = time.perf_counter()
     for draw, compute in chosen:
         drawn = {name: float(v[draw]) for name, v in asked.objective.parameters[language].items() if v.ndim == 1}
@@ -106,7 +106,7 @@ def main() -> None:
         loaded = _of_size(load_posterior(posterior), DRAWS)
         ours = seconds(partial(_solve, loaded, request))
         asked = problem(loaded, **request)
-        optima = asked.objective.draws * len(BUDGETS)
+        optima = asked.objective.count * len(BUDGETS)
         theirs = loop(asked, LOOPED) * optima / LOOPED
         print(f"{name:38}{ours:7.2f} s{theirs:8.0f} s{theirs / ours:8.0f}x", flush=True)
     print(f"\n{'whole process':38}{'seconds':>9}{'over baseline':>15}")

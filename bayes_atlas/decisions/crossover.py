@@ -22,7 +22,7 @@ from bayes_atlas.posterior import Posterior
 
 POINTS = 241  # of the range in which a crossover is looked for
 OF_SCRATCH, OF_CHECKPOINT = ("late", "onset", "steep"), ("D_0", "limit")  # parameters of one of the two curves alone
-SAME_SIZE = 1.1  # factor up to which a size counts as within those that were fitted
+EXTRAPOLATES = 1.1  # factor beyond the fitted sizes from which on a size extrapolates
 UNITS = {
     "tokens": ("training tokens of the crossover; infinite where there is none in range", "tokens"),
     "compute": ("training compute of the crossover; infinite where there is none in range", "FLOPs"),
@@ -241,7 +241,7 @@ def _by_curves(
     wins = None if at is None else (at > 0).astype(float)
     notes = _notes(posterior)
     least, most = posterior.info.runs.ranges["params"]
-    if not least / SAME_SIZE <= params <= most * SAME_SIZE:
+    if not least / EXTRAPOLATES <= params <= most * EXTRAPOLATES:
         notes.append(f"runs were fitted with {least:.3g} to {most:.3g} parameters, and {params:.3g} are asked for")
     if tokens is not None and not within[0] <= tokens <= within[1]:
         notes.append(f"runs were fitted with {within[0]:.3g} to {within[1]:.3g} tokens, and {tokens:.3g} are asked for")

@@ -363,7 +363,7 @@ class _Search:
 
     def best(self, baselines: list[Plan]) -> tuple[Plan, Floats]:
         """The best plan within the bounds, and the expected losses at which the starts ended ``(start,)``."""
-        few = np.linspace(0, self.objective.draws - 1, min(SEARCHED, self.objective.draws)).round().astype(np.int64)
+        few = np.linspace(0, self.objective.count - 1, min(SEARCHED, self.objective.count)).round().astype(np.int64)
         starts = [self.start(np.array(list(plan.shares.values())), plan.tokens) for plan in baselines]
         typical = float(np.exp(np.mean([np.log(plan.tokens) for plan in baselines])))
         drawn = np.random.default_rng(0).dirichlet(np.ones(len(self.sources)), RANDOM_STARTS)

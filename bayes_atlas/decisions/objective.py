@@ -37,7 +37,7 @@ class Objective:
         return {language: self.posterior.parameters(language) for language in self.weights}
 
     @cached_property
-    def draws(self) -> int:
+    def count(self) -> int:
         """How many draws there are."""
         first = next(iter(self.parameters.values()))
         return len(first["alpha"])
@@ -56,7 +56,7 @@ class Objective:
 
     def interferes(self, sources: Mapping[str, object]) -> NDArray[np.bool_]:
         """``(draw,)`` whether tokens of some source harm a language that counts."""
-        harmful = np.zeros(self.draws, dtype=bool)
+        harmful = np.zeros(self.count, dtype=bool)
         for language, drawn in self.parameters.items():
             if named := self._slots(language, sources):
                 harmful |= (drawn["tau"][:, named] < 0).any(axis=1)

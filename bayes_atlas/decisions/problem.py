@@ -147,7 +147,7 @@ class Problem:
             `(draw,)`, or `(draw, budget)`.
         """
         compute = np.asarray(compute, dtype=float)
-        shape = (self.objective.draws, *compute.shape)
+        shape = (self.objective.count, *compute.shape)
         draws = np.broadcast_to(np.arange(shape[0]).reshape(-1, *[1] * compute.ndim), shape).ravel()
         budgets = np.broadcast_to(compute, shape).ravel()
         return self.best_tokens_by_element(draws, budgets).reshape(shape)
@@ -222,7 +222,7 @@ class Problem:
     def _may_fall_twice(self) -> NDArray[np.bool_]:
         """``(draw,)`` whether languages interfere while data repeat."""
         if np.isinf(self.first_repeated):
-            return np.zeros(self.objective.draws, dtype=bool)
+            return np.zeros(self.objective.count, dtype=bool)
         return self.objective.interferes(self.shares)
 
     def _least(self, start: Floats, draws: NDArray[np.int64], compute: Floats) -> Floats:

@@ -5,6 +5,7 @@ L(N, D) = E + A / N^alpha + B / D^beta
 
 from typing import NamedTuple
 
+from bayes_atlas.laws import TRAINING_FLOPS
 from bayes_atlas.laws._arrays import Array, namespace
 
 
@@ -52,7 +53,7 @@ def optimum(compute: Array, *, A: Array, B: Array, alpha: Array, beta: Array, **
 
     Returns ``(params, tokens)``. Other parameters of the law (``E``) may be given and do not matter.
     """
-    product = compute / 6
+    product = compute / TRAINING_FLOPS
     scale = (alpha * A / (beta * B)) ** (1 / (alpha + beta))
     params = scale * product ** (beta / (alpha + beta))
     return params, product / params

@@ -267,10 +267,10 @@ def with_misfit(decision: Optimum, misfit: Misfit, seed: int = 0) -> Optimum:
     """
     asked, compute = decision.problem, decision.compute
     posterior, learned = asked.objective.posterior, misfit.posterior
-    if (posterior.info, asked.objective.draws) != (learned.info, misfit.missed.shape[1]):
+    if (posterior.info, asked.objective.count) != (learned.info, misfit.missed.shape[1]):
         raise InputError(
             f"the error of the law is that of {learned.name} ({misfit.missed.shape[1]} draws), and "
-            f"{posterior.name} ({asked.objective.draws} draws) decides; learn it with the posterior that decides"
+            f"{posterior.name} ({asked.objective.count} draws) decides; learn it with the posterior that decides"
         )
     reach = np.median(np.log(decision.tokens)) + np.linspace(-REACH, REACH, STEPS)
     line = np.unique(np.log(np.asarray(asked.within_limits(np.exp(reach), compute))))
