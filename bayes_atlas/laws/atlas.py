@@ -8,7 +8,7 @@ source i is worth `tau_i` of the target's own; negative values are interference.
 this law without sources or without the rest.
 """
 
-from typing import Required, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 from bayes_atlas.laws import _repetition as repetition
 from bayes_atlas.laws import chinchilla
@@ -40,14 +40,13 @@ GUARD = 0.1
 
 
 class Borrowed(TypedDict, total=False):
-    """Parameters of repetition and transfer, and what a run trains on beside its own language.
+    """Parameters of transfer, and what a run trains on beside its own language.
 
     `source_tokens`, `source_unique` and `tau` carry the sources on their last axis; all else broadcasts without it.
     Sources that are absent (None) contribute nothing; a `unique` of any kind that is None means that none of those
     tokens ever repeats. `tau` is required with `source_tokens`.
     """
 
-    lam: Required[Array]
     tau: Array
     tau_other: Array
     source_tokens: Array | None
@@ -66,13 +65,14 @@ def loss(
     B: Array,
     alpha: Array,
     beta: Array,
+    lam: Array,
     **borrowed: Unpack[Borrowed],
 ) -> Array:
     """Loss on the target language of `params` parameters trained on `tokens` of its own tokens and on others.
 
-    `borrowed` are lam, tau and the covariates of other sources: see `Borrowed`.
+    `borrowed` are tau and the covariates of other sources: see `Borrowed`.
     """
-    effective = effective_tokens(tokens, unique, **borrowed)
+    effective = effective_tokens(tokens, unique, lam=lam, **borrowed)
     return chinchilla.loss(params, effective, E=E, A=A, B=B, alpha=alpha, beta=beta)
 
 
@@ -86,14 +86,15 @@ def slopes(
     B: Array,
     alpha: Array,
     beta: Array,
+    lam: Array,
     **borrowed: Unpack[Borrowed],
 ) -> chinchilla.Slopes:
     """Slopes of the loss, at the same arguments (`E` does not matter)."""
-    lam, tau, tau_other = borrowed["lam"], borrowed.get("tau", 0.0), borrowed.get("tau_other", 0.0)
+    tau, tau_other = borrowed.get("tau", 0.0), borrowed.get("tau_other", 0.0)
     source_tokens, other_tokens = borrowed.get("source_tokens"), borrowed.get("other_tokens")
     xp = namespace(tokens, unique, lam, tau, tau_other, source_tokens, other_tokens)
     own, own_slope = repetition.value_and_slope(tokens, unique, lam)
-    effective = effective_tokens(tokens, unique, **borrowed)
+    effective = effective_tokens(tokens, unique, lam=lam, **borrowed)
     term = chinchilla.slopes(params, effective, A=A, B=B, alpha=alpha, beta=beta)
     ratio = effective / own  # as guarded; its inverse function gives what it was before
     bend = xp.where(ratio >= GUARD, 1.0, (ratio / GUARD) ** 2)

@@ -628,7 +628,7 @@ def test_leaving_out_single_runs_takes_nothing_else(command, design, arguments, 
     ("arguments", "text"),
     [
         (("--holdout", "size"), "there is no split 'size'; choose one of: params, tokens, compute, mixture, random"),
-        (("--holdout", "mixture"), "design.csv has no two mixtures"),
+        (("--holdout", "mixture"), "design.csv has fewer than two mixtures, so none can be held out"),
         (
             ("--holdout", "params", "--test", "later.csv"),
             "both --holdout params and --test later.csv say what to score",
