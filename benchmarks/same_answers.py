@@ -245,28 +245,32 @@ def compare(before: Path, after: Path) -> int:
     """Print what differs; 1 where anything does."""
     old, new = (json.loads((folder / "answers.json").read_text()) for folder in (before, after))
     differences: list[str] = []
+    worded: list[str] = []
     added: list[str] = []
     both = [question for question in old if question in new]
     for question in both:
-        _differ(question, old[question], new[question], differences, added)
-    for line in differences:
+        _differ(question, old[question], new[question], (differences, worded, added))
+    for line in [*differences, *worded]:
         print(line)
     lacking = len(old) + len(new) - 2 * len(both)
-    print(f"{len(both)} answers compared: {len(differences)} values differ, {len(added)} keys are new")
+    print(f"{len(both)} answers compared: {len(differences)} values differ, {len(worded)} sentences are worded")
+    print(f"otherwise, {len(added)} keys are new")
     print(f"{lacking} answers stand in one of the two alone")
     return int(bool(differences))
 
 
-def _differ(place: str, old: Any, new: Any, differences: list[str], added: list[str]) -> None:
+def _differ(place: str, old: Any, new: Any, found: tuple[list[str], list[str], list[str]]) -> None:
+    differences, worded, added = found
     if isinstance(old, dict) and isinstance(new, dict):
         added += [f"{place}: {name}" for name in new if name not in old]
         for name, value in old.items():
-            _differ(f"{place}: {name}", value, new.get(name, "(absent)"), differences, added)
+            _differ(f"{place}: {name}", value, new.get(name, "(absent)"), found)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for index, (one, other) in enumerate(zip(old, new, strict=True)):
-            _differ(f"{place}[{index}]", one, other, differences, added)
+            _differ(f"{place}[{index}]", one, other, found)
     elif old != new:
-        differences.append(f"{place}: {str(old)[:80]} -> {str(new)[:80]}")
+        sentences = isinstance(old, str) and isinstance(new, str) and " " in old and " " in new
+        (worded if sentences else differences).append(f"{place}: {str(old)[:80]} -> {str(new)[:80]}")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from bayes_atlas.observations.curves import arrange
 from bayes_atlas.posterior import load_posterior
 
 CHAINS, WARMUP, DRAWS = 2, 150, 200
+QUICKLY_COMPILED = {"xla_backend_optimization_level": 0}  # for programs that run once
 QUICK = {"chains": CHAINS, "warmup": WARMUP, "draws": DRAWS}
 MANY = QUICK | {"draws": 2 * DRAWS, "keep": DRAWS}
 NOISE = 0.005
@@ -473,7 +474,8 @@ def predicted(request, mixed):
         wanted = [name for name in inspect.signature(module.model).parameters if name != "loss"]
         covariates = arrange(mixed, wanted, sources=1).covariates
         predictive = Predictive(lambda: module.model(**covariates), num_samples=500)
-        draws = {name: np.asarray(values) for name, values in jax.jit(predictive)(jax.random.key(0)).items()}
+        drawn = jax.jit(predictive, compiler_options=QUICKLY_COMPILED)(jax.random.key(0))
+        draws = {name: np.asarray(values) for name, values in drawn.items()}
     return draws, get_law(module.LAW)
 
 
