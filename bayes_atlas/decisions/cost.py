@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import elementwise
 
 from bayes_atlas.arrays import Floats
-from bayes_atlas.decisions.objective import positive
+from bayes_atlas.decisions.base import positive
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import TRAINING_FLOPS
 

@@ -13,8 +13,7 @@ import xarray as xr
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.outliers import suspects
 from bayes_atlas.data.text import interval, number
-from bayes_atlas.decisions.base import Decision, dataset
-from bayes_atlas.decisions.objective import positive
+from bayes_atlas.decisions.base import Decision, dataset, positive
 from bayes_atlas.decisions.summary import Summary, summarise
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import TRAINING_FLOPS, crossover

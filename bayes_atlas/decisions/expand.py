@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.text import cells, number
-from bayes_atlas.decisions.base import Decision, dataset
-from bayes_atlas.decisions.objective import positive
+from bayes_atlas.decisions.base import Decision, dataset, positive
 from bayes_atlas.decisions.optimum import posterior_notes
 from bayes_atlas.decisions.problem import training_flops
 from bayes_atlas.decisions.summary import Summary, summarise_all

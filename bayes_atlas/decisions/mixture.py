@@ -21,9 +21,9 @@ from scipy.optimize import LinearConstraint, NonlinearConstraint, brentq, minimi
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
 from bayes_atlas.data.text import cells, number
-from bayes_atlas.decisions.base import Decision, dataset
+from bayes_atlas.decisions.base import Decision, dataset, positive
 from bayes_atlas.decisions.cost import Cost, Flops, cost
-from bayes_atlas.decisions.objective import EVERY, Draws, Objective, listed, objective, positive
+from bayes_atlas.decisions.objective import EVERY, Draws, Objective, listed, objective
 from bayes_atlas.decisions.optimum import posterior_notes
 from bayes_atlas.decisions.problem import LOOK, least_between, training_flops
 from bayes_atlas.decisions.summary import Summary, summarise

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
+from bayes_atlas.decisions.base import positive
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
 
@@ -204,14 +205,3 @@ def listed(parts: Mapping[str, float]) -> str:
     if len(parts) == 1:
         return next(iter(parts))
     return ", ".join(f"{name} {part:.3g}" for name, part in parts.items() if part >= LEAST_LISTED)
-
-
-def positive(name: str, value: float, *, such_as: str = "1e21") -> float:
-    """`value`, if it is a positive number.
-
-    Raises:
-        InputError: it is not.
-    """
-    if not (np.isfinite(value) and value > 0):
-        raise InputError(f"{name} is {value}; it must be a positive number, such as {such_as}")
-    return value

@@ -16,9 +16,8 @@ import xarray as xr
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.text import cells, number
-from bayes_atlas.decisions.base import Decision, dataset
+from bayes_atlas.decisions.base import Decision, dataset, positive
 from bayes_atlas.decisions.bayes_action import Action, bayes_action, cautious_action
-from bayes_atlas.decisions.objective import positive
 from bayes_atlas.decisions.problem import ROUNDING, Problem, Request, problem, training_flops
 from bayes_atlas.decisions.summary import Summary, summarise_all
 from bayes_atlas.posterior import Posterior

@@ -18,8 +18,9 @@ from scipy.optimize import elementwise, minimize_scalar
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
+from bayes_atlas.decisions.base import positive
 from bayes_atlas.decisions.cost import Cost, Flops, cost
-from bayes_atlas.decisions.objective import EVERY, Draws, Objective, listed, objective, positive
+from bayes_atlas.decisions.objective import EVERY, Draws, Objective, listed, objective
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import TRAINING_FLOPS
 from bayes_atlas.posterior import Posterior

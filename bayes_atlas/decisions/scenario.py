@@ -15,11 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bayes_atlas.data.names import source_of
 from bayes_atlas.data.text import cells, interval, number
-from bayes_atlas.decisions.base import Decision
+from bayes_atlas.decisions.base import Decision, positive
 from bayes_atlas.decisions.bayes_action import Action
 from bayes_atlas.decisions.expand import Expansion, expand
 from bayes_atlas.decisions.mixture import Mixture, mixture
-from bayes_atlas.decisions.objective import positive
 from bayes_atlas.decisions.optimum import Optimum, optimum
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior

@@ -18,8 +18,7 @@ from scipy.optimize import elementwise
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
 from bayes_atlas.data.text import interval, number
-from bayes_atlas.decisions.base import Decision, dataset
-from bayes_atlas.decisions.objective import positive
+from bayes_atlas.decisions.base import Decision, dataset, positive
 from bayes_atlas.decisions.optimum import posterior_notes
 from bayes_atlas.decisions.problem import Problem, problem
 from bayes_atlas.errors import InputError

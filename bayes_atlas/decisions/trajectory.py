@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
 from bayes_atlas.data.text import interval, number
-from bayes_atlas.decisions.base import UNITS, Decision, dataset
-from bayes_atlas.decisions.objective import positive
+from bayes_atlas.decisions.base import UNITS, Decision, dataset, positive
 from bayes_atlas.decisions.optimum import posterior_notes
 from bayes_atlas.decisions.problem import Problem, Request, problem, training_flops
 from bayes_atlas.decisions.summary import summarise

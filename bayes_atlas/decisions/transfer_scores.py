@@ -17,8 +17,7 @@ import xarray as xr
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.bilingual_design import Study, partner_shares
 from bayes_atlas.data.text import interval, number
-from bayes_atlas.decisions.base import Decision, dataset
-from bayes_atlas.decisions.objective import positive
+from bayes_atlas.decisions.base import Decision, dataset, positive
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import bilingual, transfer
 from bayes_atlas.posterior import Posterior
