@@ -1,1 +1,1 @@
-"""Decisions: a stored posterior goes in, draws of a decision come out. One file per decision; none loads jax."""
+"""Decisions. Each takes a stored posterior and returns draws of its answer. One file per decision; none loads jax."""

@@ -1,7 +1,7 @@
-"""The one shape of all decisions: draws with named dims, a summary, the whole JSON document, notes and a figure.
+"""The base class of all decisions: draws with named dims, a summary, the JSON document, notes and a figure.
 
-A decision is a frozen dataclass that derives from `Decision`. The command prints it, and so may a report or a page:
-nothing about a decision is put together anywhere else.
+A decision is a frozen dataclass that derives from `Decision`. The command prints the decision; a report or a page can
+show it. All output of a decision is assembled here and in its class.
 """
 
 from abc import ABC, abstractmethod
@@ -19,8 +19,8 @@ from bayes_atlas.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FIGURES = "bayes_atlas.plots"  # the module whose `draw` knows a figure for each decision; loaded when one is drawn
-UNITS = {  # of the quantities that decisions have in common
+FIGURES = "bayes_atlas.plots"  # module whose `draw` finds the figure of a decision; loaded at the first plot
+UNITS = {  # of quantities that several decisions share
     "params": ("number of parameters", "1"),
     "tokens": ("training tokens", "tokens"),
     "loss": ("expected loss", "unit of the run table's loss"),
@@ -32,10 +32,10 @@ UNITS = {  # of the quantities that decisions have in common
 
 
 class Decision(ABC):
-    """A question that was answered for every posterior draw.
+    """A question, answered for every posterior draw.
 
     Attributes:
-        notes: what a reader should know before trusting it, a sentence each without its full stop.
+        notes: caveats for the reader, one sentence each, without a full stop.
     """
 
     notes: list[str]
@@ -48,11 +48,11 @@ class Decision(ABC):
     @property
     @abstractmethod
     def draws(self) -> xr.Dataset:
-        """Draws of every quantity; dim ``draw`` first, units and meaning in the ``attrs`` of each variable."""
+        """Draws of every quantity; dim ``draw`` first, meaning and unit in the ``attrs`` of each variable."""
 
     @abstractmethod
     def summary(self, probability: float = 0.9) -> Any:
-        """Median, mean and interval of every quantity (`bayes_atlas.decisions.summary`), as JSON has them."""
+        """Median, mean and interval of every quantity (`bayes_atlas.decisions.summary`), as in the JSON document."""
 
     @abstractmethod
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class Decision(ABC):
         """The answer as a small table for people: column -> cell."""
 
     def plot(self, axes: "Axes | None" = None, **options: Any) -> "Axes":
-        """Draw its figure on `axes`, or on new ones; `options` are those of the figure in `bayes_atlas.plots`."""
+        """Draw the figure on `axes`, or on new axes; `options` are those of the figure in `bayes_atlas.plots`."""
         drawn: Axes = import_module(FIGURES).draw(self, axes=axes, **options)
         return drawn
 
@@ -79,12 +79,12 @@ def dataset(
     coords: Mapping[str, Any] | None = None,
     units: Mapping[str, tuple[str, str]] | None = None,
 ) -> xr.Dataset:
-    """Draws as a Dataset whose variables say what they are.
+    """Return draws as a Dataset with meaning and unit of each variable.
 
     Args:
         quantities: name -> dims and values.
         coords: labels of dims.
-        units: name -> meaning and unit, beside those of `UNITS`.
+        units: name -> meaning and unit, in addition to `UNITS`.
     """
     known = UNITS | dict(units or {})
     variables = {
@@ -95,10 +95,10 @@ def dataset(
 
 
 def positive(name: str, value: float, *, such_as: str = "1e21") -> float:
-    """`value`, if it is a positive number.
+    """Return `value` if it is a positive number.
 
     Raises:
-        InputError: it is not.
+        InputError: `value` is not a positive number.
     """
     if not (np.isfinite(value) and value > 0):
         raise InputError(f"{name} is {value}; it must be a positive number, such as {such_as}")

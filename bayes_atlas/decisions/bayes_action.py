@@ -1,9 +1,9 @@
-"""The one plan to act on: a run can be trained once, whatever the draws say.
+"""The one plan to act on. A run is trained once, whatever the draws say.
 
-The *Bayes action* is the single size and data with the least expected loss over the posterior. Its *regret* is what it
-loses, draw by draw, against the plan that would have been best had that draw been known. The *cautious* plan instead
-has the least mean regret over the worst draws, its conditional value at risk (CVaR; Rockafellar and Uryasev 2000).
-Regret, not loss: how hard a language is affects every plan alike, and is no reason to choose one.
+The *Bayes action* is the single size and data with the least expected loss over the posterior. Its *regret* in a draw
+is its loss above the best plan of that draw. The *cautious* plan has the least mean regret over the worst draws, its
+conditional value at risk (CVaR; Rockafellar and Uryasev 2000). The criterion is regret instead of loss, because the
+difficulty of a language raises the loss of every plan alike and is no reason to choose one.
 """
 
 from dataclasses import dataclass, field
@@ -20,16 +20,16 @@ from bayes_atlas.decisions.problem import CLOSENESS, LOOK, Problem, least_betwee
 from bayes_atlas.decisions.summary import summarise_all
 from bayes_atlas.errors import InputError
 
-NEAR = 1e-3  # relative: a loss this close to the best is as good
-TAIL = 0.1  # share of the draws that the cautious plan cares about
+NEAR = 1e-3  # relative; losses this close to the best count as equally good
+TAIL = 0.1  # share of the draws over which the cautious plan averages
 
 
 class Plans(Protocol):
-    """The best plan of every draw; an `Optimum` is one."""
+    """The best plan of every draw, such as an `Optimum`."""
 
     @property
     def problem(self) -> Problem:
-        """What is trained."""
+        """The training problem."""
 
     @property
     def compute(self) -> float:
@@ -41,46 +41,46 @@ class Plans(Protocol):
 
     @property
     def tokens(self) -> Floats:
-        """``(draw,)`` in all."""
+        """``(draw,)`` tokens of all sources."""
 
     @property
     def corrected(self) -> bool:
-        """Whether they are corrected for an error of the law."""
+        """True if the plans are corrected for model error."""
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know before trusting them."""
+        """Caveats for the reader."""
 
 
 @dataclass(frozen=True, repr=False)
 class Action(Decision):
-    """A single plan, and what it may cost to have chosen it."""
+    """A single plan, with its regret."""
 
     problem: Problem
     compute: float  # FLOPs
-    tail: float  # the criterion: mean regret over this share of the draws, the worst; 1 for all
+    tail: float  # the criterion: mean regret over this share of the draws, the worst ones; 1 for all draws
     params: float
-    tokens: float  # in all
+    tokens: float  # of all sources
     loss: Floats  # (draw,) expected loss of the plan
-    regret: Floats  # (draw,) loss above that draw's own best plan, at least 0
-    near_params: tuple[float, float]  # sizes of equally expensive plans whose expected loss is within NEAR of this one
+    regret: Floats  # (draw,) loss above the best plan of the draw, at least 0
+    near_params: tuple[float, float]  # range of sizes whose expected loss is within NEAR of this plan's, at equal cost
     near_tokens: tuple[float, float]  # their tokens, in the order of `near_params`
     notes: list[str] = field(default_factory=list)
 
     @property
     def criterion(self) -> str:
-        """The criterion, for people."""
+        """The criterion, in words."""
         return "least expected loss" if self.tail == 1 else "cautious"
 
     @property
     def question(self) -> str:
-        """What is trained, with which budget, and by which criterion the plan is chosen."""
+        """The training problem, the budget, and the criterion of the plan."""
         posterior = self.problem.objective.posterior.name
         return f"{posterior}: one plan for {self.problem.title} with {self.compute:.3g} FLOPs ({self.criterion})"
 
     @property
     def draws(self) -> xr.Dataset:
-        """Loss and regret of the plan by ``draw``, and its size and tokens, which no draw changes."""
+        """Loss and regret of the plan by ``draw``, and its size and tokens, which are the same in all draws."""
         single = {"params": self.params, "tokens": self.tokens}
         return dataset(
             {"loss": (("draw",), self.loss), "regret": (("draw",), self.regret)}
@@ -89,11 +89,11 @@ class Action(Decision):
 
     @property
     def cvar(self) -> float:
-        """Mean regret over the worst draws: `TAIL` of them for the Bayes action too."""
+        """Mean regret over the worst draws; for the Bayes action, over the worst `TAIL` of them."""
         return worst_mean(self.regret, min(self.tail, TAIL))
 
     def summary(self, probability: float = 0.9) -> dict[str, Any]:
-        """The plan, median, mean and interval of its loss and regret, and the plans that are as good."""
+        """The plan, its loss and regret (median, mean, interval), and the range of equally good plans."""
         near = {"params": list(self.near_params), "tokens": list(self.near_tokens), "within": NEAR}
         plan = {"params": self.params, "tokens": self.tokens, "tokens_per_param": self.tokens / self.params}
         costs = summarise_all({"loss": self.loss, "regret": self.regret}, probability)
@@ -120,19 +120,19 @@ class Action(Decision):
 
 
 def bayes_action(plans: Plans) -> Action:
-    """The plan of least expected loss, with the budget and under the limits of `plans`.
+    """Return the plan with the least expected loss, with the budget and the limits of `plans`.
 
     Raises:
-        InputError: `plans` are corrected for an error of the law.
+        InputError: `plans` are corrected for model error.
     """
     return _act(plans, 1.0)
 
 
 def cautious_action(plans: Plans, tail: float = TAIL) -> Action:
-    """The plan of least mean regret over the worst `tail` of the draws (CVaR).
+    """Return the plan with the least mean regret over the worst `tail` of the draws (CVaR).
 
     Raises:
-        InputError: `tail` is not between 0 and 1; `plans` are corrected for an error of the law.
+        InputError: `tail` is not between 0 and 1, or `plans` are corrected for model error.
     """
     if not 0 < tail < 1:
         raise InputError(f"tail is {tail}; it must lie between 0 and 1, such as {TAIL}")
@@ -140,7 +140,7 @@ def cautious_action(plans: Plans, tail: float = TAIL) -> Action:
 
 
 def worst_mean(regret: Floats, tail: float) -> float:
-    """Mean of the largest `tail` of `regret` ``(draw,)``; the draw at the edge counts in part."""
+    """Return the mean of the largest `tail` of `regret` ``(draw,)``. The draw at the boundary counts in part."""
     descending = np.sort(regret)[::-1]
     whole = tail * len(descending)
     weight = np.clip(whole - np.arange(len(descending)), 0.0, 1.0)
@@ -151,8 +151,8 @@ def _act(plans: Plans, tail: float) -> Action:
     asked, compute = plans.problem, plans.compute
     if plans.corrected:
         raise InputError(
-            "these optima are corrected for an error of the law, and what a plan loses is counted by the law alone; "
-            "act on the optimum before it was corrected"
+            "these optima are corrected for model error, but regret is computed from the law alone; act on the optimum "
+            "without the correction"
         )
     best = reducible(asked, plans.params, plans.tokens)
 
@@ -163,7 +163,7 @@ def _act(plans: Plans, tail: float) -> Action:
     def criterion(log_tokens: float) -> float:
         return worst_mean(regret(log_tokens), tail) if tail < 1 else float(regret(log_tokens).mean())
 
-    # Every draw's loss falls up to its own best plan and rises beyond, so no plan outside of theirs is better for any.
+    # A draw's loss falls up to its own best plan and then rises: no plan outside the range of best plans is better.
     chosen = least_between(criterion, *np.log([plans.tokens.min(), plans.tokens.max()]).tolist())
     tokens = float(np.exp(chosen))
     params = float(asked.size(tokens, compute))
@@ -177,7 +177,7 @@ def _act(plans: Plans, tail: float) -> Action:
         params=params,
         tokens=tokens,
         loss=loss,
-        regret=np.maximum(regret(chosen), 0.0),  # below zero by rounding alone
+        regret=np.maximum(regret(chosen), 0.0),  # negative only by rounding
         near_params=(float(sizes[0]), float(sizes[1])),
         near_tokens=(float(near[0]), float(near[1])),
         notes=plans.notes,
@@ -185,14 +185,14 @@ def _act(plans: Plans, tail: float) -> Action:
 
 
 def reducible(asked: Problem, params: Any, tokens: Any) -> Floats:
-    """Weighted loss less its irreducible part, which no plan changes: differences keep more digits."""
+    """Return the weighted loss without its irreducible part, which is the same for all plans, to keep more digits."""
     objective = asked.objective
     irreducible = sum(weight * objective.parameters[name]["E"] for name, weight in objective.weights.items())
     return asked.loss(params, tokens) - irreducible
 
 
 def _edge(asked: Problem, compute: float, chosen: float, loss: float, way: float) -> float:
-    """Log tokens of the last plan on one side of `chosen` whose expected loss is within NEAR of its `loss`."""
+    """Return the log tokens at which expected loss leaves NEAR of `loss`, on the side `way` of `chosen`."""
 
     def excess(log_tokens: float) -> float:
         tokens = np.exp(log_tokens)

@@ -1,7 +1,7 @@
-"""From scratch or from a checkpoint: where the two cross, for each draw (Longpre et al. 2025, §6).
+"""Pretraining from scratch or from a checkpoint: the crossover of the two in each draw (Longpre et al. 2025, §6).
 
-A posterior of the law ``crossover`` has both learning curves, and so the loss that a wrong choice costs. One of
-``crossover_rule`` knows where they cross and no more.
+A posterior of the law ``crossover`` has both learning curves, and so the expected loss of a wrong choice. A posterior
+of the law ``crossover_rule`` has only the crossover.
 """
 
 from dataclasses import dataclass
@@ -19,31 +19,31 @@ from bayes_atlas.errors import InputError
 from bayes_atlas.laws import TRAINING_FLOPS, crossover
 from bayes_atlas.posterior import Posterior
 
-POINTS = 241  # of the range in which a crossover is looked for
-OF_SCRATCH, OF_CHECKPOINT = ("late", "onset", "steep"), ("D_0", "limit")  # parameters of one of the two curves alone
-EXTRAPOLATES = 1.1  # factor beyond the fitted sizes from which on a size extrapolates
+POINTS = 241  # of the grid on which a crossover is sought
+OF_SCRATCH, OF_CHECKPOINT = ("late", "onset", "steep"), ("D_0", "limit")  # parameters of only one of the two curves
+EXTRAPOLATES = 1.1  # factor on the range of fitted sizes; a size beyond it extrapolates
 UNITS = {
-    "tokens": ("training tokens of the crossover; infinite where there is none in range", "tokens"),
-    "compute": ("training compute of the crossover; infinite where there is none in range", "FLOPs"),
-    "scratch_wins": ("whether training from scratch is better at the planned tokens", "1"),
-    "lead": ("loss from the checkpoint over that from scratch there", "unit of the run table's loss"),
+    "tokens": ("training tokens at the crossover; infinite without one in range", "tokens"),
+    "compute": ("training compute at the crossover; infinite without one in range", "FLOPs"),
+    "scratch_wins": ("1 if training from scratch is better at the planned tokens, else 0", "1"),
+    "lead": ("loss from the checkpoint minus loss from scratch there", "unit of the run table's loss"),
 }
 
 
 @dataclass(frozen=True, repr=False)
 class Crossover(Decision):
-    """Draws of the tokens from which on training from scratch is better; infinite where there are none in range."""
+    """Draws of the crossover in tokens. Beyond it training from scratch is better; infinite without one in range."""
 
     posterior: Posterior
     language: str
     checkpoint: str | None
     params: float
     tokens: Floats  # (draw,)
-    within: tuple[float, float]  # tokens between which it was looked for
-    planned: float | None  # tokens that the run is to have
-    scratch_wins: Floats | None  # (draw,) whether scratch is better at `planned`
-    lead: Floats | None  # (draw,) loss from the checkpoint over that from scratch there; None where not known
-    charged: float  # tokens of the checkpoint's own training that are paid too
+    within: tuple[float, float]  # range of tokens that was searched
+    planned: float | None  # tokens of the planned run
+    scratch_wins: Floats | None  # (draw,) True if scratch is better at `planned`
+    lead: Floats | None  # (draw,) loss from the checkpoint minus loss from scratch there; None if unknown
+    charged: float  # tokens of the checkpoint's own training that the budget also pays for
     notes: list[str]
 
     @property
@@ -59,28 +59,28 @@ class Crossover(Decision):
 
     @property
     def compute(self) -> Floats:
-        """Draws ``(draw,)`` of the compute of the crossover in FLOPs."""
+        """Draws ``(draw,)`` of the compute at the crossover in FLOPs."""
         return TRAINING_FLOPS * self.params * self.tokens
 
     @property
     def draws(self) -> xr.Dataset:
-        """Draws of the crossover and, where tokens were planned, of what is better there; dim ``draw``."""
+        """Draws of the crossover and, with planned tokens, of the comparison there; dim ``draw``."""
         quantities = {name: getattr(self, name) for name in UNITS}
         known = {name: (("draw",), values) for name, values in quantities.items() if values is not None}
         return dataset(known, units=UNITS)
 
     @property
     def probability_none(self) -> float:
-        """Probability that no crossover exists in range."""
+        """Probability that there is no crossover in range."""
         return float(np.isinf(self.tokens).mean())
 
     @property
     def probability_scratch_wins(self) -> float | None:
-        """Probability that training from scratch is better at the planned tokens; None where none were planned."""
+        """Probability that training from scratch is better at the planned tokens; None without planned tokens."""
         return None if self.scratch_wins is None else float(self.scratch_wins.mean())
 
     def summary(self, probability: float = 0.9) -> dict[str, Summary | None]:
-        """Tokens and compute of the crossover, where there is one in range; None where most draws have none."""
+        """Tokens and compute of the crossover, over the draws with one in range; None if most draws have none."""
         exists = np.isfinite(self.tokens)
         if self.probability_none > 0.5:
             return {"tokens": None, "compute": None}
@@ -88,7 +88,7 @@ class Crossover(Decision):
 
     @property
     def loss_of_being_wrong(self) -> dict[str, float] | None:
-        """Expected loss of each choice above the better one at the planned tokens; None where not known."""
+        """Expected loss of each choice above the better one at the planned tokens; None if unknown."""
         if self.lead is None:
             return None
         return {
@@ -97,7 +97,7 @@ class Crossover(Decision):
         }
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
-        """The choice; JSON as it is. An end of the range is None where it is unlimited."""
+        """Return the JSON document. An unlimited end of the range is None."""
         return {
             "posterior": self.posterior.name,
             "language": self.language,
@@ -115,14 +115,14 @@ class Crossover(Decision):
         }
 
     def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
-        """A row for the tokens and one for the compute of the crossover."""
+        """Return one row for the tokens and one for the compute of the crossover."""
         return [
             {"crossover": name} | _cells(summary, probability) for name, summary in self.summary(probability).items()
         ]
 
     @property
     def choice(self) -> str | None:
-        """``scratch`` or ``checkpoint``: of least expected loss where that is known, else the likelier to win."""
+        """``scratch`` or ``checkpoint``: the lower expected loss if known, else the more probable winner."""
         if self.scratch_wins is None:
             return None
         better = self.lead.mean() > 0 if self.lead is not None else self.scratch_wins.mean() > 0.5
@@ -130,7 +130,7 @@ class Crossover(Decision):
 
 
 def _cells(summary: Summary | None, probability: float) -> dict[str, str]:
-    """The cells of a crossover, in the notation of its tokens and compute."""
+    """Return the cells of a crossover, in scientific notation."""
     if summary is None:
         return {"median": "none in range", interval(probability): "-"}
     ends = f"{summary['lower']:.3g} to {summary['upper']:.3g}"
@@ -147,21 +147,20 @@ def find_crossover(
     unique: float | None = None,
     charge: float = 0.0,
 ) -> Crossover:
-    """Where training from scratch overtakes a checkpoint of the same size.
+    """Find the tokens at which training from scratch overtakes a checkpoint of the same size.
 
     Args:
-        posterior: of the law ``crossover`` or ``crossover_rule``.
-        params: parameters N of both.
-        language: may be left out where the posterior has only one; one that it does not know is a new language to a
-            posterior of the rule.
-        tokens: tokens of the language there is compute for; both then train on as many, unless the checkpoint is
-            charged.
-        checkpoint: which one, where the posterior has several.
-        unique: unique tokens there are of the language; unlimited where None.
-        charge: tokens of the checkpoint's own training, which training from scratch then has on top.
+        posterior: a posterior of the law ``crossover`` or ``crossover_rule``.
+        params: parameters N of both models.
+        language: may be omitted if the posterior has only one. To a posterior of the rule, an unknown name is a new
+            language.
+        tokens: planned training tokens of the language. Both runs train on this many, unless `charge` is given.
+        checkpoint: name of the checkpoint, if the posterior has several.
+        unique: unique tokens of the language; None if unlimited.
+        charge: tokens of the checkpoint's own training. Training from scratch gets them in addition.
 
     Raises:
-        InputError: the posterior is of another law or lacks what is named, or a number is not positive.
+        InputError: the posterior has another law or lacks a name, or a number is not positive.
     """
     positive("params", params, such_as="2e9")
     if tokens is not None:
@@ -171,14 +170,14 @@ def find_crossover(
     if posterior.info.law == "crossover_rule":
         if checkpoint is not None or unique is not None or charge:
             raise InputError(
-                f"{posterior.name} knows the rule of one checkpoint and no learning curves; leave checkpoint, unique "
-                f"and charge out, or give a posterior of the model crossover"
+                f"{posterior.name} has the rule of one checkpoint and no learning curves; omit checkpoint, unique and "
+                f"charge, or give a posterior of the model crossover"
             )
         return _by_rule(posterior, language, params, tokens)
     if posterior.info.law == "crossover":
         return _by_curves(posterior, language, checkpoint, params, tokens, unique, charge)
     raise InputError(
-        f"{posterior.name} fits the law {posterior.info.law!r}, which knows no checkpoints; give a posterior of the "
+        f"{posterior.name} fits the law {posterior.info.law!r}, which has no checkpoints; give a posterior of the "
         f"model crossover or crossover_rule"
     )
 
@@ -195,8 +194,8 @@ def _by_rule(posterior: Posterior, language: str | None, params: float, tokens: 
     wins = None if tokens is None else (found < tokens).astype(float)
     notes = _notes(posterior)
     if language not in posterior.info.languages:
-        notes.append(f"{posterior.name} has no crossover of {language or 'a language named'}: this is a new language")
-    notes.append("the loss that a wrong choice costs is not known from crossovers alone")
+        notes.append(f"{posterior.name} has no crossover of {language or 'a named language'}: this is a new language")
+    notes.append("crossovers alone do not identify the loss of a wrong choice")
     return Crossover(
         posterior, language or "a new language", None, params, found, (0.0, np.inf), tokens, wins, None, 0.0, notes
     )
@@ -227,7 +226,10 @@ def _by_curves(
     limit = None if unique is None else unique / reference["tokens"]
 
     def lead(trained: Any) -> Floats:
-        """Loss from the checkpoint over that from scratch, ``(draw, ..)``, after `trained` tokens from the former."""
+        """Return the loss from the checkpoint minus that from scratch, ``(draw, ..)``, after `trained` tokens.
+
+        `trained` counts tokens of the run from the checkpoint.
+        """
         own, both = np.asarray(trained) / reference["tokens"], params / reference["params"]
         extra = own + charge / reference["tokens"]
         warmed = crossover.loss(both, own, limit, **either, **warm)
@@ -241,21 +243,21 @@ def _by_curves(
     notes = _notes(posterior)
     least, most = posterior.info.runs.ranges["params"]
     if not least / EXTRAPOLATES <= params <= most * EXTRAPOLATES:
-        notes.append(f"runs were fitted with {least:.3g} to {most:.3g} parameters, and {params:.3g} are asked for")
+        notes.append(f"runs were fitted with {least:.3g} to {most:.3g} parameters; {params:.3g} extrapolates")
     if tokens is not None and not within[0] <= tokens <= within[1]:
-        notes.append(f"runs were fitted with {within[0]:.3g} to {within[1]:.3g} tokens, and {tokens:.3g} are asked for")
-    notes += [f"the run {name} is far off the law, and was fitted without influence" for name in outlying(posterior)]
+        notes.append(f"runs were fitted with {within[0]:.3g} to {within[1]:.3g} tokens; {tokens:.3g} extrapolates")
+    notes += [f"the run {name} is an outlier; the fit gave it no influence" for name in outlying(posterior)]
     return Crossover(posterior, language, checkpoint, params, found, within, tokens, wins, at, charge, notes)
 
 
 def outlying(posterior: Posterior) -> list[str]:
-    """Runs that the law cannot account for: `bayes_atlas.data.outliers.suspects`."""
+    """Return the names of outlying runs: `bayes_atlas.data.outliers.suspects`."""
     weight = posterior.drawn("weight")["weight"].mean(axis=0)
     return list(suspects(posterior.draws["posterior"]["run"].to_numpy(), weight))
 
 
 def _last_crossing(grid: Floats, lead: Floats) -> Floats:
-    """Where `lead` ``(draw, point)`` last turns from negative to positive on `grid`, by interpolation in log tokens."""
+    """Return the last zero of `lead` ``(draw, point)`` from negative to positive, interpolated in log `grid`."""
     before, after = lead[:, :-1], lead[:, 1:]
     turns = (before <= 0) & (after > 0)
     last = turns.shape[1] - 1 - turns[:, ::-1].argmax(axis=1)

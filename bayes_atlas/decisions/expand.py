@@ -1,8 +1,8 @@
-"""From K languages to r K at equal loss: how much larger the model, and how much more data (Longpre et al. 2025, §5).
+"""Growth from K languages to r K at equal loss, in model size and data (Longpre et al. 2025, §5).
 
-From a compute-optimal start the growth depends on nothing but the exponents. From any other start, or off the cheapest
-path, size and data trade off along an iso-loss frontier (Eq. 8 there); beyond its ends no amount of the one makes up
-for the lack of the other.
+From a compute-optimal start the growth depends on the exponents alone. From any other start, or off the cheapest path,
+size and data trade off along an iso-loss frontier (Eq. 8 there). The frontier ends where no amount of data makes up
+for a small model, or no size for little data.
 """
 
 from collections.abc import Mapping
@@ -24,19 +24,19 @@ from bayes_atlas.laws import capacity
 from bayes_atlas.posterior import Posterior
 
 EXPONENTS = ("alpha", "beta", "phi", "psi")
-SIZES = np.geomspace(0.5, 8.0, 33)  # factors on size along a frontier unless others are asked for
+SIZES = np.geomspace(0.5, 8.0, 33)  # default factors on size along a frontier
 
 
-LABELS = {  # of the factors of a growth
+LABELS = {  # of the growth factors
     "params_factor": "params N x",
     "tokens_factor": "tokens D x",
     "tokens_per_language_factor": "tokens per language x",
     "compute_factor": "compute x",
 }
-ALONG = ("tokens_factor", "compute_factor")  # factors that differ along a frontier
+ALONG = ("tokens_factor", "compute_factor")  # factors that vary along a frontier
 UNITS = {
     "params_factor": ("factor on the number of parameters", "1"),
-    "tokens_factor": ("factor on the training tokens in all", "1"),
+    "tokens_factor": ("factor on the training tokens of all languages together", "1"),
     "tokens_per_language_factor": ("factor on the training tokens of each language", "1"),
     "compute_factor": ("factor on training compute", "1"),
 }
@@ -44,23 +44,23 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Start:
-    """The run to grow from; a compute-optimal one where there is none."""
+    """The run to grow from."""
 
     params: float
-    tokens: float  # in all, evenly divided
+    tokens: float  # of all languages, evenly divided
     languages: float
 
 
 @dataclass(frozen=True, repr=False)
 class Expansion(Decision):
-    """Draws ``(draw,)`` of the cheapest growth that keeps the loss."""
+    """Draws ``(draw,)`` of the cheapest growth at equal loss."""
 
     posterior: Posterior
     language: str
     factor: float  # r
     start: Start | None
     params_factor: Floats
-    tokens_factor: Floats  # on the tokens in all
+    tokens_factor: Floats  # on the tokens of all languages together
     tokens_per_language_factor: Floats
     compute_factor: Floats
     notes: list[str]
@@ -83,7 +83,7 @@ class Expansion(Decision):
 
     @property
     def draws(self) -> xr.Dataset:
-        """Draws of the factors; dim ``draw``."""
+        """Draws of the growth factors; dim ``draw``."""
         return dataset({name: (("draw",), values) for name, values in self.quantities.items()}, units=UNITS)
 
     def summary(self, probability: float = 0.9) -> dict[str, Summary]:
@@ -91,7 +91,7 @@ class Expansion(Decision):
         return summarise_all(self.quantities, probability)
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
-        """The growth; JSON as it is."""
+        """Return the JSON document of the growth."""
         return {
             "posterior": self.posterior.name,
             "language": self.language,
@@ -102,18 +102,18 @@ class Expansion(Decision):
         }
 
     def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
-        """A row for each factor."""
+        """Return one row for each factor."""
         summary = self.summary(probability)
         return [{"cheapest growth": label} | cells(summary[name], probability) for name, label in LABELS.items()]
 
 
 @dataclass(frozen=True, repr=False)
 class Frontier(Decision):
-    """Growths of equal loss, one for every size."""
+    """Growths at equal loss, one for every size."""
 
     expansion: Expansion  # the cheapest of them
     params_factor: Floats  # (size,)
-    tokens_factor: Floats  # (draw, size) on the tokens in all; infinite where no amount of data keeps the loss
+    tokens_factor: Floats  # (draw, size) on the tokens of all languages; infinite if no amount of data keeps the loss
     compute_factor: Floats  # (draw, size)
     notes: list[str]
 
@@ -124,7 +124,7 @@ class Frontier(Decision):
 
     @property
     def draws(self) -> xr.Dataset:
-        """Draws of the factors on tokens and compute; dims ``draw`` and ``size``, infinite where infeasible."""
+        """Draws of the factors on tokens and compute; dims ``draw`` and ``size``, infinite if infeasible."""
         meaning, unit = UNITS["params_factor"]
         return dataset(
             {name: (("draw", "size"), getattr(self, name)) for name in ALONG},
@@ -134,22 +134,22 @@ class Frontier(Decision):
 
     @property
     def infeasible(self) -> Floats:
-        """``(size,)`` probability that no amount of data keeps the loss with a model of that size."""
+        """``(size,)`` probability that no amount of data keeps the loss at that size."""
         return np.isinf(self.tokens_factor).mean(axis=0)
 
     @property
     def too_small(self) -> float | None:
-        """The largest size at which no amount of data keeps the loss in half of the draws; None where there is none."""
+        """The largest size that is infeasible in half of the draws; None if there is none."""
         sizes = self.params_factor[self.infeasible >= 0.5]
         return float(sizes.max()) if sizes.size else None
 
     def band(self, quantity: str = "tokens_factor", probability: float = 0.9) -> NDArray[np.float64]:
-        """Lower end, median and upper end ``(3, size)`` of ``tokens_factor`` or ``compute_factor``; may be infinite."""
+        """Return lower end, median and upper end ``(3, size)`` of ``tokens_factor`` or ``compute_factor``."""
         ends = [(1 - probability) / 2, 0.5, (1 + probability) / 2]
         return np.quantile(getattr(self, quantity), ends, axis=0, method="inverted_cdf")
 
     def summary(self, probability: float = 0.9) -> list[dict[str, Any]]:
-        """The factors on tokens and compute by size; None stands for infinite."""
+        """Return the factors on tokens and compute by size; None stands for infinite."""
         rows: list[dict[str, Any]] = []
         bands = {name: self.band(name, probability) for name in ALONG}
         for index, (size, share) in enumerate(zip(self.params_factor, self.infeasible, strict=True)):
@@ -161,11 +161,11 @@ class Frontier(Decision):
         return rows
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
-        """The cheapest growth and the frontier; JSON as it is."""
+        """Return the JSON document of the cheapest growth and the frontier."""
         return self.expansion.to_dict(probability) | {"frontier": self.summary(probability), "notes": self.notes}
 
     def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
-        """A row for each factor of the cheapest growth."""
+        """Return one row for each factor of the cheapest growth."""
         return self.expansion.rows(probability)
 
 
@@ -178,17 +178,18 @@ def expand(
     tokens: float | None = None,
     languages: float | None = None,
 ) -> Expansion:
-    """The cheapest growth that keeps the loss with `factor` times as many languages.
+    """Find the cheapest growth to `factor` times as many languages at equal loss.
 
     Args:
         posterior: a posterior of the law ``capacity``.
-        factor: r, by which the number of languages grows.
-        language: the one whose loss is kept. Where None and the posterior has several, it is that of a typical
-            language, with the mean of their exponents and of their shares of loss that are due to size.
-        params, tokens, languages: the run to grow from, with its tokens in all; a compute-optimal one where absent.
+        factor: r, the factor on the number of languages.
+        language: the language whose loss stays equal. If it is None and the posterior has several, a typical language
+            is used: the mean of their exponents and of their shares of reducible loss due to size.
+        params, tokens, languages: the run to grow from, with the tokens of all languages together; by default a
+            compute-optimal run.
 
     Raises:
-        InputError: another law, no such language, or a number that is not positive or is missing.
+        InputError: another law, an unknown language, or a number that is missing or not positive.
     """
     start = _start(params, tokens, languages)
     names = _languages(posterior, language)
@@ -218,13 +219,13 @@ def frontier(
     languages: float | None = None,
     params_factors: Floats = SIZES,
 ) -> Frontier:
-    """Data that keep the loss with `factor` times as many languages, for every factor on size (Eq. 8).
+    """Find the data that keep the loss with `factor` times as many languages, for every factor on size (Eq. 8).
 
     Args:
-        params_factors: factors on size ``(size,)``; the others are those of `expand`.
+        params_factors: factors on size ``(size,)``; the other arguments are those of `expand`.
 
     Raises:
-        InputError: of `expand`, or a factor on size that is not positive.
+        InputError: as `expand`, or a factor on size is not positive.
     """
     cheapest = expand(posterior, factor=factor, language=language, params=params, tokens=tokens, languages=languages)
     sizes = np.asarray(params_factors, dtype=float)
@@ -240,8 +241,8 @@ def frontier(
 def _languages(posterior: Posterior, language: str | None) -> list[str]:
     if not hasattr(posterior.law, "expansion"):
         raise InputError(
-            f"{posterior.name} fits the law {posterior.info.law!r}, which does not know the number of languages; use a "
-            f"posterior of the law 'capacity', such as capacity-simulated"
+            f"{posterior.name} fits the law {posterior.info.law!r}, which does not include the number of languages; "
+            f"use a posterior of the law 'capacity', such as capacity-simulated"
         )
     return posterior.info.languages if language is None else [posterior.language(language)]
 
@@ -256,7 +257,7 @@ def _start(params: float | None, tokens: float | None, languages: float | None) 
 
 
 def _typical(posterior: Posterior, names: list[str], start: Start | None) -> tuple[Floats, dict[str, Floats]]:
-    """Share of the start's reducible loss that is due to its size, and exponents: means over the languages."""
+    """Return the share of the start's reducible loss due to size, and the exponents, as means over the languages."""
     drawn = {name: posterior.parameters(name) for name in names}
     exponents = {name: np.mean([draws[name] for draws in drawn.values()], axis=0) for name in EXPONENTS}
     if start is None:  # a compute-optimal run of the typical language
@@ -266,7 +267,7 @@ def _typical(posterior: Posterior, names: list[str], start: Start | None) -> tup
 
 
 def _weight(posterior: Posterior, language: str, draws: Mapping[str, Floats], start: Start) -> Floats:
-    """Share of the start's reducible loss that is due to its size."""
+    """Return the share of the start's reducible loss due to size."""
     reference = posterior.info.references[language]
     return capacity.size_weight(
         start.params / reference["params"],

@@ -1,11 +1,12 @@
-"""How much of each language to sample: the mixture, size and data of least expected loss that a budget buys.
+"""The sampling mixture, size and data with the least expected loss for a budget.
 
-The search is over the logarithms of the shares and of the tokens, in which the loss is convex but for what languages
-lend to each other, and starts from every baseline and from random mixtures. What is returned is never worse than a
-baseline that keeps the bounds; each is given the size and data that suit it best.
+The search runs over the logs of the shares and of the tokens. In these the loss is convex, except for transfer between
+languages. The search starts from every baseline and from random mixtures. Its result is never worse than a baseline
+that keeps the bounds. Each baseline gets its own best size and data.
 
-Baselines: *uniform*; *proportional* to the unique tokens there are; *temperature*, to their power .3 (Conneau et al.
-2020, Xue et al. 2021); *unimax*, as uniform as some number of epochs lets (Chung et al. 2023, arXiv 2304.09151).
+Baselines: *uniform*; *proportional* to the unique tokens; *temperature*, proportional to the unique tokens to the power
+.3 (Conneau et al. 2020, Xue et al. 2021); *unimax*, as uniform as a maximum number of epochs allows (Chung et al. 2023,
+arXiv 2304.09151).
 """
 
 from collections.abc import Callable, Mapping
@@ -31,14 +32,14 @@ from bayes_atlas.errors import InputError
 from bayes_atlas.laws import TRAINING_FLOPS
 from bayes_atlas.posterior import Posterior
 
-LEAST_SHARE = 1e-6  # in place of none at all, which has no logarithm
+LEAST_SHARE = 1e-6  # replaces a share of 0, which has no logarithm
 POWER = 0.3  # of the temperature baseline
-UNIMAX_EPOCHS = 4.0  # up to which repeated data are nearly as good as new (Muennighoff et al. 2023)
+UNIMAX_EPOCHS = 4.0  # repeated data are nearly as good as new up to here (Muennighoff et al. 2023)
 RANDOM_STARTS = 3
-SEARCHED = 200  # draws, evenly spaced, on which all starts are tried; the best is then refined on all draws
-ROUGH, FINE = 1e-8, 1e-12  # change of the loss below which the search ends, from every start and from the best
-AGREEMENT = 1e-5  # relative; starts that end in losses this close found the same
-UNITS = {  # of the quantities that only mixtures have
+SEARCHED = 200  # evenly spaced draws for all starts; the best end is then refined on all draws
+ROUGH, FINE = 1e-8, 1e-12  # relative change of the loss that ends the search, from every start and from the best
+AGREEMENT = 1e-5  # relative; ends with losses this close count as the same mixture
+UNITS = {  # of quantities that only mixtures have
     "language_loss": ("expected loss of a language", "unit of the run table's loss"),
     "share": ("share of the training tokens", "1"),
     "baseline_share": ("share of the training tokens in a baseline", "1"),
@@ -48,12 +49,12 @@ UNITS = {  # of the quantities that only mixtures have
 
 
 class MixtureRequest(TypedDict, total=False):
-    """What a planner may say of a mixture besides its budget, weights and unique tokens; all of it optional.
+    """Options of a mixture besides its budget, weights and unique tokens; all optional.
 
-    bounds: least and largest share of a source; 0 and 1 where absent.
-    compare: mixtures to compare with besides the baselines: name -> source -> share.
-    max_epochs: passes over the unique tokens of a source, at most. One where the law knows no repetition.
-    max_params, max_tokens, served, flops: as of `decisions.problem.Request`.
+    bounds: least and largest share of a source; by default 0 and 1.
+    compare: further mixtures to compare with: name -> source -> share.
+    max_epochs: largest number of passes over the unique tokens of a source. One if the law does not include repetition.
+    max_params, max_tokens, served, flops: as in `decisions.problem.Request`.
     """
 
     bounds: Mapping[str, tuple[float, float]] | None
@@ -67,18 +68,18 @@ class MixtureRequest(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Plan:
-    """One mixture with its size and data."""
+    """One mixture, with its size and data."""
 
     shares: dict[str, float]
     params: float
     tokens: float
-    loss: Floats  # (draw,) weighted over languages
+    loss: Floats  # (draw,) weighted mean over languages
     losses: dict[str, Floats]  # by language, (draw,)
 
 
 @dataclass(frozen=True, repr=False)
 class Mixture(Decision):
-    """The plan of least expected loss, and those it was compared with."""
+    """The plan with the least expected loss, and the baselines."""
 
     objective: Objective
     cost: Cost
@@ -94,7 +95,7 @@ class Mixture(Decision):
 
     @property
     def question(self) -> str:
-        """Which languages count, and with which budget."""
+        """The weighted languages and the budget."""
         counted = f"{self.compute:.3g} FLOPs ({self.cost.convention})"
         return f"{self.objective.posterior.name}: mixture for {listed(self.objective.weights)} with {counted}"
 
@@ -121,7 +122,7 @@ class Mixture(Decision):
         )
 
     def summary(self, probability: float = 0.9) -> dict[str, Any]:
-        """The plan, and for each baseline its plan, the gain over it and the probability that it is worse."""
+        """Return the plan, and for each baseline its plan, the gain over it and the probability that it is worse."""
         unique = self.objective.unique
         tokens = {name: share * self.plan.tokens for name, share in self.plan.shares.items()}
         epochs = {name: max(1.0, tokens[name] / unique[name]) for name in tokens if name in unique}
@@ -132,7 +133,7 @@ class Mixture(Decision):
         return _shown(self.plan, probability) | {"epochs": epochs, "baselines": compared}
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
-        """The question, the plan beside the baselines, and the notes."""
+        """Return the JSON document: the question, the plan, the baselines, and the notes."""
         return {
             "posterior": self.objective.posterior.name,
             "compute": self.compute,
@@ -143,7 +144,7 @@ class Mixture(Decision):
         }
 
     def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
-        """Plans side by side, with the loss that the chosen one saves and the probability that a baseline is worse."""
+        """Return the plans side by side, with the gain over each baseline and the probability that it is worse."""
         found = {name: self.compared(name, probability) for name in self.baselines}
         saved = {name: number(each["gain"]["median"]) for name, each in found.items()}
         worse = {name: number(each["probability_worse"], 3) for name, each in found.items()}
@@ -154,7 +155,7 @@ class Mixture(Decision):
         ]
 
     def plan_rows(self) -> list[dict[str, str]]:
-        """The chosen plan beside the baselines: shares, size, tokens and mean loss."""
+        """Return the chosen plan beside the baselines: shares, size, tokens and mean loss."""
         plans = {"chosen": self.plan} | self.baselines
         sizes = {"params N": lambda plan: plan.params, "tokens D": lambda plan: plan.tokens}
         numbers: dict[str, Callable[[Plan], float]] = sizes | {"loss": lambda plan: float(plan.loss.mean())}
@@ -167,7 +168,7 @@ class Mixture(Decision):
         ]
 
     def gain_rows(self, probability: float = 0.9) -> list[dict[str, str]]:
-        """The loss that the chosen plan saves over each baseline, and the probability that the baseline is worse."""
+        """Return the gain of the chosen plan over each baseline, and the probability that the baseline is worse."""
         found = {name: self.compared(name, probability) for name in self.baselines}
         return [
             {"loss saved over": name}
@@ -177,7 +178,7 @@ class Mixture(Decision):
         ]
 
     def compared(self, baseline: str, probability: float = 0.9) -> dict[str, Any]:
-        """The gain over a baseline, and the probability that it is worse."""
+        """Return the gain over a baseline, and the probability that the baseline is worse."""
         gain = self.gains[baseline]
         return {"gain": summarise(gain, probability), "probability_worse": float((gain > 0).mean())}
 
@@ -196,19 +197,19 @@ def mixture(
     unique: Mapping[str, float] | None = None,
     **request: Unpack[MixtureRequest],
 ) -> Mixture:
-    """The shares of the training tokens, the size and the data of least expected loss.
+    """Find the shares of the training tokens, the size and the data with the least expected loss.
+
+    The search samples the weighted languages and every source named in `unique`, `bounds` or `compare`.
 
     Args:
-        posterior: a posterior whose law knows size and tokens; only ``atlas`` knows what languages lend each other.
+        posterior: a posterior whose law includes size and tokens. Only ``atlas`` includes transfer between languages.
         compute: budget in FLOPs.
-        weights: languages and how much the loss of each counts; all of the posterior's, evenly, where None.
-        unique: unique tokens there are, by source; unlimited where absent.
-        request: bounds, limits and what to compare with; see `MixtureRequest`.
-
-    What is sampled are the languages that count, and every source that `unique`, `bounds` or `compare` name.
+        weights: language -> weight of its loss; by default all languages of the posterior, equally.
+        unique: source -> unique tokens; a source that is absent is unlimited.
+        request: bounds, limits and further mixtures; see `MixtureRequest`.
 
     Raises:
-        InputError: a number is out of range, bounds cannot be met, or `objective` refuses.
+        InputError: a number is out of range, the bounds cannot be met, or `objective` raises it.
     """
     positive("compute", compute)
     ahead = objective(posterior, weights=weights or dict.fromkeys(posterior.info.languages, 1.0), unique=unique)
@@ -232,7 +233,7 @@ def _search(
     served: float | None = None,
     flops: Flops | None = None,
 ) -> "_Search":
-    """What is searched, and where; the arguments are those of `MixtureRequest`."""
+    """Set up the search; the arguments are those of `MixtureRequest`."""
     named = [source_of(name) for name in ahead.weights]
     for mentioned in (ahead.unique, bounds or {}, *(compare or {}).values()):
         named += mentioned
@@ -250,11 +251,11 @@ def _search(
     )
 
 
-type Rule = Callable[[float], Floats]  # shares of the sources at so many tokens
+type Rule = Callable[[float], Floats]  # tokens -> shares of the sources
 
 
 def _rules(search: "_Search") -> dict[str, Rule]:
-    """Baselines; those that go by the unique tokens need all of them."""
+    """Return the rules of the baselines. Without unique tokens for every source, only *uniform* is possible."""
     count = len(search.sources)
     uniform: dict[str, Rule] = {"uniform": lambda tokens: np.full(count, 1 / count)}
     if not np.isfinite(search.unique).all():
@@ -278,9 +279,9 @@ def _fixed(name: str, shares: Mapping[str, float], search: "_Search") -> Rule:
 
 
 def unimax(unique: Floats, tokens: float, epochs: float) -> Floats:
-    """Shares ``(source,)`` as even as possible with at most `epochs` passes over `unique` tokens (Chung et al. 2023).
+    """Return shares ``(source,)``, as even as at most `epochs` passes over `unique` tokens allow (Chung et al. 2023).
 
-    Where `tokens` are more than all passes together give, every source has its passes: shares by unique tokens.
+    If `tokens` exceed all passes together, the shares are proportional to the unique tokens.
     """
     left, shares = tokens, np.zeros(len(unique))
     for position, source in enumerate(np.argsort(unique, kind="stable")):
@@ -290,7 +291,7 @@ def unimax(unique: Floats, tokens: float, epochs: float) -> Floats:
 
 
 def _bounds(sources: list[str], given: Mapping[str, tuple[float, float]]) -> NDArray[np.float64]:
-    """``(source, 2)`` least and largest shares."""
+    """Return the least and largest shares ``(source, 2)``."""
     for name, (least, most) in given.items():
         if not 0 <= least <= most <= 1:
             raise InputError(f"bounds of {name} are {least} and {most}; they must lie between 0 and 1, least first")
@@ -321,7 +322,7 @@ class _Search:
 
     @cached_property
     def most(self) -> Floats:
-        """``(source,)`` the most tokens of each."""
+        """``(source,)`` the largest number of tokens of each."""
         return self.unique * self.max_epochs
 
     def size(self, tokens: float) -> float:
@@ -345,7 +346,7 @@ class _Search:
         )
 
     def with_rule(self, rule: Rule) -> Plan:
-        """The best size and data of a mixture that follows a rule."""
+        """Find the best size and data of a mixture that follows `rule`."""
 
         def most_tokens(shares: Floats) -> float:
             sampled = shares > 0
@@ -362,7 +363,7 @@ class _Search:
         return self.plan(shares, min(tokens, most_tokens(shares)))
 
     def best(self, baselines: list[Plan]) -> tuple[Plan, Floats]:
-        """The best plan within the bounds, and the expected losses at which the starts ended ``(start,)``."""
+        """Find the best plan within the bounds; also return the expected losses at all ends, ``(start,)``."""
         few = np.linspace(0, self.objective.count - 1, min(SEARCHED, self.objective.count)).round().astype(np.int64)
         starts = [self.start(np.array(list(plan.shares.values())), plan.tokens) for plan in baselines]
         typical = float(np.exp(np.mean([np.log(plan.tokens) for plan in baselines])))
@@ -372,22 +373,22 @@ class _Search:
         ]
         losses = np.array([self.expected(end, few)[0] for end in ends])
         refined = self.descend(ends[int(losses.argmin())], EVERY, FINE)
-        # A baseline that keeps to the bounds may still win by a rounding error.
+        # A baseline within the bounds may still be better by a rounding error.
         kept = [start for start, plan in zip(starts, baselines, strict=True) if self.keeps(plan)]
         final = min([refined, *kept], key=lambda point: self.expected(point, EVERY)[0])
         return self.plan(np.exp(final[:-1]), float(np.exp(final[-1]))), losses
 
     def start(self, shares: Floats, tokens: float) -> Floats:
-        """A point of the search: logs of shares within their bounds, and of tokens."""
+        """Return a starting point: logs of the shares, cut to their bounds, and of the tokens."""
         return np.append(np.log(_between(shares, self.bounds)), np.log(tokens))
 
     def keeps(self, plan: Plan) -> bool:
-        """Whether a baseline keeps the bounds (its epochs it keeps anyway)."""
+        """True if a baseline keeps the bounds on shares. All baselines keep the limit on epochs."""
         shares = np.array(list(plan.shares.values()))
         return bool(((shares >= self.bounds[:, 0]) & (shares <= self.bounds[:, 1])).all())
 
     def expected(self, point: Floats, draws: Draws) -> tuple[float, Floats]:
-        """Mean loss at a point, and its gradient."""
+        """Return the mean loss at a point, and its gradient."""
         tokens = float(np.exp(point[-1]))
         divided = dict(zip(self.sources, (np.exp(point[:-1]) * tokens).tolist(), strict=True))
         loss = self.objective.loss(self.size(tokens), divided, draws).mean()
@@ -397,7 +398,7 @@ class _Search:
         return float(loss), np.append(by_source, by_source.sum() + line * np.mean(of_params))
 
     def descend(self, start: Floats, draws: Draws, closeness: float) -> Floats:
-        """From a point to one of least mean loss near it that keeps all limits."""
+        """Minimise the mean loss from a starting point, within all limits."""
         limited = np.flatnonzero(np.isfinite(self.most))
         summing = NonlinearConstraint(
             lambda point: np.exp(point[:-1]).sum(), 1.0, 1.0, jac=lambda point: np.append(np.exp(point[:-1]), 0.0)
@@ -417,7 +418,7 @@ class _Search:
 
     @cached_property
     def _log_tokens(self) -> tuple[float, float]:
-        """Least and most tokens that any mixture may have, in logs."""
+        """Least and largest tokens of any mixture, in logs."""
         most = min(self.max_tokens, self._most_in_all())
         least = float(self.cost.tokens(self.max_params, self.compute)) if np.isfinite(self.max_params) else 0.0
         middle = 0.5 * np.log(self.compute / TRAINING_FLOPS)
@@ -426,14 +427,14 @@ class _Search:
         return float(min(lower, upper)), float(upper)
 
     def _most_in_all(self) -> float:
-        """The most tokens for which some shares keep bounds and epochs."""
+        """Return the most tokens for which some shares keep the bounds and the epochs."""
 
         def room(log_tokens: float) -> float:
             return float(np.minimum(self.bounds[:, 1], self.most / np.exp(log_tokens)).sum() - 1)
 
         least = min(
             np.inf, *(self.most / self.bounds[:, 0])
-        )  # beyond, some source repeats too often at its least share
+        )  # beyond this, a source at its least share exceeds its epochs
         if np.isinf(self.most).any() and self.bounds[np.isinf(self.most), 1].sum() >= 1:
             return float(least)
         low = 0.0
@@ -441,14 +442,14 @@ class _Search:
         return float(min(least, np.exp(brentq(room, low, high)))) if room(low) > 0 > room(high) else float(least)
 
     def _mended(self, point: Floats) -> Floats:
-        """The nearest point that keeps sums and limits exactly, which the optimiser does to a tolerance."""
+        """Return the nearest point that keeps sum and limits exactly; the optimiser keeps them to a tolerance."""
         tokens = float(np.exp(np.clip(point[-1], *self._log_tokens)))
         caps = np.column_stack([self.bounds[:, 0], np.minimum(self.bounds[:, 1], self.most / tokens)])
         return np.append(np.log(_between(np.exp(point[:-1]), caps)), np.log(tokens))
 
 
 def _between(shares: Floats, bounds: NDArray[np.float64]) -> Floats:
-    """`shares` scaled by one factor and cut to their bounds so that they sum to 1."""
+    """Scale `shares` by one factor and cut them to their bounds, such that they sum to 1."""
     least, most = bounds[:, 0], np.maximum(bounds[:, 1], bounds[:, 0])
 
     def excess(log_scale: float) -> float:
@@ -466,21 +467,19 @@ def _notes(search: _Search, plan: Plan, baselines: Mapping[str, Plan], ended: Fl
     notes = posterior_notes(search.objective.posterior, float(training_flops(plan.params, plan.tokens)))
     if unlimited := [name for name in search.sources if name not in search.objective.unique]:
         notes.append(
-            f"the unique tokens of {', '.join(unlimited)} are not given: nothing of it repeats, and the baselines that"
-            f" go by unique tokens are left out"
+            f"the unique tokens of {', '.join(unlimited)} are not given: these sources never repeat, and baselines"
+            f" based on unique tokens are left out"
         )
     elif not search.objective.knows_repetition:
         notes.append(
-            f"the law {search.objective.posterior.info.law} does not know repetition: no mixture goes beyond one epoch"
+            f"the law {search.objective.posterior.info.law} does not include repetition: no mixture exceeds one epoch"
         )
     if unknown := search.objective.unknown_sources(dict.fromkeys(search.sources)):
         notes.append(
-            f"the posterior says nothing of what tokens of {', '.join(unknown)} are worth to the languages that count: "
-            f"they are taken to be worth nothing"
+            f"the posterior has no estimate of transfer from {', '.join(unknown)} to the weighted languages: these "
+            f"tokens count as worth nothing"
         )
     agreeing = int((ended <= ended.min() * (1 + AGREEMENT)).sum())
     if agreeing < 2:
-        notes.append(
-            f"of {len(ended)} starts of the search only one ended in the mixture that is shown: others may be as good"
-        )
+        notes.append(f"only one of {len(ended)} starts of the search ended in this mixture: others may be as good")
     return notes

@@ -1,6 +1,6 @@
-"""What a posterior expects of a training run: the loss of each language that counts, draw by draw.
+"""Expected losses of the weighted languages under a posterior, for each draw.
 
-Every decision asks this and nothing else of a posterior. Sizes and tokens are plain counts here; the units of a
+All decisions reach the posterior's law through this module. Sizes and tokens are plain counts here. The units of a
 posterior's parameters stay inside.
 """
 
@@ -18,19 +18,19 @@ from bayes_atlas.decisions.base import positive
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
 
-type Draws = slice | NDArray[np.int64]  # which draws: all of them, or one per element of the other arrays
+type Draws = slice | NDArray[np.int64]  # all draws, or one per element of the other arrays
 
 EVERY: Draws = slice(None)
-LEAST_LISTED = 5e-4  # smaller parts are not listed
+LEAST_LISTED = 5e-4  # smaller shares are not listed
 
 
 @dataclass(frozen=True)
 class Objective:
-    """Losses of the languages that count, under a law that knows size and tokens."""
+    """Losses of the weighted languages, under a law of size and tokens."""
 
     posterior: Posterior
     weights: dict[str, float]  # language -> weight, summing to 1
-    unique: dict[str, float]  # source -> unique tokens there are of it; sources without any never repeat
+    unique: dict[str, float]  # source -> its unique tokens; a source that is absent never repeats
 
     @cached_property
     def parameters(self) -> dict[str, dict[str, Floats]]:
@@ -39,24 +39,24 @@ class Objective:
 
     @cached_property
     def count(self) -> int:
-        """How many draws there are."""
+        """The number of draws."""
         first = next(iter(self.parameters.values()))
         return len(first["alpha"])
 
     @cached_property
     def knows_repetition(self) -> bool:
-        """Whether the law says what repeated tokens are worth."""
+        """True if the law includes repetition."""
         return "unique" in self.posterior.law.COVARIATES
 
     def unknown_sources(self, sources: Mapping[str, object]) -> list[str]:
-        """Sources that are neither a language that counts nor, in the posterior, of any worth to one."""
+        """Return sources that are neither a weighted language nor have a transfer weight in the posterior."""
         own = {source_of(language) for language in self.weights}
         named = {name for language in self.weights for name in self._named(language, sources)}
         others = any("tau_other" in drawn for drawn in self.parameters.values())
         return [name for name in sources if name not in own | named and not others]
 
     def interferes(self, sources: Mapping[str, object]) -> NDArray[np.bool_]:
-        """``(draw,)`` whether tokens of some source harm a language that counts."""
+        """``(draw,)`` True if tokens of some source harm a weighted language."""
         harmful = np.zeros(self.count, dtype=bool)
         for language, drawn in self.parameters.items():
             if named := self._slots(language, sources):
@@ -66,12 +66,12 @@ class Objective:
         return harmful
 
     def losses(self, params: Any, tokens: Mapping[str, Any], draws: Draws = EVERY) -> dict[str, Floats]:
-        """Expected loss of every language.
+        """Return the expected loss of every weighted language.
 
         Args:
             params: parameters of the model, `(..., draw)` or anything that broadcasts to it.
-            tokens: source -> its training tokens, likewise.
-            draws: which draws the last axis stands for.
+            tokens: source -> its training tokens, of the same shape.
+            draws: the draws along the last axis.
         """
         law = self.posterior.law
         return {
@@ -80,12 +80,12 @@ class Objective:
         }
 
     def loss(self, params: Any, tokens: Mapping[str, Any], draws: Draws = EVERY) -> Floats:
-        """Weighted mean of `losses`."""
+        """Return the weighted mean of `losses`."""
         losses = self.losses(params, tokens, draws)
         return np.asarray(sum(self.weights[language] * loss for language, loss in losses.items()))
 
     def slopes(self, params: Any, tokens: Mapping[str, Any], draws: Draws = EVERY) -> tuple[Floats, dict[str, Floats]]:
-        """How the weighted loss changes with the log of `params`, and with the log of each source's tokens."""
+        """Return slopes of the weighted loss in the log of `params`, and in the log of each source's tokens."""
         law = self.posterior.law
         of_params: Any = 0.0
         of_tokens: dict[str, Any] = dict.fromkeys(tokens, 0.0)
@@ -102,17 +102,17 @@ class Objective:
         return of_params, of_tokens
 
     def _named(self, language: str, tokens: Mapping[str, Any]) -> list[str]:
-        """Those of the language's named sources that are trained on."""
+        """Return the language's named sources that are in `tokens`."""
         if "tau" not in self.parameters[language]:
             return []
         return [name for name in self.posterior.info.sources[language] if name in tokens]
 
     def _slots(self, language: str, tokens: Mapping[str, Any]) -> list[int]:
-        """Where the posterior keeps those of the language's named sources that are trained on."""
+        """Return the positions in the posterior of the language's named sources that are in `tokens`."""
         return [self.posterior.info.sources[language].index(name) for name in self._named(language, tokens)]
 
     def _others(self, language: str, tokens: Mapping[str, Any]) -> list[str]:
-        """The sources that the posterior lumps together for this language."""
+        """Return the sources that the posterior lumps together for this language."""
         if "tau_other" not in self.parameters[language]:
             return []
         known = {source_of(language), *self.posterior.info.sources[language]}
@@ -155,17 +155,17 @@ def objective(
     weights: Mapping[str, float] | None = None,
     unique: float | Mapping[str, float] | None = None,
 ) -> Objective:
-    """Say what counts, and how much data there is.
+    """Set the weighted languages, and their unique tokens.
 
     Args:
-        posterior: a posterior whose law knows size and tokens.
-        language: the only language that counts; may be left out where the posterior has only one.
-        weights: instead, how much each language's loss counts; scaled to sum to 1.
-        unique: unique tokens by source, or one number where a single language counts; unlimited where None.
+        posterior: a posterior whose law includes size and tokens.
+        language: the only language whose loss counts; may be omitted if the posterior has only one.
+        weights: instead, language -> weight of its loss; scaled to sum to 1.
+        unique: unique tokens by source, or one number for a single language; None if unlimited.
 
     Raises:
-        InputError: the posterior lacks a language or its law has no optimum; a number is not positive; two languages
-            stand for the same tokens.
+        InputError: the posterior lacks a language, or its law has no optimum; a number is not positive; two languages
+            have the same tokens.
     """
     law = posterior.law
     if not hasattr(law, "optimum"):
@@ -175,14 +175,14 @@ def objective(
     elif language is not None:
         raise InputError(f"both the language {language} and weights were given; leave one out")
     if not weights:
-        raise InputError(f"weights is empty; weigh at least one of: {', '.join(posterior.info.languages)}")
+        raise InputError(f"weights is empty; give a weight to at least one of: {', '.join(posterior.info.languages)}")
     for name, weight in weights.items():
         posterior.language(name)
         positive(f"weight of {name}", weight, such_as="1")
     own = [source_of(name) for name in weights]
     if doubled := {name for name in own if own.count(name) > 1}:
         raise InputError(
-            f"several weighted languages are trained on the tokens of {min(doubled)}; weigh only one of them: "
+            f"several weighted languages are trained on the tokens of {min(doubled)}; give a weight to only one of: "
             f"{', '.join(name for name in weights if source_of(name) in doubled)}"
         )
     total = sum(weights.values())
@@ -201,7 +201,7 @@ def _by_source(what: str, given: float | Mapping[str, float] | None, own: list[s
 
 
 def listed(parts: Mapping[str, float]) -> str:
-    """Names with their parts of the whole, for people."""
+    """Return names with their shares, in words."""
     if len(parts) == 1:
         return next(iter(parts))
     return ", ".join(f"{name} {part:.3g}" for name, part in parts.items() if part >= LEAST_LISTED)

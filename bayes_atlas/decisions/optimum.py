@@ -1,9 +1,9 @@
 """The compute-optimal size and data for a budget, with their uncertainty.
 
-For every posterior draw, the size N and tokens D of least expected loss that the budget buys: for one language or a
-weighted set of them, with a fixed mixture, what transfer and repetition are worth, and limits on size, data and
-serving. Where the law has a closed form for it, that is it; elsewhere the slope of the loss along the budget line is
-brought to zero. Where the law does not know repetition, data stop at one epoch.
+For every posterior draw, this is the plan of size N and tokens D with the least expected loss within the budget. The
+loss is that of one language or a weighted mean over several, with a fixed mixture. It includes transfer, repetition,
+and limits on size, data and serving. If the law has a closed form for such a plan, it is used. Otherwise the plan is
+the zero of the loss's slope along the budget line. If the law does not include repetition, data stop at one epoch.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ from bayes_atlas.decisions.problem import ROUNDING, Problem, Request, problem, t
 from bayes_atlas.decisions.summary import Summary, summarise_all
 from bayes_atlas.posterior import Posterior
 
-FLAT = 1e-4  # relative difference between losses, far below what tells two runs apart
-BEYOND = 1.05  # times the largest run: from there on a budget extrapolates
-SPENT = 0.999  # share of a budget from which on it counts as spent
+FLAT = 1e-4  # relative difference between losses, far below the noise between two runs
+BEYOND = 1.05  # factor on the largest fitted run; a budget beyond it extrapolates
+SPENT = 0.999  # share of a budget; from here on the budget counts as spent
 LABELS = {
     "params": "params N",
     "tokens": "tokens D",
@@ -36,31 +36,31 @@ LABELS = {
 
 @dataclass(frozen=True, repr=False)
 class Optimum(Decision):
-    """Draws ``(draw,)`` of the compute-optimal plan. Each draw is the best plan *if* that draw were the truth."""
+    """Draws ``(draw,)`` of the compute-optimal plan. A draw is the best plan *if* its parameters are true."""
 
     problem: Problem
     compute: float  # FLOPs
     params: Floats
-    tokens: Floats  # in all
-    loss: Floats  # expected loss at the plan, weighted over languages: the law's value, without a run's noise
-    epochs: Floats  # passes over the unique tokens of what repeats most; 1 where they are unlimited
-    notes: list[str]  # what a reader should know before trusting it
-    corrected: bool = False  # for an error of the law (`bayes_atlas.validation.law_error_within`)
-    with_law_error: "Optimum | None" = None  # the corrected one, where the error of the law is known
+    tokens: Floats  # of all sources
+    loss: Floats  # weighted expected loss at the plan: the law's value, without noise of a run
+    epochs: Floats  # passes over the unique tokens of the source that repeats most; 1 if unlimited
+    notes: list[str]  # caveats for the reader
+    corrected: bool = False  # True if corrected for model error (`bayes_atlas.validation.law_error_within`)
+    with_law_error: "Optimum | None" = None  # the corrected optimum, if model error was estimated
 
     @property
     def language(self) -> str:
-        """The language that counts; several are separated by commas."""
+        """Names of the weighted languages, separated by commas."""
         return self.problem.language
 
     @property
     def unique(self) -> float | dict[str, float] | None:
-        """Unique tokens available: of the single language, or by source; None where unlimited."""
+        """Unique tokens, of the single language or by source; None if unlimited."""
         return self.problem.unique
 
     @property
     def question(self) -> str:
-        """What is trained, with which budget and how many unique tokens."""
+        """The training problem, the budget and the unique tokens."""
         limit = f" and {number(self.unique)} unique tokens" if isinstance(self.unique, int | float) else ""
         convention = "" if self.problem.cost.is_plain else f" ({self.problem.cost.convention})"
         posterior = self.problem.objective.posterior.name
@@ -68,12 +68,12 @@ class Optimum(Decision):
 
     @cached_property
     def action(self) -> Action:
-        """The plan of least expected loss; `bayes_action` says what it raises."""
+        """The plan with the least expected loss; errors as `bayes_action`."""
         return bayes_action(self)
 
     @cached_property
     def cautious_action(self) -> Action:
-        """The plan of least mean regret over the worst tenth of the draws; `cautious_action` says what it raises."""
+        """The plan with the least mean regret over the worst tenth of the draws; errors as `cautious_action`."""
         return cautious_action(self)
 
     @property
@@ -93,13 +93,13 @@ class Optimum(Decision):
         return dataset({name: (("draw",), values) for name, values in self.quantities.items()})
 
     def summary(self, probability: float = 0.9) -> dict[str, Summary]:
-        """Median, mean and interval of every quantity (see `decisions.summary`)."""
+        """Return median, mean and interval of every quantity (see `decisions.summary`)."""
         return summarise_all(self.quantities, probability)
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
-        """The question, the optimum, the plans to act on, the optimum with the error of the law, and the notes.
+        """Return the JSON document: question, optimum, plans to act on, corrected optimum, and notes.
 
-        An optimum that is corrected for an error of the law has no plans to act on.
+        An optimum that is corrected for model error has no plans to act on.
         """
         wider = self.with_law_error
         return {
@@ -116,7 +116,7 @@ class Optimum(Decision):
         }
 
     def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
-        """A row for each quantity; epochs only where unique tokens are limited."""
+        """Return one row for each quantity; epochs only if unique tokens are limited."""
         summary = self.summary(probability)
         shown = [name for name in LABELS if name != "epochs" or self.unique is not None]
         rows = [{"compute-optimal": LABELS[name]} | cells(summary[name], probability) for name in shown]
@@ -129,16 +129,16 @@ class Optimum(Decision):
 
 
 def optimum(posterior: Posterior, *, compute: float, **request: Unpack[Request]) -> Optimum:
-    """Compute-optimal size and data.
+    """Find the compute-optimal size and data.
 
     Args:
         posterior: a posterior whose law has a compute-optimal point.
         compute: budget in FLOPs.
-        request: what is trained, and under which limits: `language`, `weights`, `unique`, `shares`, `max_params`,
+        request: the training problem and its limits: `language`, `weights`, `unique`, `shares`, `max_params`,
             `max_tokens`, `served`, `flops`; see `decisions.problem.Request`.
 
     Raises:
-        InputError: no such language, a budget or a limit that is not a positive number, or a law without an optimum.
+        InputError: an unknown language, a budget or a limit that is not a positive number, or a law without an optimum.
     """
     positive("compute", compute)
     asked = problem(posterior, **request)
@@ -158,7 +158,7 @@ def _notes(asked: Problem, compute: float, params: Floats, tokens: Floats) -> li
 
 
 def posterior_notes(posterior: Posterior, compute: float) -> list[str]:
-    """What to know before trusting any decision at `compute` FLOPs of training: failed checks, extrapolation."""
+    """Return notes on any decision with `compute` FLOPs of training: failed checks and extrapolation."""
     notes = [
         f"the sampling of {posterior.name} failed the check {check.name} ({check.value:.4g}, limit {check.limit:.4g}): "
         f"{check.advice}"
@@ -167,8 +167,8 @@ def posterior_notes(posterior: Posterior, compute: float) -> list[str]:
     largest = posterior.info.runs.ranges["compute"][1]
     if compute > BEYOND * largest:
         notes.append(
-            f"the budget is {compute / largest:.3g} times the largest run that was fitted: the intervals hold if the "
-            f"law does out there, and do not include that it might not"
+            f"the budget is {compute / largest:.3g} times the largest fitted run: the intervals assume that the law "
+            f"holds there, and do not include model error"
         )
     return notes
 
@@ -180,20 +180,19 @@ def _notes_on_data(asked: Problem, free: Problem, compute: float, tokens: Floats
         stopped = (tokens >= repeated * (1 - ROUNDING)).mean()
         if stopped:
             notes.append(
-                f"the law {posterior.info.law} does not know repetition: data stop at {repeated:.3g} tokens, one epoch,"
-                f" in {stopped:.0%} of the draws; a posterior of data_constrained or atlas can say what more epochs are"
-                f" worth"
+                f"the law {posterior.info.law} does not include repetition: data stop at {repeated:.3g} tokens, one "
+                f"epoch, in {stopped:.0%} of the draws; a posterior of data_constrained or atlas includes more epochs"
             )
     loss, halved, doubled = (free.loss(free.size(tokens * f, compute), tokens * f) for f in (1.0, 0.5, 2.0))
     flat = (np.maximum(np.abs(halved - loss), np.abs(doubled - loss)) < FLAT * loss).mean()
     if flat:
         notes.append(
-            f"in {flat:.0%} of the draws the budget is more than there is use for: half or twice the tokens at the same"
-            f" budget changes the loss by less than {FLAT:.2%}, so that size and tokens mean little there"
+            f"in {flat:.0%} of the draws the budget is larger than useful: half or twice the tokens at the same"
+            f" budget changes the loss by less than {FLAT:.2%}, so size and tokens are not identified there"
         )
     repeats = asked.objective.knows_repetition and (tokens > repeated * (1 + ROUNDING)).any()
     if repeats and posterior.info.runs.ranges["epochs"][1] <= 1:
-        notes.append("no run that was fitted repeats data: what repetition is worth comes from the prior alone")
+        notes.append("no fitted run repeats data: the value of repeated data comes from the prior alone")
     return notes
 
 
@@ -202,13 +201,13 @@ def _notes_on_limits(asked: Problem, compute: float, params: Floats, tokens: Flo
     unspent = (asked.cost.total(params, tokens) < SPENT * compute).mean()
     if unspent:
         notes.append(
-            f"in {unspent:.0%} of the draws the limits on size and data leave a part of the budget unspent: a smaller "
-            f"budget would do as well"
+            f"in {unspent:.0%} of the draws the limits on size and data leave part of the budget unspent: a smaller "
+            f"budget gives the same plan"
         )
     if unknown := asked.objective.unknown_sources(asked.shares):
         notes.append(
-            f"the posterior says nothing of what tokens of {_listed(unknown)} are worth to the languages that count: "
-            f"they are taken to be worth nothing"
+            f"the posterior has no estimate of transfer from {_listed(unknown)} to the weighted languages: these "
+            f"tokens count as worth nothing"
         )
     return notes
 

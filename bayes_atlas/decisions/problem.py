@@ -1,8 +1,8 @@
-"""A kind of training whose size and amount of data are still open: what it samples, what it may cost, its limits.
+"""A training problem: its mixture, its cost and its limits, with the size and the amount of data still open.
 
-Along a *budget line*, every plan costs the same, and the tokens alone say which plan it is. The loss along it falls,
-then rises: in the logarithm of tokens it is convex, and the best plan is where its slope is zero, or at a limit. Only
-where data repeat in a mixture whose languages interfere may it fall twice; there the whole line is looked at.
+All plans on a *budget line* cost the same, and the tokens identify the plan. Along the line the loss first falls, then
+rises. It is convex in log tokens, so the best plan is at slope zero or at a limit. The exception is a mixture with
+repeated data and interference between languages. There the loss may have two minima, and the whole line is searched.
 """
 
 import os
@@ -25,23 +25,23 @@ from bayes_atlas.errors import InputError
 from bayes_atlas.laws import TRAINING_FLOPS
 from bayes_atlas.posterior import Posterior
 
-ROUNDING = 1e-9  # relative; a limit that is exceeded by less is not
+ROUNDING = 1e-9  # relative; a limit may be exceeded by less
 CLOSENESS = 1e-9  # in log tokens, of a numerical optimum
-LOOK = 12.0  # in log tokens, how far from the optimum of a language alone others are looked for
-LOOKED_AT = 25  # plans between two ends
-BLOCK = 65_536  # numerical optima that are sought together: more, and their arrays leave the processor's cache
+LOOK = 12.0  # in log tokens, distance of the search from the optimum of a single language
+LOOKED_AT = 25  # grid points between two ends
+BLOCK = 65_536  # numerical optima per batch; the arrays of a larger one exceed the processor's cache
 
 
 class Request(TypedDict, total=False):
-    """What a planner may say of a training besides its budget; all of it optional.
+    """Options of a training problem besides its budget; all optional.
 
-    language: the only language whose loss counts; needed where the posterior has several and no weights are given.
-    weights: instead, languages and how much the loss of each counts.
-    unique: unique tokens there are, by source, or one number for a single language; unlimited where absent.
-    shares: share of the training tokens by source; by default the languages that count, evenly.
-    max_params: the largest model that can be served.
-    max_tokens: the most tokens there is time to train on.
-    served: tokens of inference the model is to serve, paid from the same budget at 2 N each.
+    language: the only language whose loss counts; required if the posterior has several and `weights` is not given.
+    weights: instead, language -> weight of its loss.
+    unique: unique tokens by source, or one number for a single language; unlimited if absent.
+    shares: share of the training tokens by source; by default the weighted languages, equally.
+    max_params: largest model that can be served.
+    max_tokens: most tokens that there is time to train on.
+    served: tokens of inference to serve, paid from the same budget at 2 N each.
     flops: training FLOPs as a function of arrays N and D, in place of 6 N D.
     """
 
@@ -57,7 +57,7 @@ class Request(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Problem:
-    """A training with a fixed mixture; `params` and `tokens` are its plan."""
+    """A training problem with a fixed mixture; `params` and `tokens` make up its plan."""
 
     objective: Objective
     shares: dict[str, float]  # source -> share of the training tokens, summing to 1
@@ -67,12 +67,12 @@ class Problem:
 
     @property
     def language(self) -> str:
-        """The language that counts; several are separated by commas."""
+        """Names of the weighted languages, separated by commas."""
         return ", ".join(self.objective.weights)
 
     @property
     def unique(self) -> float | dict[str, float] | None:
-        """Unique tokens available: of the single language, or by source; None where unlimited."""
+        """Unique tokens, of the single language or by source; None if unlimited."""
         unique = self.objective.unique
         if len(self.shares) == 1:
             return next(iter(unique.values()), None)
@@ -80,11 +80,11 @@ class Problem:
 
     @property
     def title(self) -> str:
-        """Sources and languages that count, for people."""
+        """Sources and weighted languages, in words."""
         return self.language if len(self.shares) == 1 else f"{listed(self.shares)} for {listed(self.objective.weights)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """What was asked, as JSON has it."""
+        """Return the question as in the JSON document."""
         return {
             "weights": self.objective.weights,
             "shares": self.shares,
@@ -96,50 +96,50 @@ class Problem:
 
     @cached_property
     def most_tokens(self) -> float:
-        """The most tokens to train on: `max_tokens`, and one epoch where the law knows no repetition."""
+        """The largest number of training tokens: `max_tokens`, and one epoch if the law does not include repetition."""
         one_epoch = np.inf if self.objective.knows_repetition else self.first_repeated
         return min(self.max_tokens, one_epoch)
 
     @cached_property
     def first_repeated(self) -> float:
-        """Tokens from which on some source repeats."""
+        """Tokens at which the first source starts to repeat."""
         unique = self.objective.unique
         return min((unique[name] / share for name, share in self.shares.items() if name in unique), default=np.inf)
 
     def loss(self, params: Any, tokens: Any, draws: Draws = EVERY) -> Floats:
-        """Weighted loss, shape `(..., draw)`; `params` and `tokens` (of all sources) broadcast to it."""
+        """Return the weighted loss `(..., draw)`; `params` and `tokens` (of all sources) broadcast to it."""
         return self.objective.loss(params, self.divided(tokens), draws)
 
     def losses(self, params: Any, tokens: Any, draws: Draws = EVERY) -> dict[str, Floats]:
-        """Loss of each language that counts."""
+        """Return the loss of each weighted language."""
         return self.objective.losses(params, self.divided(tokens), draws)
 
     def divided(self, tokens: Any) -> dict[str, Any]:
-        """Tokens of each source."""
+        """Return the tokens of each source."""
         return {source: share * tokens for source, share in self.shares.items()}
 
     def epochs(self, tokens: Any) -> Floats:
-        """Passes over the unique tokens of the source that repeats most, at least 1."""
+        """Return the passes over the unique tokens of the source that repeats most, at least 1."""
         return np.maximum(tokens / self.first_repeated, 1.0)
 
     def size(self, tokens: Any, compute: Any) -> Floats:
-        """Params of the plan with `tokens` that spends `compute`, or as much of it as `max_params` lets."""
+        """Return the size that spends `compute` with `tokens`, at most `max_params`."""
         return np.minimum(self.cost.params(tokens, compute), self.max_params)
 
     def slope(self, tokens: Any, compute: Any, draws: Draws = EVERY) -> Floats:
-        """How the weighted loss changes with log tokens along the budget line of `compute`, limits apart."""
+        """Return the slope of the weighted loss in log tokens along the budget line of `compute`, without limits."""
         of_params, of_tokens = self.objective.slopes(self.cost.params(tokens, compute), self.divided(tokens), draws)
         return np.asarray(sum(of_tokens.values()) + of_params * self.cost.slope(tokens, compute))
 
     def within_limits(self, tokens: Any, compute: Any) -> Floats:
-        """The tokens nearest to `tokens` that keep the limits along the budget line."""
+        """Return the tokens nearest to `tokens` that keep the limits along the budget line."""
         least: Any = 0.0
         if np.isfinite(self.max_params):
             least = self.cost.tokens(self.max_params, compute)
         return np.minimum(np.maximum(tokens, least), self.most_tokens)
 
     def best_tokens(self, compute: Any) -> Floats:
-        """Tokens of least loss for every draw, and for every budget of `compute`.
+        """Return the tokens of least loss, for every draw and every budget.
 
         Args:
             compute: FLOPs, one number or `(budget,)`.
@@ -154,7 +154,7 @@ class Problem:
         return self.best_tokens_by_element(draws, budgets).reshape(shape)
 
     def best_tokens_by_element(self, draws: NDArray[np.int64], compute: Floats) -> Floats:
-        """Tokens of least loss of draw ``draws[i]`` at the budget ``compute[i]``, all `(element,)`."""
+        """Return the tokens of least loss of draw ``draws[i]`` at the budget ``compute[i]``, all `(element,)`."""
         tokens = self._closed_form(draws, compute)
         if self._is_alone and self.cost.is_plain:
             open_ = tokens > self.first_repeated * (1 + ROUNDING)
@@ -167,7 +167,7 @@ class Problem:
             if not len(left):
                 continue
             blocks = np.array_split(left, 1 + len(left) // BLOCK)
-            with ThreadPoolExecutor(os.cpu_count()) as threads:  # NumPy works outside of Python's lock
+            with ThreadPoolExecutor(os.cpu_count()) as threads:  # NumPy releases Python's lock
                 found = threads.map(seek, *([part[block] for block in blocks] for part in (tokens, draws, compute)))
                 for block, best in zip(blocks, found, strict=True):
                     tokens[block] = best
@@ -175,11 +175,11 @@ class Problem:
 
     @property
     def _is_alone(self) -> bool:
-        """Whether the one language that counts is all that is sampled."""
+        """True if the only weighted language is also the only source."""
         return list(self.shares) == [source_of(name) for name in self.objective.weights] and len(self.shares) == 1
 
     def _closed_form(self, draws: NDArray[np.int64], compute: Floats) -> Floats:
-        """The law's optimum where nothing repeats or is borrowed; for several languages, the mean of their logs."""
+        """Return the law's optimum without repetition and transfer; for several languages, the mean in log tokens."""
         log_tokens = np.zeros(draws.shape)
         for language, weight in self.objective.weights.items():
             share, reference = self.shares[source_of(language)], self.objective.posterior.info.references[language]
@@ -191,7 +191,7 @@ class Problem:
         return np.exp(log_tokens)
 
     def _stationary(self, start: Floats, draws: NDArray[np.int64], compute: Floats) -> Floats:
-        """Where the slope along the budget line is zero."""
+        """Return the tokens at slope zero along the budget line."""
 
         def slope(log_tokens: Floats, draws: Floats, compute: Floats) -> Floats:
             return self.slope(np.exp(log_tokens), compute, draws.astype(np.int64))
@@ -202,7 +202,7 @@ class Problem:
                 slope, (left, right), args=arguments, tolerances={"xatol": CLOSENESS, "xrtol": 0.0}
             )
 
-        if self._is_alone and self.cost.is_plain:  # repetition only: fewer tokens than if all were new, or a few more
+        if self._is_alone and self.cost.is_plain:  # repetition alone: the optimum is below the start, or a bit above
             left, right = (np.log(start) + np.log(self.first_repeated)) / 2, np.log(start) + 0.3
         else:
             left, right = np.log(start) - 1, np.log(start) + 1
@@ -216,18 +216,18 @@ class Problem:
             found = seek(lower, upper, missed)
             log_tokens[missed] = found.x
         if not np.all(found.success):
-            raise RuntimeError(f"{int((~found.success).sum())} of {log_tokens.size} draws have no optimum in reach")
+            raise RuntimeError(f"{int((~found.success).sum())} of {log_tokens.size} draws have no optimum in range")
         return np.exp(log_tokens)
 
     @cached_property
     def _may_fall_twice(self) -> NDArray[np.bool_]:
-        """``(draw,)`` whether languages interfere while data repeat."""
+        """``(draw,)`` True if languages interfere while data repeat."""
         if np.isinf(self.first_repeated):
             return np.zeros(self.objective.count, dtype=bool)
         return self.objective.interferes(self.shares)
 
     def _least(self, start: Floats, draws: NDArray[np.int64], compute: Floats) -> Floats:
-        """Where the loss along the budget line is least, wherever that is."""
+        """Return the tokens of least loss on the whole budget line."""
 
         def loss(log_tokens: Floats, draws: Any, compute: Floats) -> Floats:
             tokens = np.exp(log_tokens)
@@ -248,7 +248,7 @@ class Problem:
 
 
 def least_between(function: Callable[[float], float], least: float, most: float) -> float:
-    """Where `function` is least between two ends: a look at all of it, then scipy's search around the best place."""
+    """Minimise `function` between two ends: on a grid, then with scipy around the best grid point."""
     places = np.linspace(least, most, LOOKED_AT)
     values = [function(place) for place in places]
     best = int(np.argmin(values))
@@ -269,11 +269,10 @@ def problem(
     served: float | None = None,
     flops: Flops | None = None,
 ) -> Problem:
-    """Say what is trained; the arguments are those of `Request`.
+    """Set up a training problem; the arguments are those of `Request`.
 
     Raises:
-        InputError: of `objective`; a share or limit that is not a positive number; a language that counts and is not
-            sampled.
+        InputError: as `objective`; a share or limit is not a positive number; a weighted language has no share.
     """
     ahead = objective(posterior, language=language, weights=weights, unique=unique)
     own = [source_of(name) for name in ahead.weights]
@@ -282,11 +281,11 @@ def problem(
         positive(f"share of {name}", share, such_as="0.5")
     if absent := [name for name in own if name not in mixture]:
         raise InputError(
-            f"the loss of {absent[0]} counts but it has no share of the tokens; give it one, or leave out its weight"
+            f"the loss of {absent[0]} counts but it has no share of the tokens; give it a share, or omit its weight"
         )
     if unmixed := [name for name in ahead.unique if name not in mixture]:
         raise InputError(
-            f"unique tokens are given of {unmixed[0]!r}, which is not sampled; choose from: {', '.join(mixture)}"
+            f"unique tokens are given for {unmixed[0]!r}, which is not sampled; choose from: {', '.join(mixture)}"
         )
     total = sum(mixture.values())
     return Problem(
@@ -299,5 +298,5 @@ def problem(
 
 
 def training_flops(params: Any, tokens: Any) -> Any:
-    """6 N D, by which the runs that were fitted are counted."""
+    """Return 6 N D, the compute of fitted runs."""
     return TRAINING_FLOPS * params * tokens

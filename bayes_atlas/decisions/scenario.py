@@ -1,8 +1,8 @@
-"""A planner's question in a file, and all of its answers.
+"""A planner's question in a file, and all answers to it.
 
-A scenario is TOML: a budget, what counts, what data there are, and limits. The answer is the mixture to sample, where
-that is left open, the compute-optimal size and data for it draw by draw, the plan to act on and the cautious one; or,
-from a posterior of the law ``capacity``, the growth to more languages.
+A scenario is a TOML file with a budget, weights, data and limits. The answer has up to four parts: the mixture to
+sample, if the scenario leaves it open; its compute-optimal size and data for each draw; the plan to act on; and the
+cautious plan. With a posterior of the law ``capacity``, the answer is the growth to more languages.
 """
 
 import tomllib
@@ -31,14 +31,14 @@ class _Section(BaseModel):
 class Limits(_Section):
     """Limits on the plan."""
 
-    params: float | None = None  # the largest model that can be served
-    tokens: float | None = None  # the most tokens there is time for
+    params: float | None = None  # largest model that can be served
+    tokens: float | None = None  # most tokens that there is time for
     epochs: float | None = None  # passes over the unique tokens of a source, in the search for a mixture
-    served: float | None = None  # tokens of inference that the budget pays too
+    served: float | None = None  # tokens of inference, paid from the same budget
 
 
 class Growth(_Section):
-    """Growth to more languages, from a run or from a compute-optimal one."""
+    """Growth to more languages, from a given run or a compute-optimal one."""
 
     factor: float
     language: str | None = None
@@ -48,14 +48,14 @@ class Growth(_Section):
 
 
 class Scenario(_Section):
-    """What a scenario file may say."""
+    """The keys of a scenario file."""
 
     title: str = ""
     compute: float | None = None  # budget in FLOPs
     probability: float = 0.9  # of the intervals
-    weights: dict[str, float] = Field(default_factory=dict)  # language -> how much its loss counts
+    weights: dict[str, float] = Field(default_factory=dict)  # language -> weight of its loss
     unique: dict[str, float] = Field(default_factory=dict)  # source -> unique tokens
-    shares: dict[str, float] = Field(default_factory=dict)  # source -> share of the tokens; searched for where absent
+    shares: dict[str, float] = Field(default_factory=dict)  # source -> share of the tokens; searched for if absent
     bounds: dict[str, list[float]] = Field(default_factory=dict)  # source -> least and largest share
     compare: dict[str, dict[str, float]] = Field(default_factory=dict)  # name -> a mixture to compare with
     limits: Limits = Limits()
@@ -64,7 +64,7 @@ class Scenario(_Section):
 
 @dataclass(frozen=True, repr=False)
 class Answer(Decision):
-    """All that a scenario asks; what it does not ask is None. Intervals have the scenario's probability by default."""
+    """The answer to a scenario. Parts not asked for are None. Intervals have the scenario's probability by default."""
 
     scenario: Scenario
     posterior: Posterior
@@ -75,22 +75,22 @@ class Answer(Decision):
 
     @property
     def action(self) -> Action | None:
-        """The plan of least expected loss."""
+        """The plan with the least expected loss."""
         return None if self.optimum is None else self.optimum.action
 
     @property
     def cautious(self) -> Action | None:
-        """The plan of least mean regret over the worst draws."""
+        """The plan with the least mean regret over the worst draws."""
         return None if self.optimum is None else self.optimum.cautious_action
 
     @property
     def question(self) -> str:
-        """The scenario's title, and the posterior that answers."""
+        """The title of the scenario, and the name of the posterior."""
         return f"{self.posterior.name}: {self.scenario.title or 'a scenario'}"
 
     @property
     def draws(self) -> xr.Dataset:
-        """Draws of all parts, each variable with the name of its part before its own, such as ``optimum_params``."""
+        """Draws of all parts. Names of variables start with the name of their part, such as ``optimum_params``."""
         parts = {
             "mixture": self.mixture,
             "optimum": self.optimum,
@@ -106,7 +106,7 @@ class Answer(Decision):
         return xr.merge(renamed, join="exact", compat="equals")
 
     def summary(self, probability: float | None = None) -> dict[str, Any]:
-        """Summaries of all parts, by name."""
+        """Return the summaries of all parts, by name."""
         probability = self.scenario.probability if probability is None else probability
         found: dict[str, Any] = {}
         if self.mixture is not None:
@@ -120,12 +120,12 @@ class Answer(Decision):
         return found
 
     def to_dict(self, probability: float | None = None) -> dict[str, Any]:
-        """The scenario, all answers to it, and the notes."""
+        """Return the JSON document: the scenario, all answers, and the notes."""
         asked = {"posterior": self.posterior.name, "scenario": self.scenario.model_dump(exclude_defaults=True)}
         return asked | self.summary(probability) | {"notes": self.notes}
 
     def rows(self, probability: float | None = None) -> list[dict[str, str]]:
-        """Shares of the mixture, the compute-optimal plan, and the plan to act on; or the factors of a growth."""
+        """Return the mixture, the compute-optimal plan, and the plan to act on; or the factors of a growth."""
         probability = self.scenario.probability if probability is None else probability
         found: list[dict[str, str]] = []
 
@@ -150,8 +150,8 @@ def read_scenario(path: str | Path) -> Scenario:
     """Read a scenario file.
 
     Raises:
-        InputError: it cannot be read, is no TOML, or says what a scenario cannot; all faults at once, with the valid
-            names.
+        InputError: the file cannot be read, is not TOML, or has invalid keys or values. The message lists all faults,
+            with the valid names.
     """
     path = Path(path)
     try:
@@ -159,7 +159,7 @@ def read_scenario(path: str | Path) -> Scenario:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; give the path of a scenario file (TOML)") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path} is no TOML: {error}; mend that line") from error
+        raise InputError(f"{path} is not valid TOML: {error}; correct that line") from error
     try:
         return Scenario.model_validate(content)
     except ValidationError as error:
@@ -180,7 +180,7 @@ def plan(scenario: Scenario, posterior: Posterior) -> Answer:
     """Answer a scenario from a posterior.
 
     Raises:
-        InputError: the scenario asks what the posterior's law cannot answer, or names what the posterior lacks.
+        InputError: the posterior's law cannot answer the question, or the posterior lacks a name in it.
     """
     if scenario.expand is not None:
         growth = expand(posterior, **scenario.expand.model_dump())
@@ -210,7 +210,7 @@ def plan(scenario: Scenario, posterior: Posterior) -> Answer:
 
 
 def _most_tokens(scenario: Scenario, request: dict[str, Any]) -> float | None:
-    """The limit on tokens that `limits.tokens` and `limits.epochs` give with the mixture of a request."""
+    """Return the limit on tokens from `limits.tokens` and `limits.epochs`, with the mixture of a request."""
     limits, names = scenario.limits, [source_of(name) for name in request["weights"]]
     shares: dict[str, float] = request.get("shares") or dict.fromkeys(names, 1.0)
     total = sum(shares.values())
@@ -222,7 +222,7 @@ def _most_tokens(scenario: Scenario, request: dict[str, Any]) -> float | None:
 
 
 def _sources(scenario: Scenario, weights: dict[str, float]) -> int:
-    """How many sources may be sampled."""
+    """Return the largest number of sources in the mixture."""
     compared = (name for shares in scenario.compare.values() for name in shares)
     return len({*map(source_of, weights), *scenario.unique, *scenario.bounds, *compared})
 

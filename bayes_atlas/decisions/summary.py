@@ -1,4 +1,4 @@
-"""How draws of a decision are summarised."""
+"""Summaries of draws."""
 
 from collections.abc import Mapping
 from typing import Literal, TypedDict
@@ -10,18 +10,18 @@ from bayes_atlas.errors import InputError
 
 
 class Summary(TypedDict):
-    """A quantity's draws in a few numbers; JSON as it is."""
+    """Summary of a quantity's draws, as in the JSON document."""
 
     median: float
     mean: float
     lower: float
     upper: float
-    probability: float  # that lies between `lower` and `upper`
-    kind: Literal["eti"]  # equal-tailed: as much probability lies below `lower` as above `upper`
+    probability: float  # of the interval from `lower` to `upper`
+    kind: Literal["eti"]  # equal-tailed: the probability below `lower` equals that above `upper`
 
 
 def summarise(draws: NDArray[np.float64], probability: float = 0.9) -> Summary:
-    """Median, mean and equal-tailed interval of `draws` ``(draw,)``.
+    """Return median, mean and equal-tailed interval of `draws` ``(draw,)``.
 
     Raises:
         InputError: `probability` is not between 0 and 1.
@@ -40,5 +40,5 @@ def summarise(draws: NDArray[np.float64], probability: float = 0.9) -> Summary:
 
 
 def summarise_all(quantities: Mapping[str, NDArray[np.float64]], probability: float = 0.9) -> dict[str, Summary]:
-    """`summarise` by name."""
+    """Return `summarise` of every quantity, by name."""
     return {name: summarise(draws, probability) for name, draws in quantities.items()}

@@ -1,9 +1,9 @@
-"""The compute-efficiency tax: what a language pays, in compute, for a configuration (Longpre et al. 2025, Fig. 1).
+"""The compute-efficiency tax: extra compute of a configuration of a language (Longpre et al. 2025, Fig. 1).
 
 A posterior fitted by label (``--by vocabulary``, ``--by mixture``) has parameters for each configuration of a language.
-Along the compute-optimal frontier of each, the tax is the factor on compute that a configuration needs to reach the
-loss of a baseline. Where a configuration's irreducible loss lies above it, no compute is enough, and where the draws
-leave that open the tax is not identified: then it is said so instead of a number.
+Along the compute-optimal frontier of each, the tax is the factor on compute at which a configuration reaches the loss
+of a baseline. If the irreducible loss of the configuration is above that loss, no compute is enough. If the draws
+disagree on this, the tax is not identified, and the output says so instead of a number.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,37 +24,37 @@ from bayes_atlas.decisions.problem import Problem, problem
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
 
-NEVER = 1e6  # a factor beyond which it makes no difference whether more compute would be enough
-TOO_WIDE = 10.0  # ratio of an interval's ends beyond which it says nothing of use
+NEVER = 1e6  # a larger factor counts as infinite
+TOO_WIDE = 10.0  # ratio of an interval's ends; a wider interval counts as not identified
 CLOSENESS = 1e-8  # in log factor
 UNITS = {
-    "factor": ("factor on compute for the baseline's loss; infinite where no compute is enough", "1"),
+    "factor": ("factor on compute to reach the baseline's loss; infinite if no compute is enough", "1"),
     "loss": ("expected loss of the baseline", "unit of the run table's loss"),
 }
 
 
 @dataclass(frozen=True)
 class Tax:
-    """Draws of the compute that one configuration of a language needs, over that of the baseline, for equal loss."""
+    """Draws of the compute of one configuration of a language, relative to the baseline's, at equal loss."""
 
     baseline: str
     configuration: str
     compute: Floats  # (budget,) FLOPs of the baseline
-    loss: Floats  # (draw, budget) that it reaches
-    factor: Floats  # (draw, budget) infinite where no compute is enough
+    loss: Floats  # (draw, budget) loss of the baseline
+    factor: Floats  # (draw, budget) infinite if no compute is enough
 
     def band(self, probability: float = 0.9) -> NDArray[np.float64]:
-        """Lower end, median and upper end ``(3, budget)``; may be infinite."""
+        """Return lower end, median and upper end ``(3, budget)``; may be infinite."""
         ends = [(1 - probability) / 2, 0.5, (1 + probability) / 2]
         return np.quantile(self.factor, ends, axis=0, method="inverted_cdf")
 
     def identified(self, probability: float = 0.9) -> NDArray[np.bool_]:
-        """``(budget,)`` whether the interval is finite and narrow enough to mean anything."""
+        """Return for each budget ``(budget,)`` True if the interval is finite and narrow enough."""
         lower, _, upper = self.band(probability)
         return np.isfinite(upper) & (upper <= TOO_WIDE * lower)
 
     def summary(self, probability: float = 0.9) -> list[dict[str, Any]]:
-        """The factor by budget; None stands for infinite."""
+        """Return the factor by budget; None stands for infinite."""
         rows = []
         never = np.isinf(self.factor).mean(axis=0)
         for index, compute in enumerate(self.compute.tolist()):
@@ -68,12 +68,12 @@ class Tax:
 
 @dataclass(frozen=True, repr=False)
 class Taxes(Decision, Sequence[Tax]):
-    """The tax of every configuration of a language but the baseline, in one sequence."""
+    """The tax of every configuration of a language except the baseline, as a sequence."""
 
     posterior: Posterior
-    language: str  # without labels
+    language: str  # without label
     baseline: str
-    unique: float | None  # unique tokens there are of the language; unlimited where None
+    unique: float | None  # unique tokens of the language; None if unlimited
     taxes: list[Tax]
     notes: list[str]
 
@@ -92,13 +92,13 @@ class Taxes(Decision, Sequence[Tax]):
 
     @property
     def question(self) -> str:
-        """What is compared in one line."""
+        """The comparison in one line."""
         limit = "" if self.unique is None else f", with {number(self.unique)} unique tokens"
         return f"{self.posterior.name}: compute of configurations of {self.language} for equal loss{limit}"
 
     @property
     def draws(self) -> xr.Dataset:
-        """Draws of the factors; dims ``draw``, ``configuration``, ``budget``, and of the baseline's loss."""
+        """Draws of the factors and of the baseline's loss; dims ``draw``, ``configuration``, ``budget``."""
         budget = ("budget", self.taxes[0].compute, {"long_name": f"compute of {self.baseline}", "units": "FLOPs"})
         return dataset(
             {
@@ -110,11 +110,11 @@ class Taxes(Decision, Sequence[Tax]):
         )
 
     def summary(self, probability: float = 0.9) -> dict[str, list[dict[str, Any]]]:
-        """Configuration -> its factor by budget."""
+        """Return configuration -> its factor by budget."""
         return {each.configuration: each.summary(probability) for each in self.taxes}
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
-        """The taxes; JSON as it is."""
+        """Return the JSON document of the taxes."""
         return {
             "posterior": self.posterior.name,
             "language": self.language,
@@ -125,7 +125,7 @@ class Taxes(Decision, Sequence[Tax]):
         }
 
     def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
-        """A row for each configuration and budget."""
+        """Return one row for each configuration and budget."""
         return [
             {"configuration": name, f"compute of {self.baseline}": f"{row['compute']:.3g}"}
             | _cells(row["factor"], probability)
@@ -136,7 +136,7 @@ class Taxes(Decision, Sequence[Tax]):
 
 
 def _cells(factor: Mapping[str, float | None], probability: float) -> dict[str, str]:
-    """The cells of a factor whose ends may be infinite."""
+    """Return the cells of a factor; its ends may be infinite."""
     median, lower, upper = (
         "never" if factor[name] is None else number(factor[name] or 0.0, 3) for name in ("median", "lower", "upper")
     )
@@ -151,17 +151,17 @@ def efficiency_tax(
     baseline: str | None = None,
     unique: float | None = None,
 ) -> Taxes:
-    """The tax of every configuration of `language` but the baseline.
+    """Find the tax of every configuration of `language` except the baseline.
 
     Args:
         posterior: a posterior fitted by label, whose law has a compute-optimal point.
-        language: a language without labels, such as ``fr``.
+        language: a language without label, such as ``fr``.
         compute: budget or budgets of the baseline in FLOPs, 6 per parameter and token.
-        baseline: one of the configurations, such as ``fr:monolingual``; the first where None.
-        unique: unique tokens there are of the language; unlimited where None.
+        baseline: one of the configurations, such as ``fr:monolingual``; by default the first.
+        unique: unique tokens of the language; None if unlimited.
 
     Raises:
-        InputError: fewer than two configurations, no such baseline, or a number that is not positive.
+        InputError: fewer than two configurations, an unknown baseline, or a number that is not positive.
     """
     configurations = [name for name in posterior.info.languages if source_of(name) == language]
     if len(configurations) < 2:
@@ -170,7 +170,7 @@ def efficiency_tax(
         raise InputError(f"{posterior.name} does not have two configurations of {language!r} to compare; {advice}")
     chosen = configurations[0] if baseline is None else baseline
     if chosen not in configurations:
-        raise InputError(f"{chosen!r} is no configuration of {language}; choose one of: {', '.join(configurations)}")
+        raise InputError(f"{chosen!r} is not a configuration of {language}; choose one of: {', '.join(configurations)}")
     budgets = np.atleast_1d(np.asarray(compute, dtype=float))
     for budget in budgets.tolist():
         positive("compute", budget)
@@ -189,13 +189,13 @@ def _count(posterior: Posterior, language: str) -> int:
 
 
 def _losses(asked: Problem, budgets: Floats) -> Floats:
-    """Least loss ``(draw, budget)``."""
+    """Return the least loss ``(draw, budget)``."""
     tokens = asked.best_tokens(budgets)
     return asked.loss(asked.size(tokens, budgets).T, tokens.T).T
 
 
 def _factor(asked: Problem, budgets: Floats, loss: Floats) -> Floats:
-    """By how much compute must exceed `budgets` to reach `loss`, ``(draw, budget)``."""
+    """Return the factor on `budgets` at which the least loss equals `loss`, ``(draw, budget)``."""
     (name,) = asked.objective.weights
     irreducible = asked.objective.parameters[name]["E"][:, None]
     wanted = np.maximum(loss - irreducible, 0.0)

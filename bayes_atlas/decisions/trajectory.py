@@ -1,4 +1,4 @@
-"""How the compute-optimal size and data grow with the budget: N*(C), D*(C) with their bands."""
+"""The compute-optimal size and data as functions of the budget: N*(C), D*(C) with intervals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,12 +33,12 @@ class Trajectory(Decision):
 
     @property
     def language(self) -> str:
-        """The language that counts; several are separated by commas."""
+        """Names of the weighted languages, separated by commas."""
         return self.problem.language
 
     @property
     def question(self) -> str:
-        """What is trained, and between which budgets."""
+        """The training problem, and the range of budgets."""
         return f"{self.problem.objective.posterior.name}: {self.problem.title} {_between(self.compute)}"
 
     @property
@@ -54,7 +54,7 @@ class Trajectory(Decision):
         )
 
     def summary(self, probability: float = 0.9) -> list[dict[str, Any]]:
-        """By budget: `compute`, and median, mean and interval of every quantity."""
+        """Return by budget: `compute`, and median, mean and interval of every quantity."""
         return [
             {"compute": float(compute)}
             | {name: summarise(draws[:, budget], probability) for name, draws in self.quantities.items()}
@@ -62,7 +62,7 @@ class Trajectory(Decision):
         ]
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
-        """The question, the optimum at every budget, and the notes."""
+        """Return the JSON document: the question, the optimum at every budget, and the notes."""
         return {
             "posterior": self.problem.objective.posterior.name,
             "language": self.language,
@@ -73,7 +73,7 @@ class Trajectory(Decision):
         }
 
     def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
-        """Size and tokens, a row for each budget."""
+        """Return size and tokens, one row for each budget."""
         head = interval(probability)
         return [
             {"compute": f"{row['compute']:.3g}"}
@@ -87,8 +87,8 @@ class Trajectory(Decision):
 class Trajectories(Decision):
     """Trajectories of several languages or configurations over the same budgets."""
 
-    paths: dict[str, Trajectory]  # by name of the language, or of several together
-    unique: float | None  # tokens there are of each source; None where unlimited
+    paths: dict[str, Trajectory]  # by name of the language, or of several joined
+    unique: float | None  # unique tokens of each source; None if unlimited
     notes: list[str]
 
     @property
@@ -98,12 +98,12 @@ class Trajectories(Decision):
 
     @property
     def problem(self) -> Problem:
-        """What the first of them trains; budgets, unique tokens and tokens served are those of all."""
+        """The problem of the first trajectory; budgets, unique tokens and tokens served are the same in all."""
         return next(iter(self.paths.values())).problem
 
     @property
     def question(self) -> str:
-        """Which languages, and between which budgets."""
+        """The languages, and the range of budgets."""
         return f"{self.problem.objective.posterior.name}: {', '.join(self.paths)} {_between(self.compute)}"
 
     @property
@@ -117,11 +117,11 @@ class Trajectories(Decision):
         )
 
     def summary(self, probability: float = 0.9) -> dict[str, list[dict[str, Any]]]:
-        """By name and budget: `compute`, and median, mean and interval of every quantity."""
+        """Return by name and budget: `compute`, and median, mean and interval of every quantity."""
         return {name: path.summary(probability) for name, path in self.paths.items()}
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
-        """The question, all trajectories, and the notes."""
+        """Return the JSON document: the question, all trajectories, and the notes."""
         return {
             "posterior": self.problem.objective.posterior.name,
             "unique": self.unique,
@@ -131,22 +131,22 @@ class Trajectories(Decision):
         }
 
     def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
-        """Size and tokens, a row for each name and budget."""
+        """Return size and tokens, one row for each name and budget."""
         return [{"language": name} | row for name, path in self.paths.items() for row in path.rows(probability)]
 
 
 def trajectory(
     posterior: Posterior, *, compute: Sequence[float] | NDArray[np.float64], **request: Unpack[Request]
 ) -> Trajectory:
-    """Compute-optimal size and data over a range of budgets.
+    """Find the compute-optimal size and data over a range of budgets.
 
     Args:
         posterior: a posterior whose law has a compute-optimal point.
         compute: budgets in FLOPs ``(budget,)``.
-        request: what is trained; see `decisions.problem.Request`.
+        request: the training problem; see `decisions.problem.Request`.
 
     Raises:
-        InputError: of `optimum`, or no budget was given.
+        InputError: as `optimum`, or no budget is given.
     """
     budgets = np.asarray(compute, dtype=float)
     if budgets.ndim != 1 or not budgets.size:
@@ -172,18 +172,18 @@ def trajectories(
     unique: float | None = None,
     served: float | None = None,
 ) -> Trajectories:
-    """Trajectories of several languages, or configurations, over the same budgets.
+    """Find trajectories of several languages or configurations over the same budgets.
 
     Args:
         posterior: a posterior whose law has a compute-optimal point.
         compute: budgets in FLOPs ``(budget,)``.
-        languages: a path for each; where empty, for all of the posterior, or for none where `weights` are given.
-        weights: one more path, of these languages together, sampled evenly, with how much the loss of each counts.
-        unique: unique tokens there are of each source; unlimited where None.
-        served: tokens of inference the models are to serve, paid from the same budget.
+        languages: one trajectory for each. If empty: all languages of the posterior, or none if `weights` is given.
+        weights: one more trajectory, of these languages together, sampled equally: language -> weight of its loss.
+        unique: unique tokens of each source; None if unlimited.
+        served: tokens of inference to serve, paid from the same budget.
 
     Raises:
-        InputError: of `trajectory`.
+        InputError: as `trajectory`.
     """
     alone = list(languages) or ([] if weights else posterior.info.languages)
     paths = {
@@ -197,10 +197,10 @@ def trajectories(
 
 
 def budgets_between(least: float, most: float, count: int = 25) -> Floats:
-    """`count` budgets, evenly spaced in logs.
+    """Return `count` budgets, evenly spaced in logs.
 
     Raises:
-        InputError: the ends are not positive numbers in order.
+        InputError: an end is not a positive number, or the ends are not in order.
     """
     if positive("the least budget", least) >= positive("the largest budget", most):
         raise InputError(f"budgets run from {least:.4g} to {most:.4g}; give the smaller end first")
@@ -212,7 +212,7 @@ def _between(budgets: Floats) -> str:
 
 
 def _budget(compute: Floats) -> dict[str, Any]:
-    """The coordinate of budgets."""
+    """Return the coordinate of budgets."""
     meaning, unit = UNITS["compute"]
     return {"budget": ("budget", compute, {"long_name": meaning, "units": unit})}
 

@@ -1,4 +1,4 @@
-"""Which languages help which: sources ranked for a target, and both directions of a pair (Longpre et al. 2025, §4)."""
+"""The transfer map: sources ranked for each target, and both directions of a pair (Longpre et al. 2025, §4)."""
 
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -13,20 +13,20 @@ from bayes_atlas.decisions.summary import Summary, summarise
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
 
-TOP = 5  # sources that the paper marks for each target
+TOP = 5  # number of sources that the paper marks for each target
 TRAITS = ("script", "genus", "family")
-UNITS = {"score": ("transfer score of a source for a target; none with itself", "1")} | {
-    trait: (f"what a common {trait} adds to a score, given the other traits", "1") for trait in TRAITS
+UNITS = {"score": ("transfer score of a source for a target; missing on the diagonal", "1")} | {
+    trait: (f"effect of a common {trait} on a score, given the other traits", "1") for trait in TRAITS
 }
 
 
 class Source(TypedDict):
-    """A source of a target; JSON as it is."""
+    """One source of a target, as in the JSON document."""
 
     source: str
     score: Summary
     probability_helps: float  # that the score is above zero
-    probability_top: float  # that it is among the best `top`
+    probability_top: float  # that the source is among the best `top`
 
 
 class Direction(TypedDict):
@@ -39,7 +39,7 @@ class Direction(TypedDict):
 
 
 class Compared(TypedDict):
-    """Both directions of a pair; JSON as it is."""
+    """Both directions of a pair, as in the JSON document."""
 
     forth: Direction
     back: Direction
@@ -49,7 +49,7 @@ class Compared(TypedDict):
 
 @dataclass(frozen=True, repr=False)
 class TransferMap(Decision):
-    """Draws of the score of every ordered pair, NaN where a language meets itself."""
+    """Draws of the score of every ordered pair; NaN on the diagonal."""
 
     posterior: Posterior
     languages: list[str]
@@ -63,19 +63,19 @@ class TransferMap(Decision):
 
     @property
     def draws(self) -> xr.Dataset:
-        """Draws of the scores; dims ``draw``, ``target``, ``source``, and of what a common trait adds."""
+        """Draws of the scores; dims ``draw``, ``target``, ``source``; and draws of the effects of common traits."""
         score = {"score": (("draw", "target", "source"), self.score)}
         drawn = self.posterior.drawn(*TRAITS)
         traits: dict[str, tuple[tuple[str, ...], Floats]] = {name: (("draw",), drawn[name]) for name in TRAITS}
         return dataset(score | traits, {"target": self.languages, "source": self.languages}, UNITS)
 
     def summary(self, probability: float = 0.9, *, top: int = TOP) -> dict[str, list[Source]]:
-        """Target -> its sources, the most helpful in the mean first."""
+        """Return target -> its sources, by descending mean score."""
         likely = self.top_probability(top)
         return {target: self._ranked(at, likely[at], probability) for at, target in enumerate(self.languages)}
 
     def to_dict(self, probability: float = 0.9, *, top: int = TOP) -> dict[str, Any]:
-        """Sources of every target, and what traits add; JSON as it is."""
+        """Return the JSON document: sources of every target, and effects of common traits."""
         return {
             "posterior": self.posterior.name,
             "top": top,
@@ -85,7 +85,7 @@ class TransferMap(Decision):
         }
 
     def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
-        """The source that helps most, for each target."""
+        """Return the best source for each target."""
         best = {target: sources[0] for target, sources in self.summary(probability).items()}
         return [
             {"target": target, "best source": each["source"]}
@@ -97,12 +97,12 @@ class TransferMap(Decision):
     def answer(
         self, *, target: str | None = None, pair: tuple[str, str] | None = None, top: int = TOP
     ) -> "TransferAnswer":
-        """What the map says of a target, of a pair, and of traits in any case.
+        """Answer a question about a target or a pair; every answer includes the effects of common traits.
 
         Args:
             target: the language whose sources are ranked.
             pair: source and target whose two directions are compared.
-            top: how many sources count as the best.
+            top: number of sources that count as the best.
 
         Raises:
             InputError: an unknown language, the same one twice in the pair, or `top` below 1.
@@ -113,10 +113,10 @@ class TransferMap(Decision):
         return TransferAnswer(self, target, None if pair is None else self.pair(*pair), top, self.notes)
 
     def place(self, language: str) -> int:
-        """Index of a language.
+        """Return the index of a language.
 
         Raises:
-            InputError: it is not in the map; the message lists those that are.
+            InputError: the language is not in the map; the message lists the valid names.
         """
         if language not in self.languages:
             raise InputError(
@@ -125,7 +125,7 @@ class TransferMap(Decision):
         return self.languages.index(language)
 
     def top_probability(self, top: int = TOP) -> Floats:
-        """``(target, source)`` probability that a source is among the `top` best of its target.
+        """Return the probability that a source is among the `top` best of its target, ``(target, source)``.
 
         Raises:
             InputError: `top` is below 1.
@@ -137,7 +137,7 @@ class TransferMap(Decision):
         return within.mean(axis=0)
 
     def sources(self, target: str, *, top: int = TOP, probability: float = 0.9) -> list[Source]:
-        """Sources of a target, the most helpful in the mean first.
+        """Return the sources of a target, by descending mean score.
 
         Raises:
             InputError: an unknown language, or `top` or `probability` out of range.
@@ -159,7 +159,7 @@ class TransferMap(Decision):
         return sorted(found, key=lambda each: -each["score"]["mean"])
 
     def pair(self, source: str, target: str) -> "Pair":
-        """Both directions of a pair.
+        """Return both directions of a pair.
 
         Raises:
             InputError: an unknown language, or the same one twice.
@@ -170,16 +170,16 @@ class TransferMap(Decision):
         return Pair(source, target, self.score[:, second, first], self.score[:, first, second])
 
     def effects(self, probability: float = 0.9) -> dict[str, Summary]:
-        """What a common script, genus and family each add to a score, given the other two."""
+        """Return the effect of a common script, genus and family on a score, each given the other two."""
         drawn = self.posterior.drawn(*TRAITS)
         return {name: summarise(drawn[name], probability) for name in TRAITS}
 
     def probability_adds(self, trait: str) -> float:
-        """Probability that a common `trait` (of `TRAITS`) adds to a score, given the other two."""
+        """Return the probability that a common `trait` (of `TRAITS`) raises a score, given the other two."""
         return float((self.posterior.drawn(trait)[trait] > 0).mean())
 
     def order(self) -> list[int]:
-        """Languages such that those that help each other stand together: leaves of average linkage."""
+        """Return the languages ordered by mutual transfer: leaves of average linkage."""
         from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
         from scipy.spatial.distance import squareform
 
@@ -205,10 +205,10 @@ class Pair:
     source: str
     target: str
     forth: Floats  # (draw,) score of the source for the target
-    back: Floats  # (draw,) and the reverse
+    back: Floats  # (draw,) score of the reverse direction
 
     def to_dict(self, probability: float = 0.9) -> Compared:
-        """Both directions and how they differ; JSON as it is."""
+        """Return both directions and their difference, as in the JSON document."""
         return {
             "forth": _direction(self.source, self.target, self.forth, probability),
             "back": _direction(self.target, self.source, self.back, probability),
@@ -228,7 +228,7 @@ def _direction(source: str, target: str, draws: Floats, probability: float) -> D
 
 
 class Answered(TypedDict):
-    """A question to a map, in numbers; JSON as it is."""
+    """The answer in numbers, as in the JSON document."""
 
     sources: list[Source] | None
     pair: Compared | None
@@ -237,24 +237,24 @@ class Answered(TypedDict):
 
 @dataclass(frozen=True, repr=False)
 class TransferAnswer(Decision):
-    """What a map says of a target or a pair, and of traits."""
+    """The answer to a question about a target or a pair, with the effects of common traits."""
 
     map: TransferMap
-    target: str | None  # whose sources are ranked
+    target: str | None  # the language whose sources are ranked
     pair: Pair | None
-    top: int  # sources that count as the best
+    top: int  # number of sources that count as the best
     notes: list[str]
 
     @property
     def question(self) -> str:
-        """What was asked in one line."""
+        """The question in one line."""
         asked = [] if self.target is None else [f"what helps {self.target}"]
         asked += [] if self.pair is None else [f"{self.pair.source} and {self.pair.target}, both directions"]
         return f"{self.map.posterior.name}: {'; '.join(asked) or 'what a common trait adds'}"
 
     @property
     def draws(self) -> xr.Dataset:
-        """Draws of the map that the answer uses: scores of the target and of the pair, and what traits add."""
+        """Draws of the map that the answer uses: scores of the target and of the pair, and effects of common traits."""
         every = self.map.draws
         used = every[list(TRAITS)]
         if self.target is not None:
@@ -265,7 +265,7 @@ class TransferAnswer(Decision):
         return used
 
     def summary(self, probability: float = 0.9) -> Answered:
-        """Sources of the target, both directions of the pair, and what traits add; None where not asked."""
+        """Return sources of the target, both directions of the pair, and effects of common traits; None if unasked."""
         return {
             "sources": None
             if self.target is None
@@ -275,12 +275,12 @@ class TransferAnswer(Decision):
         }
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
-        """The answer; JSON as it is."""
+        """Return the JSON document of the answer."""
         asked = {"posterior": self.map.posterior.name, "target": self.target, "top": self.top}
         return asked | self.summary(probability) | {"notes": self.notes}
 
     def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
-        """The directions of the pair, the sources and what traits add, one below the other."""
+        """Return rows for the directions of the pair, the sources, and the effects of common traits."""
         found, pair = self.summary(probability), self.pair
         scores = [] if found["pair"] is None else [found["pair"]["forth"], found["pair"]["back"]]
         told: list[tuple[str, Summary, float]] = [
@@ -304,7 +304,7 @@ class TransferAnswer(Decision):
 
 
 def transfer_map(posterior: Posterior) -> TransferMap:
-    """The map that a posterior of transfer scores draws.
+    """Return the transfer map of a posterior of transfer scores.
 
     Raises:
         InputError: the posterior has no scores.
@@ -314,7 +314,7 @@ def transfer_map(posterior: Posterior) -> TransferMap:
 
 
 def _notes(posterior: Posterior) -> list[str]:
-    """What a reader should know before trusting the map."""
+    """Return caveats for the reader of the map."""
     failed = [check.name for check in posterior.failed_checks]
     notes = [f"sampling failed {', '.join(failed)}: see `bayes-atlas diagnose`"] if failed else []
     pairs = len(posterior.info.languages) * (len(posterior.info.languages) - 1)

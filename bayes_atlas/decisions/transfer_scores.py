@@ -1,8 +1,8 @@
-"""Transfer scores measured by a bilingual study, per draw of its learning curves (Longpre et al. 2025, §4).
+"""Transfer scores from a bilingual study, for each draw of its learning curves (Longpre et al. 2025, §4).
 
-A score compares where two curves reach one loss, so small errors of the loss become large ones of the score, and much
-that is no transfer looks like it. Each score carries its error, and what may have faked it is said. Where the run with
-the partner does not reach the loss within its tokens, all that is known is that the score lies below a bound.
+A score compares the tokens at which two curves reach one loss. Small errors of the loss are therefore large errors of
+the score, and several artefacts look like transfer. Each score has its error, and notes list possible artefacts. If the
+run with the partner does not reach the loss within its tokens, the score is censored: only an upper bound is known.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,24 +24,24 @@ from bayes_atlas.posterior import Posterior
 
 SEEDS = 0.0014  # median sd of log loss over seeds, Muennighoff et al. 2023 (arXiv 2305.16264)
 CENTRAL = (0.16, 0.5, 0.84)
-FINISHED = 0.95  # of a run's last tokens, from which on its learning rate has decayed
-RATE = 2.0  # ratio of learning rates from which on two checkpoints are at different stages
+FINISHED = 0.95  # share of a run's last tokens, at which its learning rate has decayed
+RATE = 2.0  # ratio of learning rates; beyond it two checkpoints are at different stages
 FAILED = 0.02  # log loss of the last checkpoint above the run's best
-STEEP = 0.25  # fall of log loss per log of tokens at the anchor, from which on training has hardly begun
-LISTED = 5  # pairs or runs that a note names
-UNITS = {"score": ("transfer score; minus infinity where the loss is never reached", "1")}
+STEEP = 0.25  # fall of log loss per log token at the anchor; beyond it training has hardly begun
+LISTED = 5  # largest number of pairs or runs named in a note
+UNITS = {"score": ("transfer score; minus infinity if the loss is never reached", "1")}
 
 
 @dataclass(frozen=True)
 class PairScore:
-    """Transfer from a source to a target at an anchor."""
+    """Transfer score of a source for a target at an anchor."""
 
     source: str
     target: str
     anchor: float  # tokens of the target alone
-    draws: Floats  # (draw,) minus infinity where the loss is never reached
-    bound: float  # least score that the tokens of the run with the partner could show
-    bound_error: float  # sd of a score that is measured there
+    draws: Floats  # (draw,) minus infinity if the loss is never reached
+    bound: float  # least score that the tokens of the run with the partner can show
+    bound_error: float  # sd of a measured score at the bound
 
     @property
     def probability_reached(self) -> float:
@@ -50,24 +50,24 @@ class PairScore:
 
     @property
     def censored(self) -> bool:
-        """Whether the score is only known to lie below `bound`."""
+        """True if only an upper bound of the score is known."""
         return self.probability_reached < 0.5
 
     @property
     def score(self) -> float:
-        """Median of the draws; the bound where censored."""
+        """The median of the draws; the bound if censored."""
         return self.bound if self.censored else float(np.median(self.draws))
 
     @property
     def error(self) -> float:
-        """Standard deviation of the score's error, half of what holds the central .68; draws beyond the bound aside."""
+        """The sd of the score: half the width of the central .68, or the upper half if the lower end is censored."""
         if self.censored:
             return self.bound_error
         lower, median, upper = np.quantile(self.draws, CENTRAL, method="closest_observation")
         return float((upper - lower) / 2 if lower >= self.bound else upper - median)
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
-        """The score; JSON as it is. `lower` is None where it lies beyond what the tokens could show."""
+        """Return the score as in the JSON document. `lower` is None if it is below the bound."""
         ends = [(1 - probability) / 2, (1 + probability) / 2]
         lower, upper = np.quantile(self.draws, ends, method="closest_observation")
         return {
@@ -86,15 +86,15 @@ class PairScore:
 
 @dataclass(frozen=True, repr=False)
 class BilingualScores(Decision):
-    """Scores of all pairs that were run, at each anchor in turn."""
+    """Scores of all pairs in the study, at each anchor in turn."""
 
     posterior: Posterior
-    params: float  # parameters of every run that was compared
+    params: float  # parameters of every compared run
     anchors: list[float]
     pairs: list[PairScore]
-    left_out: Mapping[str, int]  # reason -> number of rows that are no part of the study
+    left_out: Mapping[str, int]  # reason -> number of rows outside the study
     notes: list[str]
-    saved: str | None = None  # path of the score table, where it was written
+    saved: str | None = None  # path of the score table, if it was written
 
     @property
     def question(self) -> str:
@@ -105,7 +105,7 @@ class BilingualScores(Decision):
 
     @property
     def draws(self) -> xr.Dataset:
-        """Draws of the scores; dims ``draw`` and ``pair``, of which source, target and anchor are coordinates."""
+        """Draws of the scores; dims ``draw`` and ``pair``, with coordinates source, target and anchor of each pair."""
         count = self.posterior.draws["posterior"].sizes
         empty = np.empty((count["chain"] * count["draw"], 0))
         score = np.column_stack([empty, *(pair.draws for pair in self.pairs)])
@@ -115,18 +115,18 @@ class BilingualScores(Decision):
         return dataset({"score": (("draw", "pair"), score)}, names | {"anchor": anchor}, UNITS)
 
     def summary(self, probability: float = 0.9) -> list[dict[str, Any]]:
-        """Every score with its error and its interval."""
+        """Return every score with its error and interval."""
         return [pair.to_dict(probability) for pair in self.pairs]
 
     def at(self, anchor: float) -> list[PairScore]:
-        """Scores at one of the anchors."""
+        """Return the scores at one of the anchors."""
         return [pair for pair in self.pairs if pair.anchor == anchor]
 
     def table(self) -> pd.DataFrame:
-        """The score table that `bayes_atlas.data.transfer_scores.read_scores` reads.
+        """Return the score table for `bayes_atlas.data.transfer_scores.read_scores`.
 
         Raises:
-            InputError: there are several anchors; a score table has one score of a pair.
+            InputError: there are several anchors; a score table has one score per pair.
         """
         _check_one(self.anchors)
         columns = ("source", "target", "score", "error", "censored", "anchor")
@@ -134,18 +134,18 @@ class BilingualScores(Decision):
         return pd.DataFrame(rows).astype({"censored": int})
 
     def save(self, path: str | Path) -> "BilingualScores":
-        """Write the `table` as CSV, and return the scores with its place.
+        """Write the `table` as CSV, and return the scores with its path.
 
         Raises:
             InputError: as `table`, or `path` does not end in .csv.
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         check_table(path)
         self.table().to_csv(path, index=False)
         return replace(self, saved=str(path))
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
-        """All scores; JSON as it is."""
+        """Return the JSON document of all scores."""
         return {
             "params": self.params,
             "anchors": self.anchors,
@@ -156,7 +156,7 @@ class BilingualScores(Decision):
         }
 
     def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
-        """A row for each pair and anchor."""
+        """Return one row for each pair and anchor."""
         return [_row(pair, probability) for pair in self.pairs]
 
 
@@ -174,10 +174,10 @@ def _row(pair: PairScore, probability: float) -> dict[str, str]:
 
 
 def check_table(path: str | Path) -> None:
-    """Refuse a path whose name is not that of a score table.
+    """Raise an error if `path` is not a file name for a score table.
 
     Raises:
-        InputError: it does not end in .csv.
+        InputError: `path` does not end in .csv.
     """
     if Path(path).suffix != ".csv":
         raise InputError(f"cannot write scores to {Path(path).name!r}; end its name in .csv")
@@ -186,24 +186,26 @@ def check_table(path: str | Path) -> None:
 def transfer_scores(
     posterior: Posterior, study: Study, anchors: Sequence[float], *, seeds: float = SEEDS, seed: int = 0
 ) -> BilingualScores:
-    """Scores of all pairs at each of `anchors`.
+    """Score all pairs at each of `anchors`.
 
     Args:
-        posterior: of the model ``bilingual``, fitted to the runs of `study`.
+        posterior: a posterior of the model ``bilingual``, fitted to the runs of `study`.
         study: from `bayes_atlas.data.bilingual_design.bilingual_study`.
-        anchors: tokens of a target alone, to whose loss the run with the partner is compared.
-        seeds: sd of log loss between runs that differ in their seed alone, which one run of each cannot show.
-        seed: of the draws of these.
+        anchors: tokens of a target trained alone. The score compares the run with the partner at that loss.
+        seeds: sd of log loss between runs that differ only in their seed; a single run of each does not identify it.
+        seed: seed of the draws of this noise.
 
     Raises:
-        InputError: a posterior of another law or other runs; anchors as `check_anchors`; a negative `seeds`.
+        InputError: a posterior of another law or other runs; anchors as in `check_anchors`; a negative `seeds`.
     """
     if posterior.info.law != "bilingual":
         raise InputError(
             f"{posterior.name} fits the law {posterior.info.law!r}; give a posterior of the model bilingual"
         )
     if posterior.info.runs.sha256 != study.runs.attrs["sha256"]:
-        raise InputError(f"{posterior.name} was fitted to {posterior.info.runs.name}; give these runs, or fit again")
+        raise InputError(
+            f"{posterior.name} was fitted to {posterior.info.runs.name}; give these runs, or fit this table"
+        )
     if not (np.isfinite(seeds) and seeds >= 0):
         raise InputError(f"seeds is {seeds}; it must be at least 0, such as {SEEDS}")
     check_anchors(study.runs, anchors)
@@ -214,17 +216,21 @@ def transfer_scores(
 
 
 def check_anchors(runs: xr.Dataset, anchors: Sequence[float], *, one: bool = False) -> None:
-    """Refuse anchors that no run alone of a bilingual study reaches; with `one`, also several, as `table` does.
+    """Raise an error for anchors that no monolingual run of the study reaches.
+
+    With `one`, several anchors are an error too, as in `table`.
 
     Raises:
-        InputError: an anchor is out of range, none is given or there are too many.
+        InputError: an anchor is out of range, none is given, or there are too many.
     """
     if not anchors:
-        raise InputError("there is no anchor; give tokens of a target alone, such as 42e9")
+        raise InputError("there is no anchor; give tokens of a target trained alone, such as 42e9")
     longest = float(runs["tokens"].to_numpy()[partner_shares(runs)[1]].max())
     for anchor in anchors:
         if positive("anchor", anchor, such_as="42e9") > longest:
-            raise InputError(f"anchor is {anchor:.3g}, but no run alone has more than {longest:.3g} tokens; lower it")
+            raise InputError(
+                f"anchor is {anchor:.3g}, but no monolingual run has more than {longest:.3g} tokens; lower the anchor"
+            )
     if one:
         _check_one(anchors)
 
@@ -232,12 +238,12 @@ def check_anchors(runs: xr.Dataset, anchors: Sequence[float], *, one: bool = Fal
 def _check_one(anchors: Sequence[float]) -> None:
     if len(anchors) > 1:
         listed = ", ".join(f"{anchor:.3g}" for anchor in anchors)
-        raise InputError(f"there are scores at {listed} tokens, and a score table holds one of a pair; give one anchor")
+        raise InputError(f"there are scores at {listed} tokens, and a score table has one per pair; give one anchor")
 
 
 @dataclass(frozen=True)
 class _Curves:
-    """Runs by target and partner, and the curves fitted to them."""
+    """Runs by target and partner, and their fitted curves."""
 
     posterior: Posterior
     checkpoints: dict[tuple[str, str], pd.DataFrame]  # (target, partner or "") -> run, tokens, loss, done, rate
@@ -256,11 +262,11 @@ class _Curves:
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """Targets and partners with both runs."""
+        """Return targets and partners with both runs."""
         return [(target, other) for target, other in self.checkpoints if other and (target, "") in self.checkpoints]
 
     def scores(self, anchor: float, seeds: float, rng: np.random.Generator) -> list[PairScore]:
-        """Scores of the pairs whose target was trained alone as far as `anchor`."""
+        """Score the pairs whose monolingual run reaches `anchor`."""
         names = self.posterior.info.languages
         luck = {key: seeds / np.sqrt(rows["run"].nunique()) for key, rows in self.checkpoints.items()}
         draws = len(self.curve(names[0])["E"])
@@ -282,11 +288,11 @@ class _Curves:
         return PairScore(other, target, anchor, draws, bound, float(2 * last / anchor * (upper - lower) / 2))
 
     def last(self, target: str, other: str = "") -> float:
-        """The target's own tokens at the last checkpoint."""
+        """Return the target's own tokens at the last checkpoint."""
         return float(self.checkpoints[target, other]["tokens"].max())
 
     def curve(self, target: str, other: str = "") -> dict[str, Floats]:
-        """Draws of the law's parameters, in the reference's unit."""
+        """Return draws of the law's parameters, in the units of the reference."""
         drawn = self.posterior.parameters(target)
         if not other:
             return {name: drawn[name] for name in ("E", "B", "beta")}
@@ -294,14 +300,14 @@ class _Curves:
         return {name: values if values.ndim == 1 else values[:, slot] for name, values in drawn.items()}
 
     def nearest(self, target: str, other: str, tokens: float) -> "pd.Series[Any]":
-        """The checkpoint closest to `tokens` of the target's own."""
+        """Return the checkpoint closest to `tokens` of the target."""
         rows = self.checkpoints[target, other]
         return rows.iloc[int(np.abs(np.log(rows["tokens"] / tokens)).to_numpy().argmin())]
 
     def out_of_step(self, score: PairScore) -> bool:
-        """Whether the two checkpoints that are compared are at different stages of the learning rate.
+        """True if the two compared checkpoints are at different stages of the learning rate.
 
-        By the column ``learning_rate`` where the table has it, else by whether a run was finished.
+        The column ``learning_rate`` decides. Without it, the two differ if only one of them is at the end of its run.
         """
         if score.censored:
             return False
@@ -313,37 +319,37 @@ class _Curves:
         return bool((one["done"] >= FINISHED) != (two["done"] >= FINISHED))
 
     def steep(self, score: PairScore) -> bool:
-        """Whether the target's loss still falls fast at the anchor."""
+        """True if the target's loss still falls fast at the anchor."""
         alone = {name: float(values.mean()) for name, values in self.curve(score.target).items()}
         tokens = score.anchor / self.posterior.info.references[score.target]["tokens"]
         reducible = bilingual.loss(tokens, **alone) - alone["E"]
         return alone["beta"] * reducible / (reducible + alone["E"]) > STEEP
 
     def failed(self) -> list[str]:
-        """Runs that end well above the best that they have been."""
+        """Return runs whose last loss is well above their best loss."""
         rows = pd.concat(self.checkpoints.values())
         rows["best"] = rows.groupby(["run", "language"])["loss"].transform("min")
         worse = (rows["done"] == 1) & (np.log(rows["loss"] / rows["best"]) > FAILED)
         return sorted(set(rows.loc[worse, "run"].tolist()))
 
     def repeated(self) -> list[str]:
-        """Targets whose runs repeat their data."""
+        """Return targets whose runs repeat data."""
         rows = pd.concat(self.checkpoints.values())
         return sorted(rows.loc[rows["tokens"] > rows["unique"], "language"].unique().tolist())
 
 
 def _notes(curves: _Curves, found: Sequence[PairScore], anchors: Sequence[float]) -> list[str]:
-    """What a reader should know before trusting the scores."""
+    """Return caveats for the reader of the scores."""
     failed = [check.name for check in curves.posterior.failed_checks]
-    notes = [f"sampling failed {', '.join(failed)}: the scores' errors may be wrong"] if failed else []
+    notes = [f"sampling failed {', '.join(failed)}: the errors of the scores may be wrong"] if failed else []
     short = sorted({target for target, _ in curves.pairs if curves.last(target) < max(anchors)})
     told: list[tuple[list[str], str]] = [
-        (short, "have no run alone as long as the anchor, and no score there"),
-        (curves.failed(), "end well above the best loss that they had, and look failed: their scores mean little"),
-        (curves.repeated(), "repeat data, whose wear is then part of the score"),
+        (short, "have no monolingual run as long as the anchor, and no score there"),
+        (curves.failed(), "end well above their best loss and look failed: their scores are not reliable"),
+        (curves.repeated(), "repeat data, and the score includes the effect of repetition"),
         (_named(found, lambda score: score.censored), "never reach the loss in their tokens: only a bound is known"),
-        (_named(found, curves.out_of_step), "compare checkpoints at different learning rates, which fakes transfer"),
-        (_named(found, curves.steep), "are compared where training has hardly begun, and may change as it goes on"),
+        (_named(found, curves.out_of_step), "compare checkpoints at different learning rates, which mimics transfer"),
+        (_named(found, curves.steep), "are compared where training has hardly begun, and may change later"),
     ]
     return notes + [f"{_listed(names)} {what}" for names, what in told if names]
 

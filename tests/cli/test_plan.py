@@ -8,7 +8,12 @@ def test_plan(command, scenario, saved, capacity, document):
     result = command("plan", scenario, saved)
     assert (result.code, result.err) == (0, "")
     assert result.out.startswith("Two languages\n")
-    for text in ("loss saved over", "compute-optimal", "plan to act on", "Note: the law chinchilla does not know rep"):
+    for text in (
+        "loss saved over",
+        "compute-optimal",
+        "plan to act on",
+        "Note: the law chinchilla does not include rep",
+    ):
         assert text in result.out
     found = document(command("plan", scenario, saved, "--json"))
     assert set(found) == {

@@ -58,7 +58,7 @@ def test_conventions_have_names():
 def test_faults_of_the_user():
     with pytest.raises(InputError, match=r"served is -1.0; it must be a positive number, such as 1e13"):
         cost(-1.0)
-    with pytest.raises(InputError, match=r"<lambda>\(N, D\) gave FLOPs that are no positive numbers"):
+    with pytest.raises(InputError, match=r"<lambda>\(N, D\) returned FLOPs that are not positive"):
         cost(None, lambda params, tokens: -params * tokens).params(1e9, 1e20)
-    with pytest.raises(InputError, match=r"spends 1e\+20 FLOPs at no size; it must grow in N"):
+    with pytest.raises(InputError, match=r"spends 1e\+20 FLOPs at no size; it must increase in N"):
         cost(None, lambda params, tokens: 0 * params + tokens).params(1e9, 1e20)

@@ -116,7 +116,7 @@ def test_growth_beyond_the_runs_is_noted(posterior):
     ranges = posterior.info.runs.ranges | {"compute": (1e17, 1e18)}
     info = posterior.info.model_copy(update={"runs": posterior.info.runs.model_copy(update={"ranges": ranges})})
     (note,) = expand(dataclasses.replace(posterior, info=info), factor=2, language="sw", **START).notes
-    assert "times the largest run that was fitted" in note
+    assert "times the largest fitted run" in note
 
 
 MISTAKES = {
@@ -135,7 +135,7 @@ def test_mistakes(posterior, arguments, message):
 
 
 def test_other_mistakes(posterior, of_law):
-    with pytest.raises(InputError, match="fits the law 'chinchilla', which does not know the number of languages"):
+    with pytest.raises(InputError, match="fits the law 'chinchilla', which does not include the number of languages"):
         expand(of_law("chinchilla", draws=2), factor=2)
     with pytest.raises(InputError, match=r"factor on size is 0\.0; it must be a positive number"):
         frontier(posterior, factor=2, params_factors=np.array([0.0]))

@@ -206,8 +206,8 @@ def test_chinchilla_stops_at_one_epoch_and_says_so(make):
     np.testing.assert_allclose(plan.tokens, np.minimum(free, 1e10), rtol=1e-9)
     np.testing.assert_allclose(plan.epochs, 1.0, rtol=1e-12)
     assert plan.notes == [
-        f"the law chinchilla does not know repetition: data stop at 1e+10 tokens, one epoch, in {binds.mean():.0%} of "
-        "the draws; a posterior of data_constrained or atlas can say what more epochs are worth"
+        f"the law chinchilla does not include repetition: data stop at 1e+10 tokens, one epoch, in {binds.mean():.0%} "
+        "of the draws; a posterior of data_constrained or atlas includes more epochs"
     ]
 
 
@@ -288,7 +288,7 @@ def test_extrapolation_is_noted(make):
     posterior = make("chinchilla", compute=1e21)
     assert optimum(posterior, compute=1e21, language="sw").notes == []
     (note,) = optimum(posterior, compute=2.5e22, language="sw").notes
-    assert note.startswith("the budget is 25 times the largest run that was fitted")
+    assert note.startswith("the budget is 25 times the largest fitted run")
 
 
 def test_failed_checks_are_noted_first(make):
@@ -303,7 +303,7 @@ def test_failed_checks_are_noted_first(make):
 @every_repeating_law
 def test_repetition_that_no_run_has_seen_is_noted(make, law):
     posterior = make(law, epochs=1.0)
-    note = "no run that was fitted repeats data: what repetition is worth comes from the prior alone"
+    note = "no fitted run repeats data: the value of repeated data comes from the prior alone"
     assert note in optimum(posterior, compute=1e22, language="sw", unique=1e10).notes
     assert note not in optimum(posterior, compute=1e22, language="sw", unique=1e40).notes
     assert note not in optimum(make(law, epochs=4.0), compute=1e22, language="sw", unique=1e10).notes
@@ -315,8 +315,8 @@ def test_a_budget_beyond_all_use_is_noted(make):
     assert optimum(posterior, compute=1e19, language="sw", unique=1e9).notes == []
     (note,) = optimum(posterior, compute=1e24, language="sw", unique=1e9).notes
     assert note == (
-        "in 100% of the draws the budget is more than there is use for: half or twice the tokens at the same budget "
-        "changes the loss by less than 0.01%, so that size and tokens mean little there"
+        "in 100% of the draws the budget is larger than useful: half or twice the tokens at the same budget changes "
+        "the loss by less than 0.01%, so size and tokens are not identified there"
     )
 
 

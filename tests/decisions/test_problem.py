@@ -122,15 +122,15 @@ def test_a_budget_that_cannot_be_spent_is_noted(of_law):
     np.testing.assert_allclose(plan.params, 1e9)
     np.testing.assert_allclose(plan.tokens, 1e10)
     assert plan.notes == [
-        "in 100% of the draws the limits on size and data leave a part of the budget unspent: a smaller budget would do"
-        " as well"
+        "in 100% of the draws the limits on size and data leave part of the budget unspent: a smaller budget gives the"
+        " same plan"
     ]
 
 
 def test_sources_the_posterior_does_not_know_are_noted(of_law):
     shares = {"sw": 1, "yo": 1}
     (note,) = optimum(of_law("data_constrained"), compute=1e22, language="sw", shares=shares).notes
-    assert note.startswith("the posterior says nothing of what tokens of yo are worth")
+    assert note.startswith("the posterior has no estimate of transfer from yo to the weighted languages")
     assert optimum(of_law("atlas"), compute=1e22, language="sw", shares=shares).notes == []
 
 
@@ -147,13 +147,13 @@ def test_even_sampling_unless_told(of_law):
 
 MISTAKES = {
     "both": ({"language": "sw", "weights": {"en": 1}}, "both the language sw and weights were given; leave one out"),
-    "none": ({"weights": {}}, "weights is empty; weigh at least one of: sw, en, fr"),
+    "none": ({"weights": {}}, "weights is empty; give a weight to at least one of: sw, en, fr"),
     "unknown": ({"weights": {"yo": 1}}, "has no language 'yo'; choose one of: sw, en, fr"),
     "weight": ({"weights": {"sw": 0}}, "weight of sw is 0; it must be a positive number, such as 1"),
     "share": ({"language": "sw", "shares": {"sw": -1}}, "share of sw is -1; it must be a positive number, such as 0.5"),
     "unsampled": ({"language": "sw", "shares": {"en": 1}}, "the loss of sw counts but it has no share of the tokens"),
     "number": ({"weights": {"sw": 1, "en": 1}, "unique": 1e9}, "unique is 1e+09 for several languages; give it for"),
-    "unmixed": ({"language": "sw", "unique": {"en": 1e9}}, "unique tokens are given of 'en', which is not sampled"),
+    "unmixed": ({"language": "sw", "unique": {"en": 1e9}}, "unique tokens are given for 'en', which is not sampled"),
     "size": ({"language": "sw", "max_params": 0}, "max_params is 0; it must be a positive number, such as 8e9"),
     "data": ({"language": "sw", "max_tokens": -1}, "max_tokens is -1; it must be a positive number, such as 1e12"),
 }  # fmt: skip

@@ -109,7 +109,7 @@ TEXTS = {
     "growth": ("[expand]\nfactor = 2\nr = 1", "- expand.r is not known here; choose from: factor, language, params,"),
     "type": ("compute = 'much'", "- compute: Input should be a valid number"),
     "lacking": ("[expand]\nlanguage = 'sw'", "- expand.factor: Field required"),
-    "toml": ("compute = = 1", "is no TOML: "),
+    "toml": ("compute = = 1", "is not valid TOML: "),
 }
 
 
@@ -129,7 +129,7 @@ ANSWERS = {
     "budget": ("title = 'x'", "the scenario gives no budget; add a line such as"),
     "language": ("compute = 1e21\n[weights]\nyo = 1", "has no language 'yo'; choose one of: sw, en, fr"),
     "bounds": ("compute = 1e21\n[bounds]\nsw = [0.1]", "bounds of sw are [0.1]; give the least and the largest"),
-    "law": ("[expand]\nfactor = 2", "which does not know the number of languages"),
+    "law": ("[expand]\nfactor = 2", "which does not include the number of languages"),
     "epochs": ("compute = 1e21\n[weights]\nsw = 1\n[limits]\nepochs = 0", "limits.epochs is 0.0; it must be"),
 }  # fmt: skip
 

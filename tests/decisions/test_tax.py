@@ -97,7 +97,7 @@ def test_mistakes(labelled, of_law):
     with pytest.raises(InputError, match="to compare; fit with --by vocabulary or --by mixture"):
         efficiency_tax(of_law("chinchilla", draws=3), language="sw", compute=1e21)
     with pytest.raises(
-        InputError, match="'fr' is no configuration of fr; choose one of: fr:monolingual, fr:multilingual"
+        InputError, match="'fr' is not a configuration of fr; choose one of: fr:monolingual, fr:multilingual"
     ):
         efficiency_tax(posterior, language="fr", compute=1e21, baseline="fr")
     with pytest.raises(InputError, match=re.escape("compute is -1.0; it must be a positive number")):

@@ -105,7 +105,7 @@ def test_luck_of_seeds_widens_the_score(found):
 def test_scores_at_several_anchors_are_a_curve(found):
     scores = found(study_of(), anchors=[1e10, 2e10])
     assert [len(scores.at(anchor)) for anchor in (1e10, 2e10)] == [6, 6]
-    with pytest.raises(InputError, match=r"scores at 1e\+10, 2e\+10 tokens, and a score table holds one of a pair"):
+    with pytest.raises(InputError, match=r"scores at 1e\+10, 2e\+10 tokens, and a score table has one per pair"):
         scores.table()
     assert json.loads(json.dumps(scores.to_dict(), allow_nan=False))["scores"][0]["anchor"] == 1e10
 
@@ -124,7 +124,7 @@ def test_a_study_like_others_has_a_note_on_its_bounds_alone(found):
 
 def test_a_finished_run_against_one_halfway_is_said_to_fake_transfer(found):
     notes = found(study_of(done=0.5)).notes
-    assert any("at different learning rates, which fakes transfer" in note for note in notes)
+    assert any("at different learning rates, which mimics transfer" in note for note in notes)
 
 
 def test_learning_rates_go_before_the_part_of_the_run(found):
@@ -140,7 +140,7 @@ def test_failed_runs_are_named(found):
     frame = study_of()
     last = frame[(frame["run"] == "en-sw") & (frame["language"] == "en")].index[-1]
     frame.loc[last, "loss"] *= 1.2
-    assert any(note.startswith("en-sw end well above the best loss") for note in found(frame).notes)
+    assert any(note.startswith("en-sw end well above their best loss") for note in found(frame).notes)
 
 
 def test_repeated_data_and_early_anchors_are_noted(found):
@@ -154,7 +154,7 @@ def test_targets_whose_run_alone_is_too_short_are_named(found):
     short = (frame["run"] == "sw") & (frame["tokens.sw"] > 1e10)
     scores = found(frame[~short])
     assert {each.target for each in scores.pairs} == {"en", "fr"}
-    assert any(note.startswith("sw have no run alone as long as the anchor") for note in scores.notes)
+    assert any(note.startswith("sw have no monolingual run as long as the anchor") for note in scores.notes)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_targets_whose_run_alone_is_too_short_are_named(found):
     [
         ([], r"there is no anchor"),
         ([-1.0], r"anchor is -1.0; it must be a positive number, such as 42e9"),
-        ([1e12], r"anchor is 1e\+12, but no run alone has more than 4e\+10 tokens"),
+        ([1e12], r"anchor is 1e\+12, but no monolingual run has more than 4e\+10 tokens"),
     ],
 )
 def test_anchors_out_of_range_are_refused(anchors, message):

@@ -209,7 +209,7 @@ def test_what_a_corrected_plan_loses_is_not_counted_by_the_law(tiny_posterior):
     plain = optimum(posterior, compute=BUDGET, language="en")
     corrected = with_misfit(plain, Misfit.of(posterior, study(0, size=0.01)[0]))
     assert bayes_action(plain).tokens > 0
-    with pytest.raises(InputError, match="act on the optimum before it was corrected"):
+    with pytest.raises(InputError, match="act on the optimum without the correction"):
         bayes_action(corrected)
 
 
