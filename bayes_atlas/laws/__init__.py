@@ -3,15 +3,15 @@
 A law is a module with
 
 * ``PARAMETERS``: its parameters, name to one-line meaning, and ``OPTIONAL``, those that a posterior may lack, if any;
-* ``COVARIATES``: what it asks of a run, by the names of `bayes_atlas.data.covariates`;
+* ``COVARIATES``: its covariates of a run, by the names of `bayes_atlas.data.covariates`;
 * ``loss(params, tokens, ..., *, E, A, B, ...)``: the law itself, an elementwise array function of these by name;
-* where decisions need it, ``slopes(...)``: how that loss changes with the logarithm of size and of tokens;
-* where the paper has one, the closed forms that follow from it (``optimum``, ``expansion``, ...).
+* ``slopes(...)``, if decisions need it: slopes of that loss in the logs of size and of tokens;
+* the closed forms in the paper, if there are any (``optimum``, ``expansion``, ...).
 
-Laws know no files, no randomness and no particular array library: they take NumPy arrays on the way to a decision and
-JAX arrays inside the sampler (the array API's namespaces decide). Everything broadcasts. Each law is equivariant under
-a change of units: dividing ``params`` and ``tokens`` by reference sizes only rescales ``A`` and ``B``, which then are
-reducible losses at the reference. Terms are positive and of order one there, so their plain sum is stable in float32.
+Laws have no files, no randomness and no particular array library. They take NumPy arrays in decisions and JAX arrays in
+the sampler, and use the array API namespace of their arguments. Everything broadcasts. Each law is equivariant under a
+change of units: dividing ``params`` and ``tokens`` by reference sizes only rescales ``A`` and ``B``, which then are
+reducible losses at the reference. There the terms are positive and of order one, so their sum is stable in float32.
 """
 
 from importlib import import_module
@@ -27,7 +27,7 @@ TRAINING_FLOPS = 6  # per parameter and token: forward 2, backward 4 (Kaplan et 
 
 
 def law_names() -> list[str]:
-    """Names of the laws in this package, sorted."""
+    """Return the names of the laws in this package, sorted."""
     return sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
 
 
@@ -35,7 +35,7 @@ def get_law(name: str) -> ModuleType:
     """Return the law module called `name`.
 
     Raises:
-        InputError: no law of that name; the message lists those there are.
+        InputError: no law has that name; the message lists the valid names.
     """
     if name.startswith("_") or not name.isidentifier() or find_spec(f"{__name__}.{name}") is None:
         raise InputError(f"no law is called {name!r}; choose one of: {', '.join(law_names())}")

@@ -1,4 +1,4 @@
-"""Which array library a law's arguments belong to."""
+"""The array library of a law's arguments."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ type Array = Any
 
 
 def namespace(*values: Array) -> Any:
-    """The array namespace shared by `values`, beside NumPy's arrays; NumPy's where there are no others."""
+    """Return the common array namespace of `values`; NumPy's if all of them are NumPy arrays or plain numbers."""
     arrays = [value for value in values if array_api_compat.is_array_api_obj(value)]
     others = [value for value in arrays if not array_api_compat.is_numpy_array(value)]
     return array_api_compat.array_namespace(*(others or arrays)) if arrays else np

@@ -3,9 +3,9 @@
 L(N, D_eff) = E + A / N^alpha + B / D_eff^beta
 D_eff = S_lam(D_t; U_t) + sum_i tau_i S_lam(D_i; U_i) + tau_other S_lam(D_other; U_other)
 
-D_t are the target language's own tokens, D_i those of named source languages, D_other those of all the rest. A token of
-source i is worth `tau_i` of the target's own; negative values are interference. The paper's ablations (Table 1) are
-this law without sources or without the rest.
+D_t are the target language's own tokens, D_i those of named source languages, and D_other those of all other sources. A
+token of source i is worth `tau_i` of the target's own tokens; negative values are interference. The paper's ablations
+(Table 1) are this law without sources or without D_other.
 """
 
 from typing import TypedDict, Unpack
@@ -27,24 +27,24 @@ PARAMETERS = (
     chinchilla.PARAMETERS
     | repetition.PARAMETERS
     | {
-        "tau": "worth of a source's token, in tokens of the target",
-        "tau_other": "likewise for all remaining sources together",
+        "tau": "transfer weight: worth of a source's token, in tokens of the target",
+        "tau_other": "transfer weight of all remaining sources together",
     }
 )
 
 OPTIONAL = ("tau", "tau_other")
 
-# Interference may not make data worse than none: below this share of the target's own effective tokens, D_eff bends
-# (continuously differentiable) towards zero instead of crossing it. The paper states no guard.
+# Interference may not make data worse than none. Below this share of the target's own effective tokens, D_eff bends
+# (continuously differentiably) towards zero instead of crossing it. The paper states no guard.
 GUARD = 0.1
 
 
 class Borrowed(TypedDict, total=False):
-    """Parameters of transfer, and what a run trains on beside its own language.
+    """Parameters of transfer, and the training tokens from other languages.
 
-    `source_tokens`, `source_unique` and `tau` carry the sources on their last axis; all else broadcasts without it.
-    Sources that are absent (None) contribute nothing; a `unique` of any kind that is None means that none of those
-    tokens ever repeats. `tau` is required with `source_tokens`.
+    `source_tokens`, `source_unique` and `tau` have the sources on their last axis; the others broadcast without it.
+    Absent sources (None) contribute nothing. If a `unique` of any kind is None, none of those tokens repeats. `tau`
+    is required with `source_tokens`.
     """
 
     tau: Array
@@ -68,7 +68,7 @@ def loss(
     lam: Array,
     **borrowed: Unpack[Borrowed],
 ) -> Array:
-    """Loss on the target language of `params` parameters trained on `tokens` of its own tokens and on others.
+    """Return the loss on the target language, for `params` parameters, its own `tokens` and tokens of other languages.
 
     `borrowed` are tau and the covariates of other sources: see `Borrowed`.
     """
@@ -89,14 +89,14 @@ def slopes(
     lam: Array,
     **borrowed: Unpack[Borrowed],
 ) -> chinchilla.Slopes:
-    """Slopes of the loss, at the same arguments (`E` does not matter)."""
+    """Return the slopes of the loss, at the same arguments (`E` does not matter)."""
     tau, tau_other = borrowed.get("tau", 0.0), borrowed.get("tau_other", 0.0)
     source_tokens, other_tokens = borrowed.get("source_tokens"), borrowed.get("other_tokens")
     xp = namespace(tokens, unique, lam, tau, tau_other, source_tokens, other_tokens)
     own, own_slope = repetition.value_and_slope(tokens, unique, lam)
     effective = effective_tokens(tokens, unique, lam=lam, **borrowed)
     term = chinchilla.slopes(params, effective, A=A, B=B, alpha=alpha, beta=beta)
-    ratio = effective / own  # as guarded; its inverse function gives what it was before
+    ratio = effective / own  # with the guard; `before` inverts it
     bend = xp.where(ratio >= GUARD, 1.0, (ratio / GUARD) ** 2)
     before = xp.where(ratio >= GUARD, ratio, 2 * GUARD - GUARD**2 / ratio)
     per_token = term.tokens / effective
@@ -122,7 +122,7 @@ def effective_tokens(
     other_tokens: Array | None = None,
     other_unique: Array | None = None,
 ) -> Array:
-    """D_eff: the tokens of the target language that the whole training mixture is worth (> 0)."""
+    """Return D_eff: the effective tokens of the whole training mixture, in tokens of the target language (> 0)."""
     xp = namespace(tokens, unique, lam, tau, tau_other, source_tokens, other_tokens)
     own = repetition.effective_tokens(tokens, unique, lam)
     if source_tokens is None and other_tokens is None:
@@ -137,23 +137,23 @@ def effective_tokens(
 
 
 def _guard(ratio: Array) -> Array:
-    """`ratio` down to GUARD; below, the rational curve that leaves GUARD with slope 1 and falls to 0 at -infinity."""
+    """Return `ratio` above GUARD; below, a rational curve with slope 1 at GUARD that tends to 0 at -infinity."""
     xp = namespace(ratio)
     below = xp.minimum(ratio, GUARD)
     return xp.where(ratio >= GUARD, ratio, GUARD**2 / (2 * GUARD - below))
 
 
-optimum = chinchilla.optimum  # of training in the target language alone, where it repeats nothing
+optimum = chinchilla.optimum  # with the target language alone, without repetition
 
 
 def tau_from_bts(bts: Array) -> Array:
-    """Worth of a source's token from a bilingual transfer score: tau = BTS / (2 - BTS) (from the score's definition).
+    """Return the transfer weight of a bilingual transfer score: tau = BTS / (2 - BTS), by the definition of the score.
 
-    Holds for a 50/50 bilingual run without repetition and without a capacity effect; `bts` < 2.
+    This holds for a 50/50 bilingual run without repetition and without a capacity effect; `bts` < 2.
     """
     return bts / (2 - bts)
 
 
 def bts_from_tau(tau: Array) -> Array:
-    """Bilingual transfer score that a worth of `tau` (> -1) gives: BTS = 2 tau / (1 + tau)."""
+    """Return the bilingual transfer score of a transfer weight `tau` (> -1): BTS = 2 tau / (1 + tau)."""
     return 2 * tau / (1 + tau)

@@ -4,9 +4,9 @@ Longpre et al. 2025, arXiv 2510.22037, §4 and Appendix B.5.1. In the target's o
 
     E + B / D^beta,     floor E + B / (worth D)^beta.
 
-Each token of the target brings one of the partner's along, and the pair of them is worth `worth` tokens of the target
-(1 + tau of `bayes_atlas.laws.atlas`). With a `floor` of 1 the transfer score is 2 - 2 / worth at every anchor; a shared
-capacity (floor above 1) lowers it as training goes on, until the run with the partner never reaches the loss.
+Each token of the target comes with one token of the partner. The pair is worth `worth` tokens of the target (1 + tau of
+`bayes_atlas.laws.atlas`). With a `floor` of 1 the transfer score is 2 - 2 / worth at every anchor. Shared capacity is a
+floor above 1. It lowers the score as training goes on, until the run with the partner never reaches the loss.
 """
 
 from bayes_atlas.laws import transfer
@@ -18,20 +18,20 @@ PARAMETERS = {
     "E": "irreducible loss at this size",
     "B": "loss due to finite data at the reference data",
     "beta": "exponent of data",
-    "worth": "worth of a token of the target and one of the partner, in tokens of the target",
+    "worth": "worth of one token of the target plus one of the partner, in tokens of the target",
     "floor": "factor on the irreducible loss with a partner",
 }
 
-NEVER = 1e-9  # share of B above the floor that would take more tokens than there are
+NEVER = 1e-9  # share of B above the floor; reaching less counts as never
 
 
 def loss(tokens: Array, *, E: Array, B: Array, beta: Array, worth: Array = 1.0, floor: Array = 1.0) -> Array:
-    """Loss of the target after `tokens` of its own; all broadcast. Alone it is without the last two."""
+    """Return the loss of the target after `tokens` of its own; all broadcast. A run alone omits the last two."""
     return floor * E + B * power(worth * tokens, -beta)
 
 
 def tokens_to(loss: Array, *, E: Array, B: Array, beta: Array, worth: Array = 1.0, floor: Array = 1.0) -> Array:
-    """The target's own tokens to `loss`, the inverse of `loss`; infinite where it is never reached."""
+    """Return the target's own tokens at `loss`, the inverse of `loss`; infinite if the loss is never reached."""
     xp = namespace(loss, E, B, beta, worth, floor)
     above = loss - floor * E
     reached = above > NEVER * B
@@ -49,10 +49,10 @@ def score(
     floor: Array = 1.0,
     luck: Array = 0.0,
 ) -> Array:
-    """Bilingual transfer score at `anchor` tokens of the target alone; minus infinity where the loss is never reached.
+    """Return the bilingual transfer score at `anchor` tokens of the target alone.
 
-    `luck` is the log of how much higher the loss of the run alone came out than that of the run with a partner, for
-    no other reason than their seeds.
+    The score is minus infinity if the loss is never reached. `luck` is the difference in log loss that comes from the
+    seeds alone: the run alone minus the run with a partner.
     """
     xp = namespace(anchor, E, B, beta, worth, floor, luck)
     aim = loss(anchor, E=E, B=B, beta=beta) * xp.exp(xp.asarray(-luck))

@@ -1,4 +1,4 @@
-"""Capacity, the curse of multilinguality: what each added language costs.
+"""Capacity, the curse of multilinguality: the cost of each added language.
 
 Longpre et al. 2025, arXiv 2510.22037, Eqs. 7-8:
 L(K, N, D_t) = E + A K^phi / N^alpha + B K^psi / D_t^beta, with D_total = K D_t under even sampling.
@@ -31,24 +31,24 @@ def loss(
     phi: Array,
     psi: Array,
 ) -> Array:
-    """Loss of `params` parameters trained on `languages` languages with `tokens` tokens of *each* (all > 0)."""
+    """Return the loss of `params` parameters trained on `tokens` of *each* of `languages` languages (all > 0)."""
     return chinchilla.loss(params, tokens, E=E, A=A * languages**phi, B=B * languages**psi, alpha=alpha, beta=beta)
 
 
 class Expansion(NamedTuple):
-    """Factors by which a model must grow to keep its loss with r times as many languages."""
+    """Growth factors that keep the loss with r times as many languages."""
 
     params: Array
-    tokens: Array  # in all
+    tokens: Array  # of all languages together
     tokens_per_language: Array
     compute: Array
 
 
 def expansion(factor: Array, *, alpha: Array, beta: Array, phi: Array, psi: Array, **_: Array) -> Expansion:
-    """Growth that keeps the loss when the number of languages grows by `factor`, from a compute-optimal start (§5).
+    """Return the growth at equal loss for `factor` times as many languages, from a compute-optimal start (§5).
 
-    Each term of the loss returns to its own value, which is the cheapest way to do it; the factors then depend neither
-    on the starting point nor on `E`, `A`, `B` (which may be given).
+    The cheapest growth returns each term of the loss to its own value. Its factors depend neither on the start nor on
+    `E`, `A`, `B` (which may be given).
     """
     params = factor ** (phi / alpha)
     per_language = factor ** (psi / beta)
@@ -59,10 +59,10 @@ def expansion(factor: Array, *, alpha: Array, beta: Array, phi: Array, psi: Arra
 def cheapest_expansion(
     factor: Array, weight: Array, *, alpha: Array, beta: Array, phi: Array, psi: Array, **_: Array
 ) -> Expansion:
-    """Growth that keeps the loss with the least compute, from any start: where Eq. 8 and its stationarity meet (§5).
+    """Return the growth at equal loss with the least compute, from any start: Eq. 8 with its stationarity (§5).
 
-    `weight` is `size_weight` at the start. From a compute-optimal one this is `expansion`; from another it also mends
-    what was not optimal, so that the factors may be below 1.
+    `weight` is `size_weight` at the start. From a compute-optimal start this is `expansion`. From another start it also
+    corrects the balance of size and data, so factors may be below 1.
     """
     params = (factor**phi * weight * (alpha + beta) / beta) ** (1 / alpha)
     per_language = (factor**psi * (1 - weight) * (alpha + beta) / alpha) ** (1 / beta)
@@ -82,7 +82,7 @@ def size_weight(
     phi: Array,
     psi: Array,
 ) -> Array:
-    """Share w_N of the reducible loss that is due to finite size; beta / (alpha + beta) at a compute-optimal point."""
+    """Return w_N, the share of reducible loss due to finite size; beta / (alpha + beta) at a compute-optimal point."""
     size = A * languages**phi * params**-alpha
     return size / (size + B * languages**psi * tokens**-beta)
 
@@ -97,10 +97,10 @@ def tokens_at_equal_loss(
     phi: Array,
     psi: Array,
 ) -> Array:
-    """Factor on tokens per language that keeps the loss (Eq. 8), given those on languages and on size.
+    """Return the factor on tokens per language that keeps the loss (Eq. 8), given the factors on languages and size.
 
-    `weight` is `size_weight` at the start. NaN where no amount of data suffices: ``params_factor**alpha`` must exceed
-    ``factor**phi * weight``.
+    `weight` is `size_weight` at the start. The result is NaN if no amount of data suffices: ``params_factor**alpha``
+    must exceed ``factor**phi * weight``.
     """
     xp = namespace(factor, params_factor, weight, alpha, beta, phi, psi)
     left = 1 - factor**phi * weight * params_factor**-alpha

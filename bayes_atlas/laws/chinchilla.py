@@ -10,7 +10,7 @@ from bayes_atlas.laws._arrays import Array, namespace
 
 
 class Slopes(NamedTuple):
-    """How the loss changes with the logarithm of a run's size, of its own tokens and of those it borrows from."""
+    """Slopes of the loss in the log of a run's size, of its own tokens and of its tokens from other sources."""
 
     params: Array
     tokens: Array
@@ -29,29 +29,29 @@ PARAMETERS = {
 
 
 def loss(params: Array, tokens: Array, *, E: Array, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
-    """Loss of a model of `params` parameters trained on `tokens` tokens.
+    """Return the loss of a model of `params` parameters trained on `tokens` tokens.
 
-    All arguments are positive and broadcast. `A` and `B` are in the units of `params` and `tokens`: with raw counts
-    they are the published constants, with sizes divided by a reference they are losses at that reference.
+    All arguments are positive and broadcast. `A` and `B` are in the units of `params` and `tokens`. With raw counts
+    they are the published constants. With sizes divided by a reference they are losses at that reference.
     """
     return E + A * power(params, -alpha) + B * power(tokens, -beta)
 
 
 def slopes(params: Array, tokens: Array, *, A: Array, B: Array, alpha: Array, beta: Array, **_: Array) -> Slopes:
-    """Slopes of the loss, at the same arguments (`E` does not matter)."""
+    """Return the slopes of the loss, at the same arguments (`E` does not matter)."""
     return Slopes(-alpha * A * power(params, -alpha), -beta * B * power(tokens, -beta))
 
 
 def power(size: Array, exponent: Array) -> Array:
-    """``size**exponent`` for sizes > 0, in the form that is fastest to differentiate by the exponent."""
+    """Return ``size**exponent`` for sizes > 0, in the form with the fastest derivative by the exponent."""
     xp = namespace(size, exponent)
     return xp.exp(exponent * xp.log(size))
 
 
 def optimum(compute: Array, *, A: Array, B: Array, alpha: Array, beta: Array, **_: Array) -> tuple[Array, Array]:
-    """Size and data of least loss under ``compute = 6 * params * tokens`` (Hoffmann et al. 2022, Eq. 4).
+    """Return size and data of least loss under ``compute = 6 * params * tokens`` (Hoffmann et al. 2022, Eq. 4).
 
-    Returns ``(params, tokens)``. Other parameters of the law (``E``) may be given and do not matter.
+    The result is ``(params, tokens)``. Other parameters of the law (``E``) may be given and do not matter.
     """
     product = compute / TRAINING_FLOPS
     scale = (alpha * A / (beta * B)) ** (1 / (alpha + beta))

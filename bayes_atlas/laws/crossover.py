@@ -1,20 +1,20 @@
 """Crossover: loss of one language from scratch and from a checkpoint (Longpre et al. 2025, arXiv 2510.22037, §6).
 
-On D effective tokens both follow `bayes_atlas.laws.chinchilla`, E + A / N^alpha + B / x^beta, with x of their own.
+Both curves in D effective tokens follow `bayes_atlas.laws.chinchilla`, E + A / N^alpha + B / x^beta, each with its x.
 
-From scratch x = D, and a run that is too short to have caught on loses ``late`` more, which fades around ``onset``:
+From scratch x = D. A short run, still in its slow initial phase, has an extra loss ``late``, which fades at ``onset``:
 
     E + A / N^alpha + B / D^beta + late / (1 + (D / onset)^steep).
 
-From a checkpoint, D tokens come with D_0 D^delta tokens transferred (Hernandez et al. 2021, arXiv 2102.01293; with
-delta = 0 the checkpoint is worth D_0 tokens whatever follows), and what they are worth together ends at ``limit``,
-since weights that have learned something else before learn less of what is new (their "ossification"):
+From a checkpoint, D tokens come with D_0 D^delta transferred tokens (Hernandez et al. 2021, arXiv 2102.01293). With
+delta = 0 the checkpoint is worth D_0 tokens at any D. The total is limited by ``limit``, because weights trained on
+other data learn less from new data (their "ossification"):
 
     x = y / (1 + (y / limit)^4)^(1/4)  with  y = D + D_0 D^delta.
 
-Without a limit x > D throughout: with equal floors and exponents a checkpoint is never behind, however little it is
-ahead. The limit is what makes a crossover: near it more data no longer help the checkpoint, whose loss ends at
-E + A / N^alpha + B / limit^beta, and from scratch they do.
+Without a limit x > D throughout. With equal floors and exponents a checkpoint then is never behind, however small its
+lead. The limit causes the crossover: near it more data no longer help the checkpoint, whose loss ends at
+E + A / N^alpha + B / limit^beta, but they still help from scratch.
 """
 
 from typing import TypedDict, Unpack
@@ -22,7 +22,7 @@ from typing import TypedDict, Unpack
 from bayes_atlas.laws._arrays import Array
 from bayes_atlas.laws._repetition import effective_tokens as effective_tokens
 
-SHARP = 4  # how abruptly the limit is met
+SHARP = 4  # sharpness of the limit
 COVARIATES = ("params", "tokens", "unique")
 PARAMETERS = {
     "E": "irreducible loss",
@@ -30,20 +30,20 @@ PARAMETERS = {
     "B": "loss on one token above E",
     "alpha": "exponent of size",
     "beta": "exponent of data",
-    "lam": "decay of repeated tokens' worth, per epoch",
-    "late": "loss from scratch that is left over where a run is too short to have caught on",
+    "lam": "decay of the value of repeated tokens, per epoch",
+    "late": "extra loss from scratch in the slow initial phase",
     "onset": "tokens at which half of `late` is gone",
-    "steep": "exponent with which it goes",
-    "D_0": "tokens that a checkpoint transfers to a run of one token",
-    "delta": "exponent with which they grow with data, below 1",
-    "limit": "tokens from scratch that a run from a checkpoint never gets beyond",
+    "steep": "exponent of the decay of `late` with tokens",
+    "D_0": "transferred tokens of a checkpoint, for a run of one token",
+    "delta": "exponent of transferred tokens in data, below 1",
+    "limit": "upper limit on the worth of a run from a checkpoint, in tokens from scratch",
 }
 
 OPTIONAL = ("lam", "late", "onset", "steep", "D_0", "delta", "limit")
 
 
 class Start(TypedDict, total=False):
-    """Parameters of how a run began: one from scratch has no `D_0` and no `limit`, one from a checkpoint no `late`."""
+    """Parameters of a run's start: a run from scratch has no `D_0` and no `limit`, one from a checkpoint no `late`."""
 
     late: Array
     onset: Array
@@ -66,9 +66,9 @@ def loss(
     lam: Array = 0.0,
     **start: Unpack[Start],
 ) -> Array:
-    """Loss of `params` parameters after `tokens` of the language, of which `unique` there are; all broadcast.
+    """Return the loss of `params` parameters after `tokens` tokens, drawn from `unique` different ones; all broadcast.
 
-    `start` are the parameters of how a run began: see `Start`.
+    `start` are the parameters of the run's start: see `Start`.
     """
     late, onset, steep = (start.get(name, default) for name, default in (("late", 0.0), ("onset", 1.0), ("steep", 1.0)))
     seen = effective_tokens(tokens, unique, lam)
@@ -79,6 +79,6 @@ def loss(
 
 
 def worth(seen: Array, *, D_0: Array, delta: Array, limit: Array) -> Array:
-    """Tokens from scratch that `seen` effective tokens from a checkpoint are worth; at least 0, at most `limit`."""
+    """Return the worth of `seen` effective tokens from a checkpoint, in tokens from scratch; from 0 to `limit`."""
     both = seen + D_0 * seen**delta
     return both / (1 + (both / limit) ** SHARP) ** (1 / SHARP)

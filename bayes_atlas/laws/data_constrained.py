@@ -1,7 +1,7 @@
 """Data-constrained Chinchilla: repetition of data and excess of parameters (Muennighoff et al. 2023, arXiv 2305.16264).
 
-L = E + A / N'^alpha + B / D'^beta, where D' counts repeated tokens and N' parameters beyond what the unique data can
-use, both with exponentially decaying value: D' = U_D + U_D R_D* (1 - exp(-R_D / R_D*)), likewise N' with R_N*.
+L = E + A / N'^alpha + B / D'^beta. D' discounts repeated tokens, N' parameters beyond what the unique data can use,
+both with exponential decay: D' = U_D + U_D R_D* (1 - exp(-R_D / R_D*)), and N' in the same form with R_N*.
 """
 
 from bayes_atlas.laws import chinchilla
@@ -12,7 +12,7 @@ from bayes_atlas.laws._repetition import value_and_slope
 COVARIATES = ("params", "tokens", "unique")
 PARAMETERS = chinchilla.PARAMETERS | {
     "R_D": "R_D*: epochs after which repeated tokens have lost most of their value",
-    "R_N": "R_N*: likewise for parameters in excess of what the unique tokens can use",
+    "R_N": "R_N*: the same for parameters in excess of what the unique tokens can use",
 }
 
 
@@ -29,11 +29,11 @@ def loss(
     R_D: Array,
     R_N: Array,
 ) -> Array:
-    """Loss of `params` parameters trained on `tokens` tokens drawn from `unique` different ones (all > 0).
+    """Return the loss of `params` parameters trained on `tokens` tokens drawn from `unique` different ones (all > 0).
 
-    `unique` may be infinite, or None throughout: nothing is repeated. Parameters beyond what the distinct tokens can
-    use (`usable_params`) count for less at any number of epochs, as in the paper, so an over-sized model loses even
-    where no token repeats.
+    `unique` may be infinite, or None if no row repeats. Parameters beyond what the distinct tokens can use
+    (`usable_params`) count for less at any number of epochs, as in the paper. An over-sized model therefore loses even
+    without repetition.
     """
     xp = namespace(params, tokens, unique, A, alpha)
     distinct = tokens if unique is None else xp.minimum(unique, tokens)
@@ -62,7 +62,7 @@ def slopes(
     R_N: Array,
     **_: Array,
 ) -> chinchilla.Slopes:
-    """Slopes of the loss, at the same arguments (`E` does not matter)."""
+    """Return the slopes of the loss, at the same arguments (`E` does not matter)."""
     xp = namespace(params, tokens, unique, A, alpha)
     distinct = tokens if unique is None else xp.minimum(unique, tokens)
     usable = xp.minimum(usable_params(distinct, A=A, B=B, alpha=alpha, beta=beta), params)
@@ -77,10 +77,10 @@ def slopes(
     )
 
 
-optimum = chinchilla.optimum  # valid where it repeats nothing: there N is what D can use, so N' = N and D' = D
+optimum = chinchilla.optimum  # valid without repetition: there D can use N parameters, so N' = N and D' = D
 
 
 def usable_params(unique: Array, *, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
-    """Size for which `unique` tokens, seen once, are compute-optimal: U_N of the paper before the cap at N."""
+    """Return the size for which `unique` tokens seen once are compute-optimal: U_N of the paper before its cap at N."""
     xp = namespace(unique, A, alpha)
     return xp.exp((xp.log(alpha * A / (beta * B)) + beta * xp.log(unique)) / alpha)

@@ -1,16 +1,16 @@
-"""Family share, "MSL": loss of a language family falls with its share of the mixture.
+"""Family share, "MSL": loss of a language as a function of its family's share of the mixture.
 
 He et al. 2024, arXiv 2410.12883:
 L_i(N, D, p_i) = ( E_i + A_i / N^alpha_i + B_i / D^beta_i ) * p_i^-gamma_i
 
-D is the total number of tokens of the run and p_i the sampling share of the family to which the language belongs.
+D is the total number of tokens of the run and p_i the sampling share of the language's family.
 """
 
 from bayes_atlas.laws import chinchilla
 from bayes_atlas.laws._arrays import Array
 
 COVARIATES = ("params", "total_tokens", "share")
-PARAMETERS = chinchilla.PARAMETERS | {"gamma": "how fast loss grows as the family's share shrinks"}
+PARAMETERS = chinchilla.PARAMETERS | {"gamma": "exponent of the loss in the inverse of the family's share"}
 
 
 def loss(
@@ -25,5 +25,5 @@ def loss(
     beta: Array,
     gamma: Array,
 ) -> Array:
-    """Loss of `params` parameters after `total_tokens`, of which a `share` in (0, 1] is of the language's family."""
+    """Return the loss of `params` parameters after `total_tokens`, a `share` in (0, 1] of them of the family."""
     return chinchilla.loss(params, total_tokens, E=E, A=A, B=B, alpha=alpha, beta=beta) * share**-gamma
