@@ -1,6 +1,6 @@
-"""Figures of decisions: one function each, which draws on given axes or on new ones and returns them.
+"""Figures of decisions. Each function draws on given axes or on new ones, and returns the axes.
 
-Bands hold the stated posterior probability, lines are medians. Nothing here touches pyplot's global state.
+Bands have the stated posterior probability; lines are medians. No figure changes pyplot's global state.
 """
 
 from bayes_atlas.plots.crossover import crossovers

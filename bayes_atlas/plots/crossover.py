@@ -1,4 +1,4 @@
-"""Crossovers over sizes."""
+"""Crossovers as a function of model size."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ from bayes_atlas.laws import TRAINING_FLOPS
 from bayes_atlas.plots.figure import BAND, colours_for, finish, interval_ends, new_axes
 from bayes_atlas.posterior import Posterior
 
-WIDEN = 1.05  # of the sizes that are shaded, so that a single one shows
-SIZES = (1e8, 1e10)  # least and largest that are drawn
+WIDEN = 1.05  # factor on the shaded range of sizes, to make a single size visible
+SIZES = (1e8, 1e10)  # smallest and largest size on the axis
 
 
 def crossover_by_size(
     found: Crossover, *, points: xr.Dataset | None = None, probability: float = 0.9, axes: Axes | None = None
 ) -> Axes:
-    """`crossovers` of a decision's language and checkpoint, over the sizes around its own."""
+    """Draw `crossovers` of a decision's language and checkpoint, over sizes around its own."""
     around = (min(found.params, SIZES[0]), max(found.params, SIZES[1]))
     return crossovers(
         found.posterior,
@@ -41,11 +41,11 @@ def crossovers(
     probability: float = 0.9,
     axes: Axes | None = None,
 ) -> Axes:
-    """Compute at which training from scratch overtakes a checkpoint, over sizes (Longpre et al. 2025, Fig. 7).
+    """Draw the compute of the crossover from scratch against a checkpoint, over sizes (Longpre et al. 2025, Fig. 7).
 
-    Where no crossover is in range for half of the draws, there is no line. `points` are measured crossovers, from
-    `read_crossings`, with twice their stated error; those of other languages are grey. Where runs were fitted, their
-    sizes are shaded, and lines are dotted beyond.
+    At sizes without a crossover in range in half of the draws, there is no line. `points` are measured crossovers, from
+    `read_crossings`, with twice their stated error; those of other languages are grey. The range of fitted sizes is
+    shaded, and lines are dotted outside it.
     """
     axes = axes or new_axes()[0]
     sizes, fitted = np.geomspace(*params, 25), posterior.info.runs.ranges.get("params")

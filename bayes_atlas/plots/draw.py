@@ -1,4 +1,4 @@
-"""One figure for each class of decisions: the figure that `Decision.plot` draws."""
+"""The figure of each class of decisions, for `Decision.plot`."""
 
 from functools import singledispatch
 from typing import Any
@@ -30,12 +30,12 @@ def draw(decision: Any, *, axes: Axes | None = None, **options: Any) -> Axes:
     """Draw the figure of a decision.
 
     Args:
-        decision: a decision of a class that has a figure.
-        axes: where to draw it; on a new figure where None.
-        options: those of the figure's own function, such as `probability`.
+        decision: a decision whose class has a figure.
+        axes: axes to draw on; by default those of a new figure.
+        options: options of the figure's own function, such as `probability`.
 
     Raises:
-        InputError: there is no figure of decisions of this class; the message lists those that have one.
+        InputError: no figure shows decisions of this class; the message lists those with a figure.
     """
     known = sorted(each.__name__ for each in draw.registry if each is not object)
     raise InputError(f"no figure shows {type(decision).__name__}; draw one of: {', '.join(known)}")

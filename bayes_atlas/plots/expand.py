@@ -15,9 +15,9 @@ from bayes_atlas.plots.figure import BAND, colours_for, finish, new_axes
 
 
 def iso_loss(frontiers: Sequence[Frontier], *, probability: float = 0.9, axes: Axes | None = None) -> Axes:
-    """Growths that keep the loss with r times as many languages, and the cheapest path (ibid., Fig. 5).
+    """Draw growths at equal loss with r times as many languages, and the cheapest path (ibid., Fig. 5).
 
-    A curve starts where a median amount of data keeps the loss; left of that no data do in half of the draws.
+    A curve starts at the smallest size that is feasible in the median draw.
     """
     axes = axes or new_axes()[0]
     for colour, frontier in zip(colours_for(len(frontiers)), frontiers, strict=True):
@@ -54,7 +54,7 @@ def _cheapest(frontier: Frontier) -> tuple[float, float]:
 
 
 def _plain_ticks(axes: Axes) -> None:
-    """Factors as people read them."""
+    """Write factors as plain numbers."""
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(base=2))
         axis.set_major_formatter(StrMethodFormatter("{x:g}"))

@@ -1,4 +1,4 @@
-"""What all figures share: axes, colours, and writing to a file."""
+"""Common parts of all figures: axes, colours, and writing to a file."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from bayes_atlas.errors import InputError
 
-# Okabe and Ito's colours, which people with any colour vision tell apart, without their yellow.
+# Okabe and Ito's palette for all kinds of colour vision, without its yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 BAND = 0.22  # opacity
 SUFFIXES = (".svg", ".png", ".pdf")
@@ -16,17 +16,17 @@ LABELS = {"params": "parameters N", "tokens": "training tokens D", "loss": "loss
 
 
 def new_axes(panels: int = 1) -> list[Axes]:
-    """Axes side by side on a new figure."""
+    """Return axes side by side on a new figure."""
     figure = Figure(figsize=(5.2 * panels, 4.0), layout="constrained")
     return list(np.ravel(figure.subplots(1, panels)))
 
 
 def save(axes: Axes, path: str | Path) -> None:
-    """Write the figure that `axes` belong to, as SVG, PNG or PDF.
+    """Write the figure of `axes`, as SVG, PNG or PDF.
 
     Raises:
-        InputError: `path` ends in none of these.
-        OSError: it cannot be written.
+        InputError: `path` has another suffix.
+        OSError: the file cannot be written.
     """
     path = check_target(path)
     figure = axes.get_figure(root=True)
@@ -35,10 +35,10 @@ def save(axes: Axes, path: str | Path) -> None:
 
 
 def check_target(path: str | Path) -> Path:
-    """`path`, if a figure can be written under that name.
+    """Return `path` if its suffix is that of a figure.
 
     Raises:
-        InputError: it ends in no suffix of figures.
+        InputError: `path` has another suffix.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:

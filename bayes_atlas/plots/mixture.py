@@ -8,7 +8,7 @@ from bayes_atlas.plots.figure import COLOURS, colours_for, finish, interval_ends
 
 
 def shares(found: Mixture, *, axes: Axes | None = None) -> Axes:
-    """Share of every source in the mixture and in those it was compared with."""
+    """Draw the share of every source in the mixture and in its baselines."""
     axes = axes or new_axes()[0]
     plans = {"chosen": found.plan} | found.baselines
     places, width = np.arange(len(found.plan.shares)), 0.8 / len(plans)
@@ -27,7 +27,7 @@ def shares(found: Mixture, *, axes: Axes | None = None) -> Axes:
 
 
 def gains(found: Mixture, *, probability: float = 0.9, axes: Axes | None = None) -> Axes:
-    """Loss that the mixture saves over each it was compared with, and the probability that it does."""
+    """Draw the loss that the mixture saves over each baseline, and the probability that the baseline is worse."""
     axes = axes or new_axes()[0]
     for place, draws in enumerate(found.gains.values()):
         lower, median, upper = np.quantile(draws, interval_ends(probability))

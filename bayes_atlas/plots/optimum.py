@@ -11,9 +11,9 @@ from bayes_atlas.plots.figure import BAND, COLOURS, finish, interval_ends, new_a
 
 
 def trade_off(action: Action, *, probability: float = 0.9, axes: Axes | None = None) -> Axes:
-    """Loss above each draw's own best plan for every size that spends the budget, and the plan to act on.
+    """Draw regret against size at the same budget, and the plan to act on.
 
-    The shaded sizes are those whose expected loss is as good as that of the plan.
+    Regret is the loss above each draw's own best plan. The shaded sizes have an expected loss as good as the plan's.
     """
     axes = axes or new_axes()[0]
     asked = action.problem
@@ -34,7 +34,7 @@ def trade_off(action: Action, *, probability: float = 0.9, axes: Axes | None = N
 
 
 def regret(actions: Mapping[str, Action], *, axes: Axes | None = None) -> Axes:
-    """Probability that a plan loses more than so much against the best plan, one curve per plan."""
+    """Draw the distribution of regret: probability of a larger regret than on the axis, one curve per plan."""
     axes = axes or new_axes()[0]
     for style, colour, (name, action) in zip(cycle(("-", "--", ":")), COLOURS, actions.items(), strict=False):
         descending = np.sort(action.regret)[::-1]

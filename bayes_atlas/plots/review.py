@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from bayes_atlas.validation.review import PredictedRows
 from bayes_atlas.plots.figure import BAND, COLOURS, colours_for, finish, new_axes
 
-ROOM = 1.1  # height of a figure beside the interval that it is about
-INNER = 0.8  # of a band inside another
+ROOM = 1.1  # height of a figure relative to its interval
+INNER = 0.8  # opacity of the inner band
 
 
 def pit(predictive: "PredictedRows", *, axes: Axes | None = None) -> Axes:
-    """ECDF of PIT values, less that of uniform ones, of the last row of every run, with its simultaneous band."""
+    """Draw the ECDF of PIT values of every run's last row, minus the uniform ECDF, with its simultaneous band."""
     axes = axes or new_axes()[0]
     points = np.linspace(0, 1, 501)
     pit = np.sort(predictive.pit[predictive.last])
@@ -29,9 +29,10 @@ def pit(predictive: "PredictedRows", *, axes: Axes | None = None) -> Axes:
 def predictives(
     predictives: Mapping[str, "PredictedRows"], *, probability: float = 0.9, axes: Axes | None = None
 ) -> Axes:
-    """Predictive interval of every row as a multiple of what was observed, by name of the predictive; rows by that.
+    """Draw the predictive interval of every row as a multiple of the observation, by name of the predictive.
 
-    The narrowest fills the height, and others go beyond it. Where not all was observed above 0, differences are drawn.
+    Rows are sorted by observation. The narrowest predictive fills the height, and others exceed it. If an observation
+    is not above 0, differences are drawn instead of multiples.
     """
     axes = axes or new_axes()[0]
     first = next(iter(predictives.values()))

@@ -10,7 +10,7 @@ from bayes_atlas.plots.figure import BAND, colours_for, finish, new_axes
 
 
 def tax(taxes: Sequence[Tax], *, probability: float = 0.9, axes: Axes | None = None) -> Axes:
-    """Compute that a configuration needs over the baseline's for equal loss; dotted where it is not identified."""
+    """Draw the factor on compute of a configuration at equal loss with the baseline; dotted if it is not identified."""
     axes = axes or new_axes()[0]
     for colour, each in zip(colours_for(len(taxes)), taxes, strict=True):
         lower, median, upper = np.minimum(each.band(probability), NEVER)

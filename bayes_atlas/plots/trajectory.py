@@ -1,4 +1,4 @@
-"""Figures of growth with the budget."""
+"""Figures of trajectories over the budget."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -17,7 +17,7 @@ def trajectories(
     probability: float = 0.9,
     axes: Axes | None = None,
 ) -> Axes:
-    """Compute-optimal size, data or loss over budgets, one band per name (Longpre et al. 2025, Fig. 1)."""
+    """Draw compute-optimal size, data or loss over budgets, one band per name (Longpre et al. 2025, Fig. 1)."""
     axes = axes or new_axes()[0]
     for colour, (name, path) in zip(colours_for(len(paths)), paths.items(), strict=True):
         lower, median, upper = np.quantile(path.quantities[quantity], interval_ends(probability), axis=0)

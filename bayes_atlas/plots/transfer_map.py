@@ -1,4 +1,4 @@
-"""The map of transfer scores."""
+"""Heat map of transfer scores."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,15 +11,15 @@ from bayes_atlas.decisions.transfer_map import TOP, TransferAnswer, TransferMap
 
 
 def transfer_answer(found: TransferAnswer, *, top: int | None = None, axes: Axes | None = None) -> Axes:
-    """The `heatmap` that an answer comes from, with boxes for as many sources as it counts as the best."""
+    """Draw the `heatmap` of an answer's map, with boxes for as many sources as the answer counts as the best."""
     return heatmap(found.map, top=found.top if top is None else top, axes=axes)
 
 
 def heatmap(found: TransferMap, *, top: int = TOP, axes: Axes | None = None) -> Axes:
-    """Posterior mean score of every pair, target by row and source by column (Longpre et al. 2025, Figs. 2 and C.2).
+    """Draw posterior mean scores of pairs, targets in rows, sources in columns (Longpre et al. 2025, Figs. 2 and C.2).
 
-    A cell is the fuller the surer its sign: it fills its place where the score is surely above or below zero. Boxes
-    mark sources that are among the `top` of their target, thick where that has a probability of .9, thin where of .5.
+    The size of a cell shows the certainty of its sign: a full cell is almost surely above or below zero. Boxes mark
+    sources among the `top` of their target, thick with a probability of at least .9, thin of at least .5.
     """
     count = len(found.languages)
     if axes is None:
