@@ -4,13 +4,13 @@ Law: E + A / N^alpha + B / D_eff^beta with
 D_eff = S_lam(D_t; U_t) + sum_i tau_i S_lam(D_i; U_i) + tau_other S_lam(D_other; U_other)
 (Longpre et al. 2025, arXiv 2510.22037), per language t, with its most co-sampled sources i named and the rest lumped.
 
-Why these priors. lam is log-normal around .2 per epoch, 90 % between .06 and .6: Muennighoff et al. (2023) fit .34
-where only data decay and .065 together with excess parameters. tau is normal, so that zero, a source that does nothing,
-is an ordinary point and interference is as easy as help; its population is centred within a few tenths of zero (printed
-transfer scores correspond to -.4 to .3), tau_other's closer to it, since that one constant multiplies up to hundreds of
-times a language's own tokens. With ``tau_prior``, the sources that have one have it instead of the population's: what
-bilingual runs have measured (`bayes_atlas.inference.tau_prior`). Where nothing repeats lam stays at its prior, shared
-by all languages. The rest is as in `chinchilla`.
+Why these priors. lam is log-normal around .2 per epoch, 90 % between .06 and .6. Muennighoff et al. (2023) fit .34 with
+decay of data alone, and .065 together with excess parameters. tau is normal: zero, a source without effect, is an
+ordinary point, and interference has the same prior probability as help. Its population is centred within a few tenths
+of zero; printed transfer scores correspond to -.4 to .3. The population of tau_other is closer to zero, since this one
+constant multiplies up to hundreds of times a language's own tokens. ``tau_prior`` replaces the population for sources
+with transfer scores from bilingual runs (`bayes_atlas.inference.tau_prior`). If no run repeats data, lam stays at its
+prior and is shared by all languages. Other priors are as in `chinchilla`.
 """
 
 import jax.numpy as jnp

@@ -4,9 +4,9 @@ Law: E + B / D^beta alone, floor E + B / (worth D)^beta with a partner, per targ
 and in the target's own tokens D (Longpre et al. 2025, arXiv 2510.22037, §4). `bayes-atlas scores` turns its draws into
 scores.
 
-Why these priors. E, B and beta are as in `chinchilla`, without a term of size. ``worth`` is what a score tells, and is
-left open, log-normal around 1 with sd 1, without pooling: the score is to be a measurement, and pooling measurements
-over pairs is what `transfer` does. ``floor``, which few runs can tell apart from it, is pooled around 1 within a few
+Why these priors. E, B and beta are as in `chinchilla`, without a size term. ``worth`` determines the score. Its prior
+is wide, log-normal around 1 with sd 1, and without pooling: the score is to be a measurement, and `transfer` pools
+measurements over pairs. Few runs identify ``floor`` apart from ``worth``, so it is pooled around 1 within a few
 percent. Pairs without a run stay at their prior.
 """
 

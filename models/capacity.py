@@ -1,12 +1,13 @@
-"""Capacity, hierarchical: what each added language costs, the curse of multilinguality.
+"""Capacity, hierarchical: the cost of each added language, the curse of multilinguality.
 
 Law: E + A K^phi / N^alpha + B K^psi / D_t^beta (Longpre et al. 2025, arXiv 2510.22037, Eq. 7), per language t, with N
-parameters and D_t tokens of the language, both divided by their geometric means in the table, and K languages sampled
-evenly, as a plain count: A and B are losses of a monolingual run at the reference sizes.
+parameters and D_t tokens of the language, both divided by their geometric means in the table. K is the number of
+languages, sampled evenly, as a plain count. A and B are therefore losses of a monolingual run at the reference sizes.
 
-Why these priors. phi is normal around .1 and psi around 0, both within a few tenths: printed are .11 and -.04, and
-either sign must be easy, since whether languages cost capacity and help each other is the question. Both are pooled
-tightly, within some hundredths between languages: the paper prints one value for all. The rest is as in `chinchilla`.
+Why these priors. phi is normal around .1 and psi around 0, both within a few tenths; the printed values are .11 and
+-.04. Both signs must be plausible, since the question is whether languages cost capacity and help each other. Both are
+pooled tightly, within some hundredths between languages: the paper prints one value for all. Other priors are as in
+`chinchilla`.
 """
 
 import numpyro.distributions as dist

@@ -1,24 +1,24 @@
-"""Crossover, hierarchical: when training from scratch overtakes a checkpoint.
+"""Crossover, hierarchical: the point at which training from scratch overtakes a checkpoint.
 
-Law: E + A / N^alpha + B / x^beta per language, with x the effective tokens D of the language from scratch, and from a
-checkpoint the D + D_0 D^delta tokens that these are worth with what is transferred (Hernandez et al. 2021,
-arXiv 2102.01293), up to a limit: without one there is no crossover. A run from scratch that is too short to have caught
-on loses more, late / (1 + (D / onset)^steep). The question is that of Longpre et al. 2025 (arXiv 2510.22037, §6);
-`benchmarks/crossover.py` compares this form with others on runs that they have not seen.
+Law: E + A / N^alpha + B / x^beta per language. From scratch, x is the effective tokens D of the language. From a
+checkpoint, x is the worth of D + D_0 D^delta tokens, which include the transferred tokens (Hernandez et al. 2021,
+arXiv 2102.01293), up to a limit: without a limit there is no crossover. A short run from scratch, in its slow initial
+phase, has an extra loss late / (1 + (D / onset)^steep). The question is that of Longpre et al. 2025 (arXiv 2510.22037,
+§6); `benchmarks/crossover.py` compares this form with others on held-out runs.
 
-Few parameters, since a language has some six runs from each start. Languages differ in ``level``, their loss at the
-reference, in ``irreducible_share``, E's and A's part of it, and in ``late_share``, that of `late`; exponents, ``lam``,
-``onset`` and ``steep`` are common. So are alpha and ``size_share``, A's part of E and A together: where all runs have
-one size these two follow their priors, independent of all else, and cost two dimensions whatever the languages. Limits
-differ by checkpoint. D_0 is ``donor``, of the checkpoint, times ``match``, of the pair, both in logs.
+Parameters are few, since a language has some six runs from each start. Languages differ in ``level``, their loss at the
+reference; in ``irreducible_share``, the part of E and A in it; and in ``late_share``, the part of `late`. Exponents,
+``lam``, ``onset`` and ``steep`` are common. So are alpha and ``size_share``, A's part of E and A together. If all runs
+have one size these two follow their priors, independent of all else, and cost two dimensions for any number of
+languages. Limits differ by checkpoint. D_0 is ``donor``, of the checkpoint, times ``match``, of the pair, both in logs.
 
 Why these priors. Units are geometric means of sizes and of each language's tokens. Level, shares and exponents are as
 in `bayes_atlas.modelling.loss_terms`. D_0 is log-normal around one unit, 90 % within a factor of 30: a checkpoint may
-be worth nothing or more than all there is. delta is uniform. Limits are log-normal around ten units, 90 % within a
-factor of 30: whether one is reached at all is the question. Before it has caught on a run may lose about as much again
-as its level. Noise may fall or rise with data (``kappa_tokens``); not with epochs as well, which in such tables go with
-data, and would let noise take up what happens to the longest runs. A run that failed counts for little; ``weight`` says
-how little: 1 or more where a run follows the law, near zero where it has no influence.
+be worth nothing, or more than all data. delta is uniform. Limits are log-normal around ten units, 90 % within a factor
+of 30: the question is whether a run reaches its limit at all. In the slow initial phase, the extra loss of a run may be
+about as large as its level. Noise may fall or rise with data (``kappa_tokens``). It does not depend on epochs as well:
+in such tables epochs are confounded with data, and noise would absorb the behaviour of the longest runs. A failed run
+counts for little; its ``weight`` is near zero, while a run that follows the law has 1 or more.
 """
 
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ from bayes_atlas.modelling.pooling import pooled, pooled_from
 from bayes_atlas.observations.curves import Curves
 
 LAW = "crossover"
-SCRATCH = {"D_0": 0.0, "delta": 0.0, "limit": jnp.inf}  # what it means to start from no checkpoint
+SCRATCH = {"D_0": 0.0, "delta": 0.0, "limit": jnp.inf}  # a start from no checkpoint
 
 
 def model(params, tokens, unique, source_started, curves: Curves, loss=None):
@@ -42,7 +42,7 @@ def model(params, tokens, unique, source_started, curves: Curves, loss=None):
 
 
 def from_scratch(curves: Curves, tokens, unique):
-    """The law's parameters ``(language,)`` of runs from scratch."""
+    """Sample the law's parameters ``(language,)`` of runs from scratch."""
     positive, share = constraints.positive, constraints.unit_interval
     terms = {
         "alpha": pooled("alpha", curves, dist.Normal(jnp.log(0.35), 0.4), None, support=positive),
@@ -66,7 +66,7 @@ def from_scratch(curves: Curves, tokens, unique):
 
 
 def transferred(curves: Curves, checkpoints: int):
-    """D_0 ``(language, source)``."""
+    """Sample D_0 ``(language, source)``."""
     typical = numpyro.sample("donor_location", dist.Normal(0.0, 2.0))
     varied = numpyro.sample("donor_scale", dist.LogNormal(jnp.log(0.4), 0.7))
     apart = numpyro.sample("match_scale", dist.LogNormal(jnp.log(0.3), 0.7))
@@ -79,7 +79,7 @@ def transferred(curves: Curves, checkpoints: int):
 
 
 def from_checkpoint(curves: Curves, checkpoints: int):
-    """What a checkpoint changes of the law's parameters ``(language, source)``."""
+    """Sample the law's parameters that depend on the checkpoint, ``(language, source)``."""
     worth = transferred(curves, checkpoints)
     delta = pooled("delta", curves, dist.Logistic(0.0, 1.0), None, support=constraints.unit_interval)
     typical = numpyro.sample("log_limit_location", dist.Normal(jnp.log(10.0), 2.0))
@@ -93,7 +93,12 @@ def from_checkpoint(curves: Curves, checkpoints: int):
 
 
 def compare(params, tokens, unique, source_started, curves: Curves, loss, terms, started):
-    """Runs against the law, with its `terms` ``(language,)`` and what checkpoints change of them in `started`."""
+    """Observe runs under the law.
+
+    Args:
+        terms: the law's parameters ``(language,)`` of runs from scratch.
+        started: parameters ``(language, source)`` that replace them in runs from checkpoints.
+    """
     scratch = source_started.sum(axis=-1) == 0
     by_run = {name: curves.by_language(value) for name, value in terms.items()}
     by_run["late"] = jnp.where(scratch, by_run["late"], 0.0)

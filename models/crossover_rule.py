@@ -2,11 +2,11 @@
 
 Law: C = c N^gamma, in tokens D = c N^(gamma - 1) / 6 (Longpre et al. 2025, arXiv 2510.22037, §6), with c of each
 language and one gamma, fitted to measured crossovers with a stated error. Sizes are in units of their geometric mean.
-Rows of the language ``all`` are readings of the rule for a typical language.
+Rows of the language ``all`` are values of the rule for a typical language.
 
-Why these priors. The tokens of a typical language's crossover at the reference size are log-normal over the mean of the
-table, wide by a factor of e. Languages spread around it by a factor of about 1.3, learned. gamma is normal around 1.5
-with .5: at 1 the crossover comes after as many tokens whatever the size, at 2 after tokens in proportion to size.
+Why these priors. A typical language's crossover at the reference size, in tokens, is log-normal around the mean of the
+table, with a width of a factor of e. Languages vary around it by a factor of about 1.3, learned. gamma is normal around
+1.5 with sd .5. With gamma = 1 the tokens of the crossover do not depend on size; with 2 they are proportional to size.
 """
 
 import jax.numpy as jnp

@@ -1,13 +1,13 @@
-"""Data-constrained Chinchilla, hierarchical: what repeated tokens and excess parameters are worth.
+"""Data-constrained Chinchilla, hierarchical: the value of repeated tokens and of excess parameters.
 
 Law: E + A / N'^alpha + B / D'^beta (Muennighoff et al. 2023, arXiv 2305.16264), per language, with N parameters, D
-tokens and U unique tokens; D' counts repeated tokens with an exponentially decaying worth (R_D*), N' likewise
-parameters beyond what the unique tokens can use (R_N*).
+tokens and U unique tokens. D' discounts repeated tokens, and N' parameters beyond what the unique tokens can use, both
+with exponential decay (R_D*, R_N*).
 
 Why these priors. The published law has alpha = beta. Here the log of their ratio is normal with sd .1, the same for
-all languages: with exponents of their own, repetition and size explain each other's losses. R_D* and R_N* are
-log-normal around 10 with 90 % between .7 and 140: published values are 15.4 and 5.3 fitted together, 2.9 for R_D*
-alone, and the published data do not bound R_D* from above. The rest is as in `chinchilla`.
+all languages: with free exponents, repetition and size are confounded. R_D* and R_N* are log-normal around 10 with 90 %
+between .7 and 140. Published values are 15.4 and 5.3 fitted together, and 2.9 for R_D* alone. The published data do not
+bound R_D* from above. Other priors are as in `chinchilla`.
 """
 
 import jax.numpy as jnp

@@ -1,14 +1,14 @@
 """Family share, hierarchical: the loss of a language falls with its family's share of the training mixture.
 
 Law: ( E + A / N^alpha + B / D^beta ) p^-gamma (He et al. 2024, arXiv 2410.12883), per language, with N parameters and
-D tokens of *all* sources, both divided by reference sizes, and p the share of these that is of the language's family:
-its genus, as far as the bundled table of languages knows it, and else the language itself. He et al. give a family one
-curve; here each language has its own, and what a family shares is its share.
+D tokens of *all* sources, both divided by reference sizes. p is the share of the language's family in these tokens. The
+family is the genus in the bundled table of languages, or the language itself if it is not in the table. He et al. give
+a family one curve. Here each language has its own curve, and languages of a family have p in common.
 
-Why these priors. gamma is log-normal around .1, 90 % between .02 and .5: a language that has a tenth of the mixture
-then loses between a twentieth and a factor of three against one that has it all; its population is pooled within half
-an e-fold. The loss is divided into its terms at the language's typical share, where runs are. The rest is as in
-`chinchilla`.
+Why these priors. gamma is log-normal around .1, 90 % between .02 and .5: with a tenth of the mixture a language then
+loses between a twentieth and a factor of three against one with all of it. Its population is pooled within half an
+e-fold. The loss is divided into its terms at the language's typical share, in the range of the runs. Other priors are
+as in `chinchilla`.
 """
 
 import jax.numpy as jnp

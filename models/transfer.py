@@ -1,20 +1,20 @@
-"""Transfer, hierarchical: which languages help which, with pairs imputed that were not measured.
+"""Transfer, hierarchical: transfer between languages, with imputation of pairs that were not measured.
 
-Law: score of a pair = level + what its target receives + what its source gives + what the two have in common (script,
-genus, family, distances) + what is the pair's own. Scores are bilingual transfer scores (Longpre et al. 2025,
-arXiv 2510.22037, §4) or any other that is larger the more the source helps.
+Law: score of a pair = level + effect of its target + effect of its source + effects of common traits (script, genus,
+family, distances) + residual of the pair. Scores are bilingual transfer scores (Longpre et al. 2025, arXiv 2510.22037,
+§4) or any other score that increases with the help of the source.
 
-What is a pair's own has a scale of each target (``spread``), and is correlated between the two directions
-(``reciprocity``). It is a Student-t, so that one odd pair does not widen all others; so is what sources give, since a
-donor may fail. Errors of measurement are those that the table states; where it states none, ``noise`` is estimated, as
-far as it can be told from what is the pair's own: a single table tells their sum and little else. A censored score
-says that a measurement would have come out below it.
+Residuals of pairs have a scale of each target (``spread``) and are correlated between the two directions
+(``reciprocity``). They are Student-t, so that one odd pair does not widen all others. So are the effects of sources,
+since a donor may fail. Errors of measurement are those in the table. If the table has none, ``noise`` is estimated, as
+far as it is identified apart from the residuals: a single table identifies little more than their sum. A censored score
+says that a measurement would be below it.
 
-Why these priors. All are in units of the standard deviation of the scores measured. Targets differ most (they explain
-four fifths of the printed matrix), so their scale is centred at half a unit, that of sources at a quarter. Script,
-genus and family are normal around zero, since whether they help is the question; they are far from independent, and
-each is what it adds to the others. Reciprocity is uniform: the paper prints a correlation near zero and speaks of
-symmetry.
+Why these priors. All are in units of the standard deviation of the measured scores. Targets differ most (they explain
+four fifths of the printed matrix), so their scale is centred at half a unit, that of sources at a
+quarter. Script, genus and family are normal around zero, since the question is whether they help. They are far from
+independent, and each is its effect given the others. Reciprocity is uniform: the paper prints a correlation near zero
+and speaks of symmetry.
 """
 
 import jax.numpy as jnp
@@ -57,7 +57,7 @@ def model(pairs: Pairs, score=None):
 
 
 def impute(key, pairs: Pairs, score, sites):
-    """The true score of every pair given a draw of the parameters: a matrix ``(target, source)``."""
+    """Impute the true score of every pair given a draw of the parameters: a matrix ``(target, source)``."""
     return {"score": pairs.matrix(_dyads(pairs, sites).true_values(key, score))}
 
 
