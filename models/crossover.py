@@ -18,7 +18,7 @@ be worth nothing, or more than all data. delta is uniform. Limits are log-normal
 of 30: the question is whether a run reaches its limit at all. In the slow initial phase, the extra loss of a run may be
 about as large as its level. Noise may fall or rise with data (``kappa_tokens``). It does not depend on epochs as well:
 in such tables epochs are confounded with data, and noise would absorb the behaviour of the longest runs. A failed run
-counts for little; its ``weight`` is near zero, while a run that follows the law has 1 or more.
+has little influence: its ``weight`` is near zero, while a run that follows the law has 1 or more.
 """
 
 import jax.numpy as jnp

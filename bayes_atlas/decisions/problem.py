@@ -40,7 +40,7 @@ class Request(TypedDict, total=False):
     unique: unique tokens by source, or one number for a single language; unlimited if absent.
     shares: share of the training tokens by source; by default the weighted languages, equally.
     max_params: largest model that can be served.
-    max_tokens: most tokens that there is time to train on.
+    max_tokens: largest number of tokens that the schedule allows.
     served: tokens of inference to serve, paid from the same budget at 2 N each.
     flops: training FLOPs as a function of arrays N and D, in place of 6 N D.
     """

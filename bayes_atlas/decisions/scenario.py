@@ -32,7 +32,7 @@ class Limits(_Section):
     """Limits on the plan."""
 
     params: float | None = None  # largest model that can be served
-    tokens: float | None = None  # most tokens that there is time for
+    tokens: float | None = None  # largest number of tokens that the schedule allows
     epochs: float | None = None  # passes over the unique tokens of a source, in the search for a mixture
     served: float | None = None  # tokens of inference, paid from the same budget
 

@@ -59,7 +59,7 @@ class TransferMap(Decision):
     @property
     def question(self) -> str:
         """The map in one line."""
-        return f"{self.posterior.name}: which of {len(self.languages)} languages help which"
+        return f"{self.posterior.name}: transfer between {len(self.languages)} languages"
 
     @property
     def draws(self) -> xr.Dataset:
@@ -248,9 +248,9 @@ class TransferAnswer(Decision):
     @property
     def question(self) -> str:
         """The question in one line."""
-        asked = [] if self.target is None else [f"what helps {self.target}"]
+        asked = [] if self.target is None else [f"sources for {self.target}"]
         asked += [] if self.pair is None else [f"{self.pair.source} and {self.pair.target}, both directions"]
-        return f"{self.map.posterior.name}: {'; '.join(asked) or 'what a common trait adds'}"
+        return f"{self.map.posterior.name}: {'; '.join(asked) or 'effects of common traits'}"
 
     @property
     def draws(self) -> xr.Dataset:
@@ -288,7 +288,7 @@ class TransferAnswer(Decision):
         ]
         if found["pair"] is not None and pair is not None:
             more = found["pair"]["probability_forth_exceeds_back"]
-            told.append((f"{pair.source} -> {pair.target} over the reverse", found["pair"]["asymmetry"], more))
+            told.append((f"{pair.source} -> {pair.target} minus the reverse", found["pair"]["asymmetry"], more))
         told += [
             (f"{name} in common", summary, self.map.probability_adds(name))
             for name, summary in found["effects"].items()

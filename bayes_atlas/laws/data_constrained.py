@@ -31,7 +31,7 @@ def loss(
 ) -> Array:
     """Return the loss of `params` parameters trained on `tokens` tokens drawn from `unique` different ones (all > 0).
 
-    `unique` may be infinite, or None if no row repeats. Parameters beyond what the distinct tokens can use
+    `unique` may be infinite, or None if nothing repeats. Parameters beyond what the distinct tokens can use
     (`usable_params`) count for less at any number of epochs, as in the paper. An over-sized model therefore loses even
     without repetition.
     """

@@ -40,7 +40,7 @@ def iso_loss(frontiers: Sequence[Frontier], *, probability: float = 0.9, axes: A
         xscale="log",
         yscale="log",
         xlabel="model size, factor on N",
-        ylabel="training tokens in all, factor on D",
+        ylabel="training tokens of all languages, factor on D",
         ylim=(0.6 * tokens.min(), 3 * tokens.max()),
     )
     axes.legend(frameon=False, loc="upper right")

@@ -22,7 +22,7 @@ def pit(predictive: "PredictedRows", *, axes: Axes | None = None) -> Axes:
     axes.axhspan(-predictive.band, predictive.band, color="0.6", alpha=BAND, linewidth=0)
     axes.axhline(0, color="0.6", linewidth=0.8)
     axes.plot(points, np.searchsorted(pit, points, side="right") / len(pit) - points, color=COLOURS[0])
-    axes.set(xlim=(0, 1), xlabel="PIT of the last rows of runs", ylabel="ECDF less uniform")
+    axes.set(xlim=(0, 1), xlabel="PIT of the last rows of runs", ylabel="ECDF minus uniform")
     return finish(axes)
 
 
@@ -54,6 +54,6 @@ def predictives(
     if np.isfinite([below, above]).all() and below < above:
         axes.set_ylim(line + ROOM * below - (ROOM - 1) * above, line + ROOM * above - (ROOM - 1) * below)
     what = f"predicted {first.quantity} / observed" if multiple else f"predicted {first.quantity} - observed"
-    axes.set(xlabel="rows by what was observed", ylabel=what)
+    axes.set(xlabel="rows, sorted by observation", ylabel=what)
     axes.legend(frameon=False)
     return finish(axes)
