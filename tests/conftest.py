@@ -1,6 +1,5 @@
 import os
 import shutil
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +8,8 @@ import pytest
 import xarray as xr
 
 from bayes_atlas.posterior import Check, Info, Posterior, Runs, Sampling, Staleness
+
+LARGEST_CACHE = 1e9  # bytes
 
 # Files that take a minute or more of one core, dearest first: workers start them in this order, so that none of them
 # is left to one worker at the end. pytest's ``--durations`` shows what is dear now.
@@ -38,15 +39,19 @@ DEAREST = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One compilation cache for all workers and subprocesses of a run, which hold it in common by the environment.
+    """Share one compilation cache between all workers and subprocesses of a run, through their environment.
 
-    It is empty at first and gone afterwards, unless ``JAX_COMPILATION_CACHE_DIR`` names one to keep. Tests of the cache
+    It is kept for later runs beside the cache of fits (``~/.cache/bayes-atlas/tests``), is safe to delete, and is
+    emptied when it has grown beyond `LARGEST_CACHE`. ``JAX_COMPILATION_CACHE_DIR`` names another. Tests of the cache
     itself have their own.
     """
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        folder = tempfile.mkdtemp(prefix="bayes-atlas-tests-")
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers inherit it
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = home / "bayes-atlas" / "tests"
+        if folder.exists() and sum(path.stat().st_size for path in folder.iterdir()) > LARGEST_CACHE:
+            shutil.rmtree(folder)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
     # What fits ask for. A process that had started jax with other devices would compile other programs.
