@@ -6,6 +6,8 @@ A law is a module with
 * ``COVARIATES``: its covariates of a run, by the names of `bayes_atlas.data.covariates`;
 * ``loss(params, tokens, ..., *, E, A, B, ...)``: the law itself, an elementwise array function of these by name;
 * ``slopes(...)``, if decisions need it: slopes of that loss in the logs of size and of tokens;
+* ``RUNNING``, ``axes(...)`` and ``terms(...)``, if its error can be learned (`bayes_atlas.law_error`): the exponents
+  that may change with size or data, what each is an exponent of, and the two terms of reducible loss;
 * the closed forms in the paper, if there are any (``optimum``, ``expansion``, ...).
 
 Laws have no files, no randomness and no particular array library. They take NumPy arrays in decisions and JAX arrays in

@@ -33,6 +33,7 @@ PARAMETERS = (
 )
 
 OPTIONAL = ("tau", "tau_other")
+RUNNING = chinchilla.RUNNING
 
 # Interference may not make data worse than none. Below this share of the target's own effective tokens, D_eff bends
 # (continuously differentiably) towards zero instead of crossing it. The paper states no guard.
@@ -74,6 +75,41 @@ def loss(
     """
     effective = effective_tokens(tokens, unique, lam=lam, **borrowed)
     return chinchilla.loss(params, effective, E=E, A=A, B=B, alpha=alpha, beta=beta)
+
+
+def terms(
+    params: Array,
+    tokens: Array,
+    unique: Array | None = None,
+    *,
+    A: Array,
+    B: Array,
+    alpha: Array,
+    beta: Array,
+    lam: Array,
+    E: Array = 0.0,
+    **borrowed: Unpack[Borrowed],
+) -> chinchilla.Terms:
+    """Return the loss due to finite size and that due to finite data, at the same arguments (`E` does not matter)."""
+    effective = effective_tokens(tokens, unique, lam=lam, **borrowed)
+    return chinchilla.terms(params, effective, A=A, B=B, alpha=alpha, beta=beta)
+
+
+def axes(
+    params: Array,
+    tokens: Array,
+    unique: Array | None = None,
+    *,
+    lam: Array,
+    E: Array = 0.0,
+    A: Array = 0.0,
+    B: Array = 0.0,
+    alpha: Array = 0.0,
+    beta: Array = 0.0,
+    **borrowed: Unpack[Borrowed],
+) -> dict[str, Array]:
+    """Return what each exponent in `RUNNING` is an exponent of; only `lam` and `borrowed` matter."""
+    return {"alpha": params, "beta": effective_tokens(tokens, unique, lam=lam, **borrowed)}
 
 
 def slopes(

@@ -16,6 +16,7 @@ PARAMETERS = chinchilla.PARAMETERS | {
     "phi": "exponent of the number of languages in the size term",
     "psi": "exponent of the number of languages in the data term",
 }
+RUNNING = chinchilla.RUNNING | {"phi": ("A", 1), "psi": ("B", 1)}
 
 
 def loss(
@@ -33,6 +34,28 @@ def loss(
 ) -> Array:
     """Return the loss of `params` parameters trained on `tokens` of *each* of `languages` languages (all > 0)."""
     return chinchilla.loss(params, tokens, E=E, A=A * languages**phi, B=B * languages**psi, alpha=alpha, beta=beta)
+
+
+def terms(
+    params: Array,
+    tokens: Array,
+    languages: Array,
+    *,
+    A: Array,
+    B: Array,
+    alpha: Array,
+    beta: Array,
+    phi: Array,
+    psi: Array,
+    **_: Array,
+) -> chinchilla.Terms:
+    """Return the loss due to finite size and that due to finite data, at the same arguments (`E` does not matter)."""
+    return chinchilla.terms(params, tokens, A=A * languages**phi, B=B * languages**psi, alpha=alpha, beta=beta)
+
+
+def axes(params: Array, tokens: Array, languages: Array, **_: Array) -> dict[str, Array]:
+    """Return what each exponent in `RUNNING` is an exponent of, at the same arguments."""
+    return {"alpha": params, "beta": tokens, "phi": languages, "psi": languages}
 
 
 class Expansion(NamedTuple):

@@ -18,7 +18,15 @@ class Slopes(NamedTuple):
     other_tokens: Array | None = None
 
 
+class Terms(NamedTuple):
+    """The two terms of reducible loss."""
+
+    size: Array
+    data: Array
+
+
 COVARIATES = ("params", "tokens")
+RUNNING = {"alpha": ("A", -1), "beta": ("B", -1)}  # exponent -> coefficient of its term, and sign of the exponent
 PARAMETERS = {
     "E": "irreducible loss",
     "A": "loss due to finite size at the reference size",
@@ -35,6 +43,16 @@ def loss(params: Array, tokens: Array, *, E: Array, A: Array, B: Array, alpha: A
     they are the published constants. With sizes divided by a reference they are losses at that reference.
     """
     return E + A * power(params, -alpha) + B * power(tokens, -beta)
+
+
+def terms(params: Array, tokens: Array, *, A: Array, B: Array, alpha: Array, beta: Array, **_: Array) -> Terms:
+    """Return the loss due to finite size and that due to finite data, at the same arguments (`E` does not matter)."""
+    return Terms(A * power(params, -alpha), B * power(tokens, -beta))
+
+
+def axes(params: Array, tokens: Array, **_: Array) -> dict[str, Array]:
+    """Return what each exponent in `RUNNING` is an exponent of, at the same arguments."""
+    return {"alpha": params, "beta": tokens}
 
 
 def slopes(params: Array, tokens: Array, *, A: Array, B: Array, alpha: Array, beta: Array, **_: Array) -> Slopes:

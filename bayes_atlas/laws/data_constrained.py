@@ -15,6 +15,8 @@ PARAMETERS = chinchilla.PARAMETERS | {
     "R_N": "R_N*: the same for parameters in excess of what the unique tokens can use",
 }
 
+RUNNING = chinchilla.RUNNING
+
 
 def loss(
     params: Array,
@@ -35,18 +37,47 @@ def loss(
     (`usable_params`) count for less at any number of epochs, as in the paper. An over-sized model therefore loses even
     without repetition.
     """
+    reached = axes(params, tokens, unique, A=A, B=B, alpha=alpha, beta=beta, R_D=R_D, R_N=R_N)
+    return chinchilla.loss(reached["alpha"], reached["beta"], E=E, A=A, B=B, alpha=alpha, beta=beta)
+
+
+def terms(
+    params: Array,
+    tokens: Array,
+    unique: Array | None = None,
+    *,
+    A: Array,
+    B: Array,
+    alpha: Array,
+    beta: Array,
+    R_D: Array,
+    R_N: Array,
+    **_: Array,
+) -> chinchilla.Terms:
+    """Return the loss due to finite size and that due to finite data, at the same arguments (`E` does not matter)."""
+    reached = axes(params, tokens, unique, A=A, B=B, alpha=alpha, beta=beta, R_D=R_D, R_N=R_N)
+    return chinchilla.terms(reached["alpha"], reached["beta"], A=A, B=B, alpha=alpha, beta=beta)
+
+
+def axes(
+    params: Array,
+    tokens: Array,
+    unique: Array | None = None,
+    *,
+    A: Array,
+    B: Array,
+    alpha: Array,
+    beta: Array,
+    R_D: Array,
+    R_N: Array,
+    **_: Array,
+) -> dict[str, Array]:
+    """Return what each exponent in `RUNNING` is an exponent of: N' and D'."""
     xp = namespace(params, tokens, unique, A, alpha)
     distinct = tokens if unique is None else xp.minimum(unique, tokens)
     usable = usable_params(distinct, A=A, B=B, alpha=alpha, beta=beta)
-    return chinchilla.loss(
-        effective_tokens(params, xp.minimum(usable, params), 1 / R_N),
-        effective_tokens(tokens, unique, 1 / R_D),
-        E=E,
-        A=A,
-        B=B,
-        alpha=alpha,
-        beta=beta,
-    )
+    size = effective_tokens(params, xp.minimum(usable, params), 1 / R_N)
+    return {"alpha": size, "beta": effective_tokens(tokens, unique, 1 / R_D)}
 
 
 def slopes(

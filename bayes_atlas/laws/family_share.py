@@ -13,6 +13,31 @@ COVARIATES = ("params", "total_tokens", "share")
 PARAMETERS = chinchilla.PARAMETERS | {"gamma": "exponent of the loss in the inverse of the family's share"}
 
 
+RUNNING = chinchilla.RUNNING
+
+
+def terms(
+    params: Array,
+    total_tokens: Array,
+    share: Array,
+    *,
+    A: Array,
+    B: Array,
+    alpha: Array,
+    beta: Array,
+    gamma: Array,
+    **_: Array,
+) -> chinchilla.Terms:
+    """Return the loss due to finite size and that due to finite data, at the same arguments (`E` does not matter)."""
+    found = chinchilla.terms(params, total_tokens, A=A, B=B, alpha=alpha, beta=beta)
+    return chinchilla.Terms(found.size * share**-gamma, found.data * share**-gamma)
+
+
+def axes(params: Array, total_tokens: Array, share: Array, **_: Array) -> dict[str, Array]:
+    """Return what each exponent in `RUNNING` is an exponent of, at the same arguments."""
+    return {"alpha": params, "beta": total_tokens}
+
+
 def loss(
     params: Array,
     total_tokens: Array,

@@ -1,0 +1,189 @@
+"""Errors of the law as they are stored with a posterior, and the laws that are drawn from them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayes_atlas.arrays import Floats
+from bayes_atlas.law_error.coordinates import Coordinates
+from bayes_atlas.law_error.learning import Language, Learned
+from bayes_atlas.law_error.population import Population, population
+from bayes_atlas.law_error.walks import STEP, Walk
+from bayes_atlas.law_error.wrong_law import Bend
+from bayes_atlas.posterior import Posterior
+
+GROUP = "law_error"  # of a posterior's draws
+REACH = 24  # knots beyond those that languages' runs reach, on both sides; farther out exponents stay constant
+SHARED = 0.5  # share of the variance of what the runs leave open that languages have in common
+
+
+def stored(languages: Mapping[str, Language], learned: Mapping[str, Sequence[Learned]], kappas: Floats) -> xr.Dataset:
+    """Return what was learned about each language as one Dataset, which `LawError` reads."""
+    names = list(languages)
+    first = languages[names[0]]
+    exponents = list(first.law.RUNNING)
+    least = {e: min(each.axes[e].first for each in languages.values()) for e in exponents}
+    most = {e: max(each.axes[e].last for each in languages.values()) for e in exponents}
+    steps = {e: most[e] - least[e] for e in exponents}
+    bends = 1 + sum(steps.values())
+    shape = len(names), len(kappas)
+    count = len(first.middle)
+    arrays = {
+        "log_evidence": np.zeros(shape),
+        "noise": np.ones(shape),
+        "centre": np.zeros((*shape, count)),
+        "transport": np.zeros((*shape, count, count)),
+        "mean": np.zeros((*shape, bends)),
+        "slope": np.zeros((*shape, bends, count)),
+        "root": np.zeros((*shape, bends, bends)),
+    }
+    for row, name in enumerate(names):
+        at = _places(languages[name], least, steps)
+        for column, (kappa, each) in enumerate(zip(kappas, learned[name], strict=True)):
+            here = row, column
+            np.fill_diagonal(arrays["root"][here], kappa * np.sqrt(STEP))
+            for key in ("log_evidence", "noise", "centre", "transport"):
+                arrays[key][here] = getattr(each, key)
+            arrays["mean"][here][at] = each.mean
+            arrays["slope"][here][at] = each.slope
+            arrays["root"][here][np.ix_(at, at)] = each.root
+    dims = {
+        "log_evidence": (),
+        "noise": (),
+        "centre": ("coordinate",),
+        "transport": ("coordinate", "coordinate_before"),
+        "mean": ("bend",),
+        "slope": ("bend", "coordinate"),
+        "root": ("bend", "bend_before"),
+    }
+    variables: dict[str, Any] = {
+        name: (("language", "kappa", *dims[name]), values.astype(np.float32)) for name, values in arrays.items()
+    }
+    variables["middle"] = (("language", "coordinate"), np.stack([each.middle for each in languages.values()]))
+    variables["origin"] = (
+        ("language", "exponent"),
+        np.array([[each.axes[e].origin for e in exponents] for each in languages.values()]),
+    )
+    variables["log_unit"] = (
+        ("language", "exponent"),
+        np.array([[each.log_units[e] for e in exponents] for each in languages.values()]),
+    )
+    variables["first"] = (("exponent",), np.array([least[e] for e in exponents]))
+    variables["last"] = (("exponent",), np.array([most[e] for e in exponents]))
+    coordinates = first.coordinates
+    variables["positive"] = (("parameter",), np.array(coordinates.positive, dtype=np.int8))
+    variables["entries"] = (("parameter",), np.array(coordinates.counts))
+    coords = {
+        "language": names,
+        "kappa": np.asarray(kappas),
+        "exponent": exponents,
+        "parameter": coordinates.names,
+        "coordinate": coordinates.labels,
+    }
+    return xr.Dataset(variables, coords)
+
+
+def _places(language: Language, least: Mapping[str, int], steps: Mapping[str, int]) -> list[int]:
+    """Return the positions of a language's own log q and increments among those of all languages."""
+    places, start = [0], 1
+    for name, axis in language.axes.items():
+        own = axis.first - least[name]
+        places += range(start + own, start + own + axis.steps)
+        start += steps[name]
+    return places
+
+
+@dataclass(frozen=True)
+class LawError:
+    """Laws with errors: one for each draw of a posterior."""
+
+    posterior: Posterior
+    learned: xr.Dataset
+    prior: Population
+    seed: int = 0
+    _kept: dict[str, tuple[dict[str, Floats], Bend]] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, posterior: Posterior, prior: Population | None = None, seed: int = 0) -> "LawError | None":
+        """Return the errors of a posterior's law; None if they were not stored with it.
+
+        Args:
+            posterior: a posterior.
+            prior: what is known about tables in general; by default from public tables.
+            seed: of the draws.
+        """
+        if GROUP not in posterior.draws:
+            return None
+        return cls(posterior, posterior.draws[GROUP].to_dataset(), prior or population(), seed)
+
+    @cached_property
+    def probability(self) -> Floats:
+        """``(kappa,)`` posterior probabilities of the sizes of the walks. All languages have the same size."""
+        evidence = self.learned["log_evidence"].to_numpy().astype(float).sum(axis=0)
+        logs = evidence + self.prior.log_prior(self.learned["kappa"].to_numpy())
+        probability = np.exp(logs - logs.max())
+        return np.asarray(probability / probability.sum())
+
+    @cached_property
+    def chosen(self) -> NDArray[np.int64]:
+        """``(draw,)`` index of the size of each draw."""
+        count = self.posterior.draws["posterior"].sizes["chain"] * self.posterior.draws["posterior"].sizes["draw"]
+        return np.random.default_rng([self.seed, 1]).choice(len(self.probability), count, p=self.probability)
+
+    def parameters(self, language: str) -> dict[str, Floats]:
+        """Return draws of the law's parameters, as `Posterior.parameters`, moved to where they are if the law errs."""
+        return self._drawn(language)[0]
+
+    def bend(self, language: str) -> Bend:
+        """Return the errors of one language's law, one for each draw."""
+        return self._drawn(language)[1]
+
+    def noise(self, language: str) -> Floats:
+        """Return the factor ``(draw,)`` on the noise of the fit, which took errors of the law for noise."""
+        return self.learned["noise"].sel(language=language).to_numpy().astype(float)[self.chosen]
+
+    def _drawn(self, language: str) -> tuple[dict[str, Floats], Bend]:
+        if language not in self._kept:
+            self._kept[language] = self._draw(language)
+        return self._kept[language]
+
+    def _draw(self, language: str) -> tuple[dict[str, Floats], Bend]:
+        own = self.learned.sel(language=language)
+        arrays = {name: own[name].to_numpy().astype(float) for name in own if own[name].dtype.kind == "f"}
+        alone = self.posterior.parameters(language)
+        names = own["parameter"].to_numpy().tolist()
+        coordinates = Coordinates(names, own["entries"].to_numpy().tolist(), own["positive"].to_numpy().tolist())
+        away = coordinates.pack({name: alone[name] for name in names}) - arrays["middle"]
+        moved, bends = np.empty_like(away), np.empty((len(away), own.sizes["bend"]))
+        luck = self._luck(language, bends.shape[1] + 2 * REACH * own.sizes["exponent"])
+        for number in np.unique(self.chosen):
+            at = self.chosen == number
+            deviation = away[at] @ arrays["transport"][number].T
+            moved[at] = arrays["centre"][number] + deviation
+            bends[at] = arrays["mean"][number] + deviation @ arrays["slope"][number].T
+            bends[at] += luck[at, : bends.shape[1]] @ arrays["root"][number].T
+        kappa = own["kappa"].to_numpy()[self.chosen, None] * np.sqrt(STEP)
+        walks, start, spare = {}, 1, bends.shape[1]
+        for column, name in enumerate(own["exponent"].to_numpy().tolist()):
+            first, last = int(own["first"][column]), int(own["last"][column])
+            before, after = (kappa * luck[:, spare + side * REACH : spare + (side + 1) * REACH] for side in (0, 1))
+            inside = bends[:, start : start + last - first]
+            origin = int(own["origin"][column])
+            walks[name] = Walk(first - REACH, origin, np.hstack([before, inside, after]))
+            start, spare = start + last - first, spare + 2 * REACH
+        units = dict(zip(own["exponent"].to_numpy().tolist(), arrays["log_unit"].tolist(), strict=True))
+        return coordinates.unpack(moved), Bend(walks, bends[:, 0], units)
+
+    def _luck(self, language: str, count: int) -> Floats:
+        """Return standard normal draws ``(draw, count)``, which languages share in part."""
+        number = self.learned["language"].to_numpy().tolist().index(language)
+        common, own = (
+            np.random.default_rng([self.seed, 2, each]).standard_normal((len(self.chosen), count))
+            for each in (0, number + 1)
+        )
+        return np.asarray(np.sqrt(SHARED) * common + np.sqrt(1 - SHARED) * own)

@@ -1,0 +1,285 @@
+"""What the runs of one language say about the errors of its law.
+
+The law with its errors is fitted anew, by penalised least squares with the Student-t noise of the fit, once for each
+size `KAPPAS` of the walks. Each fit gives a mode, a covariance and the evidence for that size (Laplace). The prior of
+the law's parameters is that of the model; where languages were fitted together, what they lent each other counts as
+prior information too. The noise may be smaller than the fit found, as the fit took errors of the law for noise.
+
+From the mode and the covariance follows an affine map that carries draws of the law alone to draws of the law with its
+errors (`Learned.transport`), so that what is known of the posterior's shape is kept.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bayes_atlas.arrays import Floats, Integers
+from bayes_atlas.data.outliers import NU
+from bayes_atlas.law_error.coordinates import Coordinates
+from bayes_atlas.law_error.walks import STEP, Walk, knot
+from bayes_atlas.law_error.wrong_law import Bend
+
+KAPPAS = np.array([0.01, 0.05, 0.1, 0.16, 0.25, 0.4, 0.64])  # sd of a walk per square root of an e-fold
+LENT = 0.15  # least share of the posterior's information that other languages must have lent to count
+ITERATIONS = 60
+DIFFERENCE = 1e-4  # step of numerical derivatives
+CONVERGED = 1e-4  # gain of log density that ends a fit
+NOISES = (0.3, 2.0)  # least and largest factor on the noise of the fit
+NOISE_ROWS = 5.0  # rows that the noise of the fit counts for
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one language, curve by curve and in order of tokens within each."""
+
+    covariates: dict[str, Any]  # in units of the parameters, ``(row, 1[, source])`` or None
+    log_loss: Floats  # (row,)
+    scale: Floats  # (row,) noise of log loss
+    curve: Integers  # (row,) counted from 0
+    persistence: Floats  # (row,) correlation with the row before; 0 for the first of a curve
+    size: Integers  # (row,) group that shares a size effect, counted from 0
+    size_effect: float  # its standard deviation; 0 if there is none
+
+    @cached_property
+    def counts(self) -> Floats:
+        """``(curve,)`` the number of rows."""
+        return np.bincount(self.curve).astype(float)
+
+    def white(self, columns: Floats) -> Floats:
+        """Return ``(row, column)`` in units of the noise, without the correlation within curves."""
+        scaled = columns / self.scale[:, None]
+        before = np.vstack([np.zeros((1, columns.shape[1])), scaled[:-1]])
+        persistence = self.persistence[:, None]
+        return np.asarray((scaled - persistence * before) / np.sqrt(1 - persistence**2))
+
+    def squares(self, white: Floats) -> Floats:
+        """Return the squared length of each curve's residuals, ``(curve,)``."""
+        return np.bincount(self.curve, white**2)
+
+
+class Axis(NamedTuple):
+    """The knots of one exponent's walk."""
+
+    first: int
+    origin: int
+    last: int
+
+    @property
+    def steps(self) -> int:
+        """The number of increments."""
+        return self.last - self.first
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What one language shows, given one `kappa`."""
+
+    log_evidence: float
+    noise: float  # factor on the noise of the fit
+    centre: Floats  # (coordinate,) mode of the law's parameters
+    transport: Floats  # (coordinate, coordinate) carries deviations of the law alone to those with its errors
+    mean: Floats  # (bend,) of log q and the increments of all walks
+    slope: Floats  # (bend, coordinate) on deviations from `centre`
+    root: Floats  # (bend, bend) square root of the remaining covariance
+
+
+@dataclass(frozen=True)
+class Language:
+    """One language: its rows, and draws of its parameters under the law alone."""
+
+    law: ModuleType
+    rows: Rows
+    drawn: Mapping[str, Floats]
+    prior: Mapping[str, Floats]  # draws from the prior of the same parameters; may be empty
+    log_units: dict[str, float]  # of the exponents' axes
+    log_q: tuple[float, float] = field(default=(0.35, 0.35))  # prior mean and sd
+
+    @cached_property
+    def coordinates(self) -> Coordinates:
+        """The layout of the law's parameters."""
+        return Coordinates.of(self.drawn, *([self.prior] if self.prior else []))
+
+    @cached_property
+    def vectors(self) -> Floats:
+        """``(draw, coordinate)`` of the law alone."""
+        return self.coordinates.pack(self.drawn)
+
+    @cached_property
+    def middle(self) -> Floats:
+        """``(coordinate,)`` mean of the law alone."""
+        return self.vectors.mean(axis=0)
+
+    @cached_property
+    def axes(self) -> dict[str, Axis]:
+        """The knots among the runs, by exponent."""
+        mean = self.coordinates.unpack(self.middle[None])
+        reached = self.law.axes(**self.rows.covariates, **mean)
+        found = {}
+        for name in self.law.RUNNING:
+            logs = np.broadcast_to(np.log(reached[name])[..., 0], self.rows.log_loss.shape) + self.log_units[name]
+            ends = int(np.floor(logs.min() / STEP)), int(np.ceil(logs.max() / STEP))
+            found[name] = Axis(ends[0], knot(float(logs.mean())), max(ends[1], ends[0] + 1))
+        return found
+
+    @cached_property
+    def _spread(self) -> Floats:
+        """Covariance of the law alone."""
+        spread = np.atleast_2d(np.cov(self.vectors.T))
+        return np.asarray(spread + 1e-10 * np.eye(len(spread)))
+
+    def learn(self, kappas: Sequence[float] = tuple(KAPPAS)) -> list[Learned]:
+        """Fit the law with its errors for each of `kappas`."""
+        found, start = [], None
+        for kappa in sorted(kappas, reverse=True):
+            learned, start = self._fit(kappa, start)
+            found.append(learned)
+        return found[::-1]
+
+    def _expected(self, states: Floats) -> Floats:
+        """Return expected log loss ``(row, state)`` of states (parameters, log q, increments)."""
+        count = len(self.middle)
+        drawn = self.coordinates.unpack(states[:, :count])
+        walks, start = {}, count + 1
+        for name, axis in self.axes.items():
+            walks[name] = Walk(axis.first, axis.origin, states[:, start : start + axis.steps])
+            start += axis.steps
+        bend = Bend(walks, states[:, count], self.log_units)
+        local = bend.local(self.law, self.rows.covariates, drawn)
+        return np.log(self.law.loss(**self.rows.covariates, **local))
+
+    def _slopes(self, state: Floats) -> Floats:
+        """Return slopes of expected log loss, ``(row, coordinate of the state)``."""
+        steps = DIFFERENCE * np.eye(len(state))
+        values = self._expected(np.vstack([state + steps, state - steps]))
+        return np.asarray((values[:, : len(state)] - values[:, len(state) :]) / (2 * DIFFERENCE))
+
+    @cached_property
+    def _size_columns(self) -> Floats:
+        """``(row, size)`` 1 where a row is of a size; no columns without size effects."""
+        if not self.rows.size_effect:
+            return np.empty((len(self.rows.size), 0))
+        names, index = np.unique(self.rows.size, return_inverse=True)
+        return np.eye(len(names))[index]
+
+    def _prior(self, kappa: float) -> tuple[Floats, Floats]:
+        """Return mean and precision of the whole state, with size effects last."""
+        mean, precision = self._prior_of_law
+        steps = sum(axis.steps for axis in self.axes.values())
+        sizes = self._size_columns.shape[1]
+        rest = [1 / self.log_q[1] ** 2, *[1 / (kappa**2 * STEP)] * steps, *[self.rows.size_effect**-2.0] * sizes]
+        whole = np.zeros((len(mean) + len(rest),) * 2)
+        whole[: len(mean), : len(mean)] = precision
+        np.fill_diagonal(whole[len(mean) :, len(mean) :], rest)
+        return np.concatenate([mean, [self.log_q[0]], np.zeros(steps + sizes)]), whole
+
+    @cached_property
+    def _prior_of_law(self) -> tuple[Floats, Floats]:
+        """Return mean and precision of the law's parameters, before the language's own runs."""
+        size = len(self.middle)
+        precision, pull = np.zeros((size, size)), np.zeros(size)
+        if self.prior:
+            drawn = self.coordinates.pack(self.prior)
+            ends = np.quantile(drawn, [0.16, 0.5, 0.84], axis=0)
+            spread = np.maximum((ends[2] - ends[0]) / 2, 1e-6)
+            likeness = np.atleast_2d(np.corrcoef(drawn.T)) + 1e-6 * np.eye(size)
+            precision = np.linalg.inv(likeness * spread * spread[:, None])
+            pull = precision @ ends[1]
+        root = _square_root(self._spread)
+        law_alone = np.concatenate([self.middle, np.zeros(1 + sum(axis.steps for axis in self.axes.values()))])
+        white = self.rows.white(self._slopes(law_alone)[:, :size])
+        residuals = self.rows.white((self.rows.log_loss - self._expected(law_alone[None])[:, 0])[:, None])[:, 0]
+        weight = self._weights(residuals, 1.0)[self.rows.curve]
+        own = root @ (white.T * weight @ white) @ root
+        values, vectors = np.linalg.eigh(np.eye(size) - own - root @ precision @ root)
+        back = np.linalg.solve(root, vectors)
+        lent = (back * np.where(values > LENT, values, 0.0)) @ back.T
+        whole = precision + lent
+        whole = (whole + whole.T) / 2 + 1e-8 * np.eye(size)
+        return np.linalg.solve(whole, pull + lent @ self.middle + 1e-8 * self.middle), whole
+
+    def _weights(self, white: Floats, noise: float) -> Floats:
+        """Return the weight of each curve, ``(curve,)``, in units of the noise of the fit."""
+        counts = self.rows.counts
+        return np.asarray((NU + counts) / (NU + self.rows.squares(white) / noise**2) / noise**2)
+
+    def _fit(self, kappa: float, start: Floats | None) -> tuple[Learned, Floats]:
+        mean, precision = self._prior(kappa)
+        sizes = self._size_columns.shape[1]
+        inner = len(mean) - sizes
+        columns = self.rows.white(self._size_columns)
+        counts, total = self.rows.counts, len(self.rows.log_loss)
+        state = start
+        if state is None:
+            state = np.concatenate([self.middle, np.zeros(len(mean) - len(self.middle))])
+        noise, damping = 1.0, 1e-3
+
+        def residuals(state: Floats) -> Floats:
+            missed = self.rows.log_loss - self._expected(state[None, :inner])[:, 0]
+            return self.rows.white(missed[:, None])[:, 0] - columns @ state[inner:]
+
+        def log_density(white: Floats, state: Floats, noise: float) -> float:
+            squares = self.rows.squares(white) / noise**2
+            away = state - mean
+            fit = -float(((NU + counts) / 2 * np.log1p(squares / NU)).sum()) - total * np.log(noise)
+            return fit - 0.5 * float(away @ precision @ away)
+
+        white = residuals(state)
+        for _ in range(ITERATIONS):
+            slopes = np.hstack([self.rows.white(self._slopes(state[:inner])), columns])
+            weighted = slopes.T * self._weights(white, noise)[self.rows.curve]
+            information = weighted @ slopes
+            curvature = information + precision
+            gradient = weighted @ white - precision @ (state - mean)
+            before = log_density(white, state, noise)
+            while damping < 1e8:
+                step = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), gradient)
+                ahead = residuals(state + step)
+                gain = log_density(ahead, state + step, noise) - before
+                if gain > 0:
+                    state, white, damping = state + step, ahead, max(damping / 5, 1e-9)
+                    break
+                damping *= 5
+            taken = np.trace(np.linalg.solve(curvature, information))
+            squares = float((self._weights(white, noise) * noise**2 * self.rows.squares(white)).sum())
+            wanted = np.sqrt((squares + NOISE_ROWS) / (max(total - taken, 0.0) + NOISE_ROWS))
+            last, noise = noise, float(np.clip(wanted, *NOISES))
+            if damping >= 1e8 or (gain < CONVERGED and abs(np.log(noise / last)) < 1e-3):
+                break
+        return self._learned(state, curvature, precision, noise, log_density(white, state, noise), sizes), state
+
+    def _learned(
+        self, state: Floats, curvature: Floats, precision: Floats, noise: float, log_density: float, sizes: int
+    ) -> Learned:
+        count, inner = len(self.middle), len(state) - sizes
+        known = np.linalg.slogdet(precision)[1] - np.linalg.slogdet(curvature)[1]
+        covariance = np.linalg.inv(curvature)[:inner, :inner]
+        own, across, bends = covariance[:count, :count], covariance[count:, :count], covariance[count:, count:]
+        slope = np.linalg.solve(own, across.T).T
+        return Learned(
+            log_evidence=log_density + 0.5 * known,
+            noise=noise,
+            centre=state[:count],
+            transport=_transport(self._spread, own),
+            mean=state[count:inner],
+            slope=slope,
+            root=_square_root(bends - slope @ across.T),
+        )
+
+
+def _square_root(matrix: Floats) -> Floats:
+    """Return the symmetric square root of a symmetric matrix; negative eigenvalues count as zero."""
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
+
+
+def _transport(start: Floats, end: Floats) -> Floats:
+    """Return the linear map that carries one normal distribution to another with the least movement."""
+    scale = np.sqrt(np.diag(start))
+    start, end = start / scale / scale[:, None], end / scale / scale[:, None]
+    root = _square_root(start)
+    inverse = np.linalg.inv(root + 1e-9 * np.eye(len(root)))
+    return np.asarray((inverse @ _square_root(root @ end @ root) @ inverse) * scale[:, None] / scale)
