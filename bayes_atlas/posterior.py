@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal
 
+import h5netcdf
 import numpy as np
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -58,7 +60,8 @@ class Runs(_Record):
     rows: int
     curves: int
     left_out: dict[str, int]  # reason -> rows
-    ranges: dict[str, tuple[float, float]]  # params, tokens, compute, epochs of what was fitted
+    ranges: dict[str, tuple[float, float]]  # params, tokens, compute, epochs, .. of what was fitted
+    ranges_by_language: dict[str, dict[str, tuple[float, float]]] = {}  # the same for each language
 
 
 class Sampling(_Record):
@@ -269,7 +272,7 @@ def check_target(folder: str | Path, *, force: bool) -> None:
 def load_posterior(posterior: NameOrPath, *, parameters_only: bool = False) -> Posterior:
     """Load a posterior that ships, by name, or any other, by path. Its content is data: nothing in it is executed.
 
-    With `parameters_only` the group ``posterior`` alone is read, which is all that decisions use and loads faster.
+    With `parameters_only` the groups ``posterior`` and ``law_error`` alone are read. Decisions use no others.
 
     Raises:
         InputError: there is none (the message lists those there are), or it is damaged, foreign or of another schema.
@@ -283,8 +286,7 @@ def load_posterior(posterior: NameOrPath, *, parameters_only: bool = False) -> P
         )
     try:
         if parameters_only:
-            parameters = xr.load_dataset(folder / DRAWS, group="posterior", engine="h5netcdf")
-            draws = xr.DataTree.from_dict({"posterior": parameters})
+            draws = xr.DataTree.from_dict(_groups(folder / DRAWS, ("posterior", "law_error")))
         else:
             draws = xr.load_datatree(folder / DRAWS, engine="h5netcdf")
     except (OSError, ValueError, KeyError) as error:
@@ -299,6 +301,13 @@ def load_posterior(posterior: NameOrPath, *, parameters_only: bool = False) -> P
             f"restore both, or fit again with --force"
         )
     return Posterior(draws, info, str(posterior))
+
+
+def _groups(path: Path, names: Sequence[str]) -> dict[str, xr.Dataset]:
+    """Read those of some groups that a file has."""
+    with h5netcdf.File(path, "r") as file:
+        there = [name for name in names if name in file.groups]
+    return {name: xr.load_dataset(path, group=name, engine="h5netcdf") for name in there}
 
 
 def read_info(posterior: NameOrPath) -> Info:

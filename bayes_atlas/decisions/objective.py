@@ -5,7 +5,7 @@ posterior's parameters stay inside.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,11 +16,13 @@ from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
 from bayes_atlas.decisions.base import positive
 from bayes_atlas.errors import InputError
+from bayes_atlas.law_error.learned import LawError
 from bayes_atlas.posterior import Posterior
 
 type Draws = slice | NDArray[np.int64]  # all draws, or one per element of the other arrays
 
 EVERY: Draws = slice(None)
+LEARNED, NONE = LAW_ERRORS = ("learned", "none")  # what to do about errors of the law
 LEAST_LISTED = 5e-4  # smaller shares are not listed
 
 
@@ -31,11 +33,18 @@ class Objective:
     posterior: Posterior
     weights: dict[str, float]  # language -> weight, summing to 1
     unique: dict[str, float]  # source -> its unique tokens; a source that is absent never repeats
+    error: LawError | None = None  # errors of the law; None if it is taken to hold
 
     @cached_property
     def parameters(self) -> dict[str, dict[str, Floats]]:
         """Draws of the law's parameters by language."""
-        return {language: self.posterior.parameters(language) for language in self.weights}
+        drawn = self.error or self.posterior
+        return {language: drawn.parameters(language) for language in self.weights}
+
+    @property
+    def if_law_holds(self) -> "Objective":
+        """The same losses, if the law holds."""
+        return replace(self, error=None)
 
     @cached_property
     def count(self) -> int:
@@ -74,10 +83,11 @@ class Objective:
             draws: the draws along the last axis.
         """
         law = self.posterior.law
-        return {
-            language: law.loss(**self._covariates(language, params, tokens), **self._drawn(language, tokens, draws))
-            for language in self.weights
-        }
+        found = {}
+        for language in self.weights:
+            covariates = self._covariates(language, params, tokens)
+            found[language] = law.loss(**covariates, **self._local(language, covariates, tokens, draws))
+        return found
 
     def loss(self, params: Any, tokens: Mapping[str, Any], draws: Draws = EVERY) -> Floats:
         """Return the weighted mean of `losses`."""
@@ -90,7 +100,8 @@ class Objective:
         of_params: Any = 0.0
         of_tokens: dict[str, Any] = dict.fromkeys(tokens, 0.0)
         for language, weight in self.weights.items():
-            slopes = law.slopes(**self._covariates(language, params, tokens), **self._drawn(language, tokens, draws))
+            covariates = self._covariates(language, params, tokens)
+            slopes = law.slopes(**covariates, **self._local(language, covariates, tokens, draws))
             of_params = of_params + weight * slopes.params
             of_tokens[source_of(language)] = of_tokens[source_of(language)] + weight * slopes.tokens
             if slopes.source_tokens is not None:
@@ -141,11 +152,16 @@ class Objective:
     def _limits(self, sources: list[str], unit: float) -> Floats:
         return np.array([self.unique.get(name, np.inf) / unit for name in sources])
 
-    def _drawn(self, language: str, tokens: Mapping[str, Any], draws: Draws) -> dict[str, Floats]:
-        drawn = {name: values[draws] for name, values in self.parameters[language].items() if values.ndim == 1}
+    def _local(
+        self, language: str, covariates: Mapping[str, Any], tokens: Mapping[str, Any], draws: Draws
+    ) -> dict[str, Any]:
+        """Return parameters with which the law has the value and slopes of the law with its errors, at one plan."""
+        drawn = {name: values for name, values in self.parameters[language].items() if values.ndim == 1}
         if slots := self._slots(language, tokens):
-            drawn["tau"] = self.parameters[language]["tau"][:, slots][draws]
-        return drawn
+            drawn["tau"] = self.parameters[language]["tau"][:, slots]
+        if self.error is None:
+            return {name: values[draws] for name, values in drawn.items()}
+        return self.error.bend(language).local(self.posterior.law, covariates, drawn, draws)
 
 
 def objective(
@@ -154,6 +170,7 @@ def objective(
     language: str | None = None,
     weights: Mapping[str, float] | None = None,
     unique: float | Mapping[str, float] | None = None,
+    law_error: str = LEARNED,
 ) -> Objective:
     """Set the weighted languages, and their unique tokens.
 
@@ -162,6 +179,8 @@ def objective(
         language: the only language whose loss counts; may be omitted if the posterior has only one.
         weights: instead, language -> weight of its loss; scaled to sum to 1.
         unique: unique tokens by source, or one number for a single language; None if unlimited.
+        law_error: ``learned`` for losses of a law that errs as runs and public tables show, ``none`` for those of a law
+            that holds. A posterior without stored errors counts as one whose law holds.
 
     Raises:
         InputError: the posterior lacks a language, or its law has no optimum; a number is not positive; two languages
@@ -185,9 +204,12 @@ def objective(
             f"several weighted languages are trained on the tokens of {min(doubled)}; give a weight to only one of: "
             f"{', '.join(name for name in weights if source_of(name) in doubled)}"
         )
+    if law_error not in LAW_ERRORS:
+        raise InputError(f"law_error is {law_error!r}; choose one of: {', '.join(LAW_ERRORS)}")
     total = sum(weights.values())
     limits = _by_source("unique", unique, own)
-    return Objective(posterior, {name: weight / total for name, weight in weights.items()}, limits)
+    error = LawError.of(posterior) if law_error == LEARNED else None
+    return Objective(posterior, {name: weight / total for name, weight in weights.items()}, limits, error)
 
 
 def _by_source(what: str, given: float | Mapping[str, float] | None, own: list[str]) -> dict[str, float]:

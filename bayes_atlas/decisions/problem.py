@@ -8,7 +8,7 @@ repeated data and interference between languages. There the loss may have two mi
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypedDict
 
@@ -20,14 +20,16 @@ from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
 from bayes_atlas.decisions.base import positive
 from bayes_atlas.decisions.cost import Cost, Flops, cost
-from bayes_atlas.decisions.objective import EVERY, Draws, Objective, listed, objective
+from bayes_atlas.decisions.objective import EVERY, LEARNED, Draws, Objective, listed, objective
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import TRAINING_FLOPS
 from bayes_atlas.posterior import Posterior
 
 ROUNDING = 1e-9  # relative; a limit may be exceeded by less
 CLOSENESS = 1e-9  # in log tokens, of a numerical optimum
+LOOSE = 1e-4  # the same if the law errs, where intervals are wide
 LOOK = 12.0  # in log tokens, distance of the search from the optimum of a single language
+COARSE = 49  # points of that search for a law with errors
 LOOKED_AT = 25  # grid points between two ends
 BLOCK = 65_536  # numerical optima per batch; the arrays of a larger one exceed the processor's cache
 
@@ -43,6 +45,7 @@ class Request(TypedDict, total=False):
     max_tokens: largest number of tokens that the schedule allows.
     served: tokens of inference to serve, paid from the same budget at 2 N each.
     flops: training FLOPs as a function of arrays N and D, in place of 6 N D.
+    law_error: ``learned`` (default) or ``none``; see `decisions.objective.objective`.
     """
 
     language: str | None
@@ -53,6 +56,7 @@ class Request(TypedDict, total=False):
     max_tokens: float | None
     served: float | None
     flops: Flops | None
+    law_error: str
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,11 @@ class Problem:
             "max_tokens": self.max_tokens if np.isfinite(self.max_tokens) else None,
             "served": self.cost.served or None,
         }
+
+    @property
+    def if_law_holds(self) -> "Problem":
+        """The same problem, if the law holds."""
+        return replace(self, objective=self.objective.if_law_holds)
 
     @cached_property
     def most_tokens(self) -> float:
@@ -156,7 +165,7 @@ class Problem:
     def best_tokens_by_element(self, draws: NDArray[np.int64], compute: Floats) -> Floats:
         """Return the tokens of least loss of draw ``draws[i]`` at the budget ``compute[i]``, all `(element,)`."""
         tokens = self._closed_form(draws, compute)
-        if self._is_alone and self.cost.is_plain:
+        if self._is_alone and self.cost.is_plain and self.objective.error is None:
             open_ = tokens > self.first_repeated * (1 + ROUNDING)
             open_ &= self.objective.knows_repetition
         else:
@@ -221,7 +230,9 @@ class Problem:
 
     @cached_property
     def _may_fall_twice(self) -> NDArray[np.bool_]:
-        """``(draw,)`` True if languages interfere while data repeat."""
+        """``(draw,)`` True if languages interfere while data repeat, or if the law errs."""
+        if self.objective.error is not None:
+            return np.ones(self.objective.count, dtype=bool)
         if np.isinf(self.first_repeated):
             return np.zeros(self.objective.count, dtype=bool)
         return self.objective.interferes(self.shares)
@@ -233,7 +244,7 @@ class Problem:
             tokens = np.exp(log_tokens)
             return self.loss(self.cost.params(tokens, compute), tokens, draws.astype(np.int64))
 
-        steps = np.linspace(-LOOK, LOOK, 8 * int(LOOK) + 1)
+        steps = np.linspace(-LOOK, LOOK, 8 * int(LOOK) + 1 if self.objective.error is None else COARSE)
         middle = np.log(start)
         losses = np.stack([loss(middle + step, draws, compute) for step in steps])
         best = middle + steps[losses[1:-1].argmin(axis=0) + 1]
@@ -242,7 +253,12 @@ class Problem:
             loss,
             (best - width, best, best + width),
             args=(draws, compute),
-            tolerances={"xatol": CLOSENESS, "xrtol": 0.0, "fatol": 0.0, "frtol": 0.0},
+            tolerances={
+                "xatol": CLOSENESS if self.objective.error is None else LOOSE,
+                "xrtol": 0.0,
+                "fatol": 0.0,
+                "frtol": 0.0,
+            },
         )
         return np.exp(np.where(found.success, found.x, best))
 
@@ -268,13 +284,14 @@ def problem(
     max_tokens: float | None = None,
     served: float | None = None,
     flops: Flops | None = None,
+    law_error: str = LEARNED,
 ) -> Problem:
     """Set up a training problem; the arguments are those of `Request`.
 
     Raises:
         InputError: as `objective`; a share or limit is not a positive number; a weighted language has no share.
     """
-    ahead = objective(posterior, language=language, weights=weights, unique=unique)
+    ahead = objective(posterior, language=language, weights=weights, unique=unique, law_error=law_error)
     own = [source_of(name) for name in ahead.weights]
     mixture = dict.fromkeys(own, 1.0) if shares is None else dict(shares)
     for name, share in mixture.items():

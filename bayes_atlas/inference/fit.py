@@ -14,6 +14,7 @@ from bayes_atlas.catalogue import NameOrPath
 from bayes_atlas.errors import InputError
 from bayes_atlas.inference.calls import counted, keyworded, prior_draws_of
 from bayes_atlas.inference.evaluate import log_prior
+from bayes_atlas.inference.model_error import with_law_error
 from bayes_atlas.inference.options import FitOptions, Options
 from bayes_atlas.inference.prepare import Prepared, Task, check_alike
 from bayes_atlas.inference.record import Without, identity_of, packed, recorded, without
@@ -72,6 +73,8 @@ def fit(
         posterior = recorded(task, prepared, sampled, title=title, prior=prior)
         densities = log_prior(task.model.function, data[0], posterior.draws["posterior"].to_dataset())
         posterior = replace(posterior, draws=posterior.draws.assign({"log_prior": xr.DataTree(densities)}))
+        if task.options.law_error:
+            posterior = with_law_error(posterior, prepared.data)
     if kept is not None and not sampled.interrupted:
         kept.remove()
     return posterior
@@ -88,12 +91,12 @@ def fit_many(
     Args:
         tables: run tables, from `read_runs`.
         model: as of `fit`.
-        options: as of `fit`; `with_data` is False by default.
+        options: as of `fit`; `with_data` and `law_error` are False by default.
 
     Raises:
         InputError: as `fit`; `UnlikeError` where tables differ in structure.
     """
-    task = Task.of(model, Options.of(**FitOptions(with_data=False) | options))
+    task = Task.of(model, Options.of(**FitOptions(with_data=False, law_error=False) | options))
     prepared = [Prepared.of(table, task) for table in tables]
     check_alike(prepared)
     _start(task)
@@ -101,7 +104,11 @@ def fit_many(
         shape = reduce(Shape.join, (table.curves.shape for table in prepared)).rounded()
         data = [table.curves.padded(shape) for table in prepared]
         sampled = sample_many(keyworded(task.model), data, task.options.settings, task.options.report)
-        return [recorded(task, table, draws) for table, draws in zip(prepared, sampled, strict=True)]
+        posteriors = [recorded(task, table, draws) for table, draws in zip(prepared, sampled, strict=True)]
+        if not task.options.law_error:
+            return posteriors
+        pairs = zip(posteriors, prepared, strict=True)
+        return [with_law_error(posterior, table.data) for posterior, table in pairs]
 
 
 def fit_without(

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.law_error.learned import GROUP, stored
-from bayes_atlas.law_error.learning import KAPPAS, Language, Rows
+from bayes_atlas.law_error.learning import KAPPAS, Language, Rows, learn_together
 from bayes_atlas.law_error.population import Population, population
 from bayes_atlas.observations.curves import CurveData
 from bayes_atlas.observations.kind import Observations
@@ -27,10 +28,10 @@ def with_law_error(posterior: Posterior, data: Observations, prior: Population |
     """
     if not isinstance(data, CurveData) or not _can_be_learned(posterior, data):
         return posterior
-    log_q = (prior or population()).normal_log_q
-    languages = {name: _language(posterior, data, name, log_q) for name in data.languages}
-    learned = {name: language.learn() for name, language in languages.items()}
-    group = stored(languages, learned, KAPPAS)
+    known = prior or population()
+    languages = {name: _language(posterior, data, name, known.normal_log_q) for name in data.languages}
+    learned = dict(zip(languages, learn_together(list(languages.values()), KAPPAS), strict=True))
+    group = stored(languages, learned, KAPPAS, known.log_prior(KAPPAS))
     return replace(posterior, draws=posterior.draws.assign({GROUP: xr.DataTree(group)}))
 
 
@@ -92,6 +93,7 @@ def _language(posterior: Posterior, data: CurveData, name: str, log_q: tuple[flo
         prior=prior if len(prior) == len(drawn) else {},
         log_units={each: log_units[each] for each in law.RUNNING},
         log_q=log_q,
+        borrows=len(data.languages) > 1,
     )
 
 
@@ -113,7 +115,7 @@ def _rows(data: CurveData, language: int, wanted: tuple[str, ...], noise: _Noise
         log_scale = log_scale + noise.kappa_epochs * (epochs[own] - typical)
     persistence = np.zeros_like(stage)
     if noise.memory and stage.shape[1] > 1:
-        persistence[:, 1:] = np.asarray(curves.persistence(noise.memory))[own, 1:]
+        persistence[:, 1:] = np.asarray(curves.persistence(jnp.asarray(noise.memory)))[own, 1:]
     columns = {name: data.covariates[name] for name in wanted}
     return Rows(
         covariates={

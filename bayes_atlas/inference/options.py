@@ -70,11 +70,14 @@ class FitOptions(RunOptions, total=False):
     with_data: whether the run table and the pointwise log likelihood are stored with the posterior, as PSIS-LOO and
         predictive checks need. Default True; False where many tables are fitted, whose posteriors would not fit in
         memory.
+    law_error: whether the errors of the law are learned from the runs and stored with the posterior, as intervals of
+        decisions beyond the runs need (`bayes_atlas.law_error`). Default True; False where many tables are fitted.
     """
 
     languages: Sequence[str]
     keep: int | None
     with_data: bool
+    law_error: bool
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Options:
     report: Report = _silent
     keep: int | None = None
     with_data: bool = True
+    law_error: bool = True
 
     def __post_init__(self) -> None:
         if self.keep is not None and self.keep < 1:

@@ -66,6 +66,7 @@ def recorded(
                 curves=data.units,
                 left_out=data.left_out,
                 ranges=data.ranges,
+                ranges_by_language=data.ranges_by_language,
             ),
             sampling=Sampling(
                 chains=settings.chains,

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from bayes_atlas.arrays import Floats
 from bayes_atlas.law_error.coordinates import Coordinates
 from bayes_atlas.law_error.learning import Language, Learned
-from bayes_atlas.law_error.population import Population, population
 from bayes_atlas.law_error.walks import STEP, Walk
 from bayes_atlas.law_error.wrong_law import Bend
 from bayes_atlas.posterior import Posterior
@@ -22,8 +21,17 @@ REACH = 24  # knots beyond those that languages' runs reach, on both sides; fart
 SHARED = 0.5  # share of the variance of what the runs leave open that languages have in common
 
 
-def stored(languages: Mapping[str, Language], learned: Mapping[str, Sequence[Learned]], kappas: Floats) -> xr.Dataset:
-    """Return what was learned about each language as one Dataset, which `LawError` reads."""
+def stored(
+    languages: Mapping[str, Language], learned: Mapping[str, Sequence[Learned]], kappas: Floats, log_prior: Floats
+) -> xr.Dataset:
+    """Return what was learned about each language as one Dataset, which `LawError` reads.
+
+    Args:
+        languages: by name.
+        learned: of each language, one for each of `kappas`.
+        kappas: sizes of the walks ``(kappa,)``.
+        log_prior: their log probabilities before the runs ``(kappa,)``.
+    """
     names = list(languages)
     first = languages[names[0]]
     exponents = list(first.law.RUNNING)
@@ -36,6 +44,7 @@ def stored(languages: Mapping[str, Language], learned: Mapping[str, Sequence[Lea
     arrays = {
         "log_evidence": np.zeros(shape),
         "noise": np.ones(shape),
+        "log_q_sd": np.zeros(shape),
         "centre": np.zeros((*shape, count)),
         "transport": np.zeros((*shape, count, count)),
         "mean": np.zeros((*shape, bends)),
@@ -47,7 +56,7 @@ def stored(languages: Mapping[str, Language], learned: Mapping[str, Sequence[Lea
         for column, (kappa, each) in enumerate(zip(kappas, learned[name], strict=True)):
             here = row, column
             np.fill_diagonal(arrays["root"][here], kappa * np.sqrt(STEP))
-            for key in ("log_evidence", "noise", "centre", "transport"):
+            for key in ("log_evidence", "noise", "log_q_sd", "centre", "transport"):
                 arrays[key][here] = getattr(each, key)
             arrays["mean"][here][at] = each.mean
             arrays["slope"][here][at] = each.slope
@@ -55,6 +64,7 @@ def stored(languages: Mapping[str, Language], learned: Mapping[str, Sequence[Lea
     dims = {
         "log_evidence": (),
         "noise": (),
+        "log_q_sd": (),
         "centre": ("coordinate",),
         "transport": ("coordinate", "coordinate_before"),
         "mean": ("bend",),
@@ -73,6 +83,7 @@ def stored(languages: Mapping[str, Language], learned: Mapping[str, Sequence[Lea
         ("language", "exponent"),
         np.array([[each.log_units[e] for e in exponents] for each in languages.values()]),
     )
+    variables["log_prior"] = (("kappa",), log_prior)
     variables["first"] = (("exponent",), np.array([least[e] for e in exponents]))
     variables["last"] = (("exponent",), np.array([most[e] for e in exponents]))
     coordinates = first.coordinates
@@ -104,28 +115,20 @@ class LawError:
 
     posterior: Posterior
     learned: xr.Dataset
-    prior: Population
     seed: int = 0
     _kept: dict[str, tuple[dict[str, Floats], Bend]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(cls, posterior: Posterior, prior: Population | None = None, seed: int = 0) -> "LawError | None":
-        """Return the errors of a posterior's law; None if they were not stored with it.
-
-        Args:
-            posterior: a posterior.
-            prior: what is known about tables in general; by default from public tables.
-            seed: of the draws.
-        """
+    def of(cls, posterior: Posterior, seed: int = 0) -> "LawError | None":
+        """Return the errors of a posterior's law, drawn from a seed; None if they were not stored with it."""
         if GROUP not in posterior.draws:
             return None
-        return cls(posterior, posterior.draws[GROUP].to_dataset(), prior or population(), seed)
+        return cls(posterior, posterior.draws[GROUP].to_dataset(), seed)
 
     @cached_property
     def probability(self) -> Floats:
         """``(kappa,)`` posterior probabilities of the sizes of the walks. All languages have the same size."""
-        evidence = self.learned["log_evidence"].to_numpy().astype(float).sum(axis=0)
-        logs = evidence + self.prior.log_prior(self.learned["kappa"].to_numpy())
+        logs = self.learned["log_evidence"].to_numpy().astype(float).sum(axis=0) + self.learned["log_prior"].to_numpy()
         probability = np.exp(logs - logs.max())
         return np.asarray(probability / probability.sum())
 

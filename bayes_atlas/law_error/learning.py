@@ -10,7 +10,7 @@ errors (`Learned.transport`), so that what is known of the posterior's shape is 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -25,6 +25,8 @@ from bayes_atlas.law_error.wrong_law import Bend
 
 KAPPAS = np.array([0.01, 0.05, 0.1, 0.16, 0.25, 0.4, 0.64])  # sd of a walk per square root of an e-fold
 LENT = 0.15  # least share of the posterior's information that other languages must have lent to count
+ROUNDS = 8  # of centring anew what languages lent
+SETTLED = 0.01  # largest change of their mean movement that ends this
 ITERATIONS = 60
 DIFFERENCE = 1e-4  # step of numerical derivatives
 CONVERGED = 1e-4  # gain of log density that ends a fit
@@ -85,6 +87,29 @@ class Learned:
     mean: Floats  # (bend,) of log q and the increments of all walks
     slope: Floats  # (bend, coordinate) on deviations from `centre`
     root: Floats  # (bend, bend) square root of the remaining covariance
+    log_q_sd: float  # posterior standard deviation of log q
+
+
+def learn_together(languages: Sequence["Language"], kappas: Floats) -> list[list[Learned]]:
+    """Fit the laws of languages that were fitted together, for each of `kappas`; by language.
+
+    What languages lent each other moves with them: it is centred anew until the mean movement is settled.
+    """
+    found: list[list[Learned]] = [[] for _ in languages]
+    states: list[Floats | None] = [None] * len(languages)
+    weights = np.array([len(each.rows.log_loss) for each in languages], dtype=float)
+    for kappa in sorted(kappas, reverse=True):
+        moved = np.zeros(len(languages[0].middle))
+        for _ in range(ROUNDS if len(languages) > 1 else 1):
+            fits = [each.learn(kappa, state, moved) for each, state in zip(languages, states, strict=True)]
+            states = [state for _, state in fits]
+            shifts = np.array([fit.centre - each.middle for (fit, _), each in zip(fits, languages, strict=True)])
+            last, moved = moved, weights @ shifts / weights.sum()
+            if np.abs(moved - last).max() < SETTLED:
+                break
+        for own, (fit, _) in zip(found, fits, strict=True):
+            own.insert(0, fit)
+    return found
 
 
 @dataclass(frozen=True)
@@ -96,7 +121,8 @@ class Language:
     drawn: Mapping[str, Floats]
     prior: Mapping[str, Floats]  # draws from the prior of the same parameters; may be empty
     log_units: dict[str, float]  # of the exponents' axes
-    log_q: tuple[float, float] = field(default=(0.35, 0.35))  # prior mean and sd
+    log_q: tuple[float, float]  # prior mean and sd
+    borrows: bool = False  # whether it was fitted together with other languages
 
     @cached_property
     def coordinates(self) -> Coordinates:
@@ -131,13 +157,19 @@ class Language:
         spread = np.atleast_2d(np.cov(self.vectors.T))
         return np.asarray(spread + 1e-10 * np.eye(len(spread)))
 
-    def learn(self, kappas: Sequence[float] = tuple(KAPPAS)) -> list[Learned]:
-        """Fit the law with its errors for each of `kappas`."""
-        found, start = [], None
-        for kappa in sorted(kappas, reverse=True):
-            learned, start = self._fit(kappa, start)
-            found.append(learned)
-        return found[::-1]
+    def learn(self, kappa: float, start: Floats | None = None, moved: Floats | None = None) -> tuple[Learned, Floats]:
+        """Fit the law with its errors for one size of the walks.
+
+        Args:
+            kappa: the size.
+            start: the state to start from, as returned for another size.
+            moved: ``(coordinate,)`` how far errors of the law have moved the parameters of the languages that this one
+                borrows from.
+
+        Returns:
+            What was learned, and the state at the mode.
+        """
+        return self._fit(kappa, start, np.zeros(len(self.middle)) if moved is None else moved)
 
     def _expected(self, states: Floats) -> Floats:
         """Return expected log loss ``(row, state)`` of states (parameters, log q, increments)."""
@@ -165,20 +197,28 @@ class Language:
         names, index = np.unique(self.rows.size, return_inverse=True)
         return np.eye(len(names))[index]
 
-    def _prior(self, kappa: float) -> tuple[Floats, Floats]:
+    def _prior(self, kappa: float, moved: Floats) -> tuple[Floats, Floats]:
         """Return mean and precision of the whole state, with size effects last."""
-        mean, precision = self._prior_of_law
+        mean, precision = self._prior_of_law(moved)
         steps = sum(axis.steps for axis in self.axes.values())
         sizes = self._size_columns.shape[1]
-        rest = [1 / self.log_q[1] ** 2, *[1 / (kappa**2 * STEP)] * steps, *[self.rows.size_effect**-2.0] * sizes]
+        of_sizes = 1 / (self.rows.size_effect or 1.0) ** 2
+        rest = [1 / self.log_q[1] ** 2, *[1 / (kappa**2 * STEP)] * steps, *[of_sizes] * sizes]
         whole = np.zeros((len(mean) + len(rest),) * 2)
         whole[: len(mean), : len(mean)] = precision
         np.fill_diagonal(whole[len(mean) :, len(mean) :], rest)
         return np.concatenate([mean, [self.log_q[0]], np.zeros(steps + sizes)]), whole
 
-    @cached_property
-    def _prior_of_law(self) -> tuple[Floats, Floats]:
+    def _prior_of_law(self, moved: Floats) -> tuple[Floats, Floats]:
         """Return mean and precision of the law's parameters, before the language's own runs."""
+        precision, pull, lent = self._known
+        whole = precision + lent
+        whole = (whole + whole.T) / 2 + 1e-8 * np.eye(len(whole))
+        return np.linalg.solve(whole, pull + lent @ (self.middle + moved) + 1e-8 * self.middle), whole
+
+    @cached_property
+    def _known(self) -> tuple[Floats, Floats, Floats]:
+        """Return the precision of the model's prior, this times its mean, and the precision that languages lent."""
         size = len(self.middle)
         precision, pull = np.zeros((size, size)), np.zeros(size)
         if self.prior:
@@ -188,6 +228,8 @@ class Language:
             likeness = np.atleast_2d(np.corrcoef(drawn.T)) + 1e-6 * np.eye(size)
             precision = np.linalg.inv(likeness * spread * spread[:, None])
             pull = precision @ ends[1]
+        if self.prior and not self.borrows:
+            return precision, pull, np.zeros((size, size))
         root = _square_root(self._spread)
         law_alone = np.concatenate([self.middle, np.zeros(1 + sum(axis.steps for axis in self.axes.values()))])
         white = self.rows.white(self._slopes(law_alone)[:, :size])
@@ -196,18 +238,15 @@ class Language:
         own = root @ (white.T * weight @ white) @ root
         values, vectors = np.linalg.eigh(np.eye(size) - own - root @ precision @ root)
         back = np.linalg.solve(root, vectors)
-        lent = (back * np.where(values > LENT, values, 0.0)) @ back.T
-        whole = precision + lent
-        whole = (whole + whole.T) / 2 + 1e-8 * np.eye(size)
-        return np.linalg.solve(whole, pull + lent @ self.middle + 1e-8 * self.middle), whole
+        return precision, pull, (back * np.where(values > LENT, values, 0.0)) @ back.T
 
     def _weights(self, white: Floats, noise: float) -> Floats:
         """Return the weight of each curve, ``(curve,)``, in units of the noise of the fit."""
         counts = self.rows.counts
         return np.asarray((NU + counts) / (NU + self.rows.squares(white) / noise**2) / noise**2)
 
-    def _fit(self, kappa: float, start: Floats | None) -> tuple[Learned, Floats]:
-        mean, precision = self._prior(kappa)
+    def _fit(self, kappa: float, start: Floats | None, moved: Floats) -> tuple[Learned, Floats]:
+        mean, precision = self._prior(kappa, moved)
         sizes = self._size_columns.shape[1]
         inner = len(mean) - sizes
         columns = self.rows.white(self._size_columns)
@@ -267,6 +306,7 @@ class Language:
             mean=state[count:inner],
             slope=slope,
             root=_square_root(bends - slope @ across.T),
+            log_q_sd=float(np.sqrt(bends[0, 0])),
         )
 
 

@@ -198,6 +198,7 @@ class CurveData:
     sources: Mapping[str, Sequence[str]] = field(default_factory=dict)  # language -> its named sources, by rank
     left_out: dict[str, int] = field(default_factory=dict)
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    ranges_by_language: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
 
     @property
     def curves(self) -> Curves:
@@ -303,7 +304,8 @@ class RunTable:
         fitted = group_runs(fitted, selection.by) if selection.by else fitted
         fitted = count_all_tokens(fitted) if selection.all_tokens else fitted
         arranged = arrange(fitted, wanted, sources=selection.sources, others=selection.others)
-        return replace(arranged, left_out=left_out, ranges=_ranges(fitted))
+        own = _ranges_by_language(fitted)
+        return replace(arranged, left_out=left_out, ranges=_ranges(fitted), ranges_by_language=own)
 
     def restore(
         self, constant: xr.Dataset, observed: xr.Dataset, given: Mapping[str, bool]
@@ -381,7 +383,15 @@ def _select(runs: xr.Dataset, languages: Sequence[str], *, every_start: bool) ->
 def _ranges(runs: xr.Dataset) -> dict[str, tuple[float, float]]:
     columns = {name: runs[name].to_numpy() for name in ("params", "tokens", "compute")}
     columns["epochs"] = columns["tokens"] / np.minimum(runs["unique"].to_numpy(), columns["tokens"])
+    columns["tokens_per_param"] = columns["tokens"] / columns["params"]
+    if "languages" in runs:
+        columns["languages"] = runs["languages"].to_numpy()
     return {name: (float(values.min()), float(values.max())) for name, values in columns.items()}
+
+
+def _ranges_by_language(runs: xr.Dataset) -> dict[str, dict[str, tuple[float, float]]]:
+    language = runs["language"].to_numpy()
+    return {str(name): _ranges(runs.isel(row=language == name)) for name in dict.fromkeys(language.tolist())}
 
 
 def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = None, others: bool = True) -> CurveData:

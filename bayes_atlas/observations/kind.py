@@ -19,7 +19,12 @@ from bayes_atlas.data.selection import Selection
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Staleness
 
-KINDS = {"curves": "run table", "pairs": "score table", "crossings": "table of crossovers"}  # covariate -> name
+KINDS = {  # covariate -> name
+    "curves": "run table",
+    "pairs": "score table",
+    "crossings": "table of crossovers",
+    "evidence": "evidence table",
+}
 RUNS = "curves"  # that of models which ask for none
 
 NO_CURVES: dict[str, Any] = {"sources": 0, "sizes": 0, "repeated": False, "epochs": False}  # `Staleness` of other kinds
@@ -66,6 +71,10 @@ class Observations(Protocol):
         """Least and largest value of each size that was fitted."""
 
     @property
+    def ranges_by_language(self) -> dict[str, dict[str, tuple[float, float]]]:
+        """The same ranges of each language; empty for tables other than run tables."""
+
+    @property
     def languages(self) -> list[str]:
         """Names of the languages."""
 
@@ -103,6 +112,11 @@ class Unpadded:
     @property
     def shape(self) -> None:
         """Not padded."""
+
+    @property
+    def ranges_by_language(self) -> dict[str, dict[str, tuple[float, float]]]:
+        """No ranges by language."""
+        return {}
 
     def unlike(self, other: object) -> str:
         """No two tables of this kind share a program."""

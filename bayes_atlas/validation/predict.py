@@ -21,7 +21,9 @@ from bayes_atlas.data.names import source_of
 from bayes_atlas.data.outliers import NU
 from bayes_atlas.data.runs import last_rows, tokens_by_source
 from bayes_atlas.data.size_groups import SizeGroups
+from bayes_atlas.decisions.objective import LEARNED
 from bayes_atlas.errors import InputError
+from bayes_atlas.law_error.learned import LawError
 from bayes_atlas.posterior import Posterior
 
 
@@ -48,7 +50,9 @@ class Prediction:
         return self.location, self.scale
 
 
-def predict(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, *, seed: int = 0) -> Prediction:
+def predict(
+    posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, *, seed: int = 0, law_error: str = LEARNED
+) -> Prediction:
     """The posterior predictive of the losses of `rows`.
 
     Args:
@@ -57,34 +61,38 @@ def predict(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, *, seed:
         fitted: the run table that `posterior` was fitted to, which says what number of epochs is typical and which
             model sizes have an effect already.
         seed: of the effects of new sizes.
+        law_error: ``learned`` or ``none``; see `bayes_atlas.decisions.objective.objective`.
 
     Raises:
         InputError: a language or a source of `rows` that the posterior knows nothing of; a law that asks for more than
             a run table has; a posterior without noise (`sigma`).
     """
-    law = np.log(expected(posterior, rows, fitted))
-    noise = _Noise.of(posterior, rows, fitted, np.random.default_rng(seed))
+    error = LawError.of(posterior) if law_error == LEARNED else None
+    law = np.log(expected(posterior, rows, fitted, error))
+    noise = _Noise.of(posterior, rows, fitted, np.random.default_rng(seed), error)
     return Prediction(law + noise.size_effect, np.exp(noise.log_scale))
 
 
 # The law
 
 
-def expected(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset) -> Floats:
-    """The law alone, without noise and effects of sizes: loss ``(row, draw)``. Arguments and errors of `predict`."""
+def expected(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, error: LawError | None = None) -> Floats:
+    """The law, without noise and effects of sizes: loss ``(row, draw)``. Other arguments and errors as `predict`."""
     languages = rows["language"].to_numpy()
     names = np.unique(languages)
     for name in names:
         posterior.language(str(name))
-    loss = [_of_language(posterior, str(name), rows.isel(row=languages == name), fitted) for name in names]
+    loss = [_of_language(posterior, str(name), rows.isel(row=languages == name), fitted, error) for name in names]
     found = np.empty((len(languages), loss[0].shape[1]))
     for name, own in zip(names, loss, strict=True):
         found[languages == name] = own
     return found
 
 
-def _of_language(posterior: Posterior, language: str, rows: xr.Dataset, fitted: xr.Dataset) -> Floats:
-    drawn = posterior.parameters(language)
+def _of_language(
+    posterior: Posterior, language: str, rows: xr.Dataset, fitted: xr.Dataset, error: LawError | None
+) -> Floats:
+    drawn = dict((error or posterior).parameters(language))
     law = posterior.law
     asked = _covariates(posterior, language, rows, fitted, drawn)
     if needed := set(law.PARAMETERS) - {*drawn, *getattr(law, "OPTIONAL", ())}:
@@ -92,6 +100,8 @@ def _of_language(posterior: Posterior, language: str, rows: xr.Dataset, fitted: 
             f"{posterior.name} fits the law {posterior.info.law!r}, which asks for {', '.join(sorted(needed))}, and a "
             f"run table says nothing of it; validate a law of size and data, such as chinchilla or atlas"
         )
+    if error is not None:
+        drawn = error.bend(language).local(law, asked, drawn)
     return np.asarray(law.loss(**asked, **drawn), dtype=float)
 
 
@@ -153,7 +163,9 @@ class _Noise:
     size_effect: Floats  # (row, draw), or (1, 1) where there is none
 
     @classmethod
-    def of(cls, posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, rng: Rng) -> "_Noise":
+    def of(
+        cls, posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, rng: Rng, error: LawError | None = None
+    ) -> "_Noise":
         code = np.array([posterior.info.languages.index(name) for name in rows["language"].to_numpy()])
         log_scale = np.log(posterior.drawn("sigma")["sigma"])[:, code].T
         last = last_rows(rows)
@@ -165,7 +177,11 @@ class _Noise:
         if _has(posterior, "kappa_epochs"):
             beyond = _log_epochs(rows) - _typical_log_epochs(fitted, posterior.info.languages)[code]
             log_scale = log_scale + beyond[:, None] * posterior.drawn("kappa_epochs")["kappa_epochs"]
-        return cls(log_scale, _size_effect(posterior, rows, fitted, rng))
+        if error is None:
+            return cls(log_scale, _size_effect(posterior, rows, fitted, rng))
+        factor = {name: error.noise(name) for name in np.unique(rows["language"].to_numpy()).tolist()}
+        factors = np.stack([factor[name] for name in rows["language"].to_numpy().tolist()])
+        return cls(log_scale + np.log(factors), _size_effect(posterior, rows, fitted, rng, anew=True))
 
 
 def _has(posterior: Posterior, site: str) -> bool:
@@ -181,8 +197,8 @@ def _typical_log_epochs(fitted: xr.Dataset, languages: list[str]) -> Floats:
     return np.array([epochs[language == name].mean() for name in languages])
 
 
-def _size_effect(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, rng: Rng) -> Floats:
-    """That of a size that was fitted as it is known, of a new one as it might be."""
+def _size_effect(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, rng: Rng, *, anew: bool = False) -> Floats:
+    """Return effects of sizes: known ones of sizes that were fitted, and new draws for others or, with `anew`, all."""
     if not _has(posterior, "size_effect_scale"):
         return np.zeros((1, 1))
     drawn = posterior.drawn("size_effect", "size_effect_scale")
@@ -196,7 +212,7 @@ def _size_effect(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, rng
     known = groups.find(*held_out)
     own = SizeGroups.of(*held_out)
     fresh = rng.standard_normal((len(own.keys.T), len(drawn["size_effect_scale"]))) * drawn["size_effect_scale"]
-    return np.where(known[:, None] >= 0, drawn["size_effect"].T[known], fresh[own.find(*held_out)])
+    return np.where((known[:, None] >= 0) & (not anew), drawn["size_effect"].T[known], fresh[own.find(*held_out)])
 
 
 def _sizes(rows: xr.Dataset) -> tuple[Floats, Floats, NDArray[np.str_]]:

@@ -129,6 +129,7 @@ def fit(
             "compile_cache": not tuning.no_compile_cache,
             "keep": storage.keep,
             "with_data": not storage.without_data,
+            "law_error": True,
             "report": report,
         }
         posterior = run_fit(

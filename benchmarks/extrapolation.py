@@ -1,0 +1,282 @@
+"""Whether intervals hold beyond the runs: optima and losses of real tables, cut at part of their range.
+
+Each table is cut by compute, by size and by tokens. The model is fitted to the smaller part, and predicts the larger:
+its losses, and the minimum of a parabola through the losses of each sweep of one budget. The prediction of a minimum is
+that of the same estimator on the same runs, with noise. Each table is one unit, and the errors of laws that public
+tables show are learned without it. Three predictions stand side by side: of the law alone, of the law with its errors,
+and a Huber point fit with a bootstrap. The control replaces the losses by draws from the law. Run from the root of the
+checkout, with the evidence table of `benchmarks/law_error.py`:
+
+    python -m benchmarks.extrapolation --evidence build/evidence.csv
+    python -m benchmarks.extrapolation --evidence build/evidence.csv --control
+"""
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_atlas import InputError, Posterior, fit, optimum, predict, runs_from_frame
+from bayes_atlas.arrays import Floats
+from bayes_atlas.inference.fit import fit as fit_table
+from bayes_atlas.law_error.population import Population
+from bayes_atlas.observations.kind import get_kind
+from bayes_atlas.validation.baselines import BaselineError, predict_baseline
+from bayes_atlas.validation.predict import Prediction
+from bayes_atlas.validation.proper_scores import RowScores
+from benchmarks.law_error import learned
+from benchmarks.public_tables import PublicTable, public_tables
+
+CUTS = {"compute / 3": ("compute", 3.0), "compute / 10": ("compute", 10.0), "compute / 30": ("compute", 30.0)}
+CUTS |= {"params / 2.5": ("params", 2.5), "tokens / 2.5": ("tokens", 2.5)}
+FEWEST, FEWEST_VALUES, FEWEST_TESTED = 12, 3, 3  # rows, distinct sizes and tokens of what is fitted; rows of the rest
+SAME_BUDGET = 0.12  # gap in log compute that divides sweeps
+SWEEP = 5  # least runs of a sweep
+SPREAD = 0.7  # least range of a sweep's log sizes
+PROBABILITY = 0.9
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cut of a table."""
+
+    table: str
+    cut: str
+    fitted: pd.DataFrame
+    rest: pd.DataFrame
+    model: str
+
+    @cached_property
+    def largest(self) -> float:
+        """Largest log compute of the fitted part."""
+        return float(_log_compute(self.fitted).max())
+
+    @property
+    def name(self) -> str:
+        """Name of table and cut."""
+        return f"{self.table}, {self.cut}"
+
+
+def cases(name: str, table: PublicTable) -> Iterator[Case]:
+    """Yield the cuts of a table that leave enough to fit and to test."""
+    frame = table.frame.assign(compute=np.exp(_log_compute(table.frame)) if "tokens" in table.frame else np.nan)
+    for cut, (column, factor) in CUTS.items():
+        if column not in frame or frame[column].isna().any():
+            continue
+        small = frame[column] <= frame[column].max() / factor
+        fitted, rest = frame[small], frame[~small]
+        distinct = min(fitted["params"].nunique(), fitted["tokens"].nunique()) if len(fitted) else 0
+        known = rest["language"].isin(fitted["language"])
+        if len(fitted) < FEWEST or distinct < FEWEST_VALUES or known.sum() < FEWEST_TESTED:
+            continue
+        yield Case(name, cut, fitted.drop(columns="compute"), rest[known].drop(columns="compute"), table.model)
+
+
+def sweeps(rows: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Yield the runs of one language and one budget that differ in size."""
+    for _, own in rows.groupby("language"):
+        logs = _log_compute(own)
+        order = np.argsort(logs)
+        group = np.concatenate([[0], np.cumsum(np.diff(logs[order]) > SAME_BUDGET)])
+        for number in np.unique(group):
+            sweep = own.iloc[order[group == number]]
+            if len(sweep) >= SWEEP and np.ptp(np.log(sweep["params"])) >= SPREAD and "unique" not in sweep:
+                yield sweep
+
+
+def vertex(params: Floats, losses: Floats) -> Floats:
+    """Return log sizes ``(draw,)`` where parabolas through `losses` ``(run, draw)`` are least; infinite without one."""
+    logs = np.log(params)
+    centred = np.vander(logs - logs.mean(), 3)
+    curvature, slope, _ = np.linalg.lstsq(centred, losses, rcond=None)[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = logs.mean() - slope / (2 * curvature)
+    return np.where(curvature > 0, found, np.where(slope < 0, np.inf, -np.inf))
+
+
+def fitted_to(case: Case, settings: dict[str, Any]) -> Posterior:
+    """Return the posterior of the fitted part, without errors of its law."""
+    return fit(
+        runs_from_frame(case.fitted, f"{case.table}.csv"), case.model, with_data=False, law_error=False, **settings
+    )
+
+
+def left_out(evidence: pd.DataFrame, table: str, folder: Path) -> Population:
+    """Return what all other tables show."""
+    path = folder / f"without-{table}.csv"
+    folder.mkdir(parents=True, exist_ok=True)
+    evidence[evidence["table"] != table].to_csv(path, index=False)
+    rows = get_kind("evidence").read(path)
+    return Population.of(fit_table(rows, "law_error", with_data=False))
+
+
+def rows_of(case: Case, part: pd.DataFrame) -> xr.Dataset:
+    """Return a part of a table as rows of runs that start from scratch."""
+    return runs_from_frame(part, f"{case.table}.csv")
+
+
+def simulated(case: Case, posterior: Posterior, seed: int) -> Case:
+    """Return the case with losses from the law at one draw of a posterior of the whole table."""
+    whole = pd.concat([case.fitted, case.rest])
+    rows = rows_of(case, whole)
+    prediction = predict(posterior, rows, rows, law_error="none")
+    rng = np.random.default_rng(seed)
+    draw = int(rng.integers(prediction.location.shape[1]))
+    scale = np.broadcast_to(prediction.scale, prediction.location.shape)[:, draw]
+    loss = np.exp(prediction.location[:, draw] + scale * rng.standard_t(4, len(whole)))
+    whole = whole.assign(loss=loss)
+    return Case(case.table, case.cut, whole.iloc[: len(case.fitted)], whole.iloc[len(case.fitted) :], case.model)
+
+
+def predictions(case: Case, posterior: Posterior, wrong: Posterior) -> dict[str, Prediction]:
+    """Return what is predicted for the rest, by name."""
+    fitted, rest = rows_of(case, case.fitted), rows_of(case, case.rest)
+    made = {
+        "law": predict(posterior, rest, fitted, law_error="none"),
+        "with errors": predict(wrong, rest, fitted),
+    }
+    with suppress(BaselineError, InputError):
+        made["huber"] = predict_baseline("huber", rest, fitted, seed=0)
+    return made
+
+
+def minima(case: Case, posterior: Posterior, *, law_error: str) -> list[dict[str, Any]]:
+    """Return for each sweep of the rest whether the predicted minimum holds the measured one."""
+    fitted = rows_of(case, case.fitted)
+    found = []
+    for sweep in sweeps(case.rest):
+        rows = rows_of(case, sweep)
+        drawn = predict(posterior, rows, fitted, law_error=law_error).draw(np.random.default_rng(0), 4000)
+        params = rows["params"].to_numpy()
+        measured = float(vertex(params, rows["loss"].to_numpy()[:, None])[0])
+        if not np.log(params.min()) < measured < np.log(params.max()):
+            continue
+        ends = np.log(params.min()) - 5, np.log(params.max()) + 5
+        lower, middle, upper = np.quantile(np.clip(vertex(params, drawn), *ends), [0.05, 0.5, 0.95])
+        compute = float(_log_compute(sweep).mean())
+        found.append(
+            {
+                "beyond": compute - case.largest,
+                "inside": bool(lower <= measured <= upper),
+                "width": upper - lower,
+                "miss": middle - measured,
+                "compute": float(np.exp(compute)),
+                "language": str(sweep["language"].iloc[0]),
+                "regret": regret(sweep, posterior, law_error),
+            }
+        )
+    return found
+
+
+def regret(sweep: pd.DataFrame, posterior: Posterior, law_error: str) -> float:
+    """Return the relative regret of the plan to act on, on the parabola through the losses of a sweep."""
+    compute = float(np.exp(_log_compute(sweep).mean()))
+    plan = optimum(posterior, compute=compute, language=str(sweep["language"].iloc[0]), law_error=law_error).action
+    return _excess(sweep, np.log(plan.params))
+
+
+def _excess(sweep: pd.DataFrame, log_params: float) -> float:
+    logs = np.log(sweep["params"].to_numpy())
+    curve = np.polyfit(logs - logs.mean(), sweep["loss"].to_numpy(), 2)
+    best = -curve[1] / (2 * curve[0])
+    return float(curve[0] * (log_params - logs.mean() - best) ** 2 / np.polyval(curve, best))
+
+
+def _log_compute(frame: pd.DataFrame) -> Floats:
+    return np.log(6.0) + np.log(frame["params"].to_numpy(dtype=float)) + np.log(frame["tokens"].to_numpy(dtype=float))
+
+
+def main() -> None:
+    """Print a line for each cut, and summaries by table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--evidence", type=Path, required=True)
+    parser.add_argument("--control", action="store_true", help="losses drawn from the law")
+    parser.add_argument("--tables", nargs="*", help="only these")
+    parser.add_argument("--warmup", type=int, default=500)
+    parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--output", type=Path, help="CSV of all scores")
+    arguments = parser.parse_args()
+    settings = {"warmup": arguments.warmup, "draws": arguments.draws}
+    evidence = pd.read_csv(arguments.evidence)
+    scores, optima = [], []
+    for name, table in public_tables(Path(os.environ["BAYES_ATLAS_DATA"])).items():
+        if (arguments.tables and name not in arguments.tables) or "tokens" not in table.frame:
+            continue
+        made = list(cases(name, table))
+        if not made:
+            continue
+        prior = left_out(evidence, name, arguments.evidence.parent / "left-out")
+        if arguments.control:
+            whole = fit(rows_of(made[0], table.frame), table.model, with_data=False, law_error=False, **settings)
+            made = [simulated(case, whole, number) for number, case in enumerate(made)]
+        for case in made:
+            posterior = fitted_to(case, settings)
+            cut = PublicTable(case.fitted, case.model)
+            wrong = learned(case.table, cut, posterior, prior)
+            line = f"{case.name:28} {len(case.fitted):4} fitted {len(case.rest):4} tested "
+            rest = rows_of(case, case.rest)
+            for what, prediction in predictions(case, posterior, wrong).items():
+                each = RowScores.of(prediction, rest)._summary()
+                scores.append({"table": name, "cut": case.cut, "prediction": what, "inside": each["coverage"]["0.9"]})
+                scores[-1] |= {"crps": each["crps"], "width": each["width"]["0.9"]}
+                line += f"| {what} {each['coverage']['0.9']:4.0%} {each['crps']:.4f} "
+            if posterior.failed_checks:
+                line += f"# failed {', '.join(check.name for check in posterior.failed_checks)}"
+            print(line, flush=True)
+            pairs = (("law", posterior, "none"), ("with errors", wrong, "learned"))
+            if case.model != "chinchilla":
+                continue
+            for what, which, law_error in pairs:
+                for found in minima(case, which, law_error=law_error):
+                    optima.append({"table": name, "cut": case.cut, "prediction": what} | found)
+                    verdict = "inside" if found["inside"] else "OUTSIDE"
+                    print(
+                        f"    {found['language']:9} {found['compute']:.2e} FLOPs, {found['beyond']:.1f} e-folds beyond, "
+                        f"{what:11}: {verdict:7}, width {found['width']:.2f}, median {found['miss']:+.2f}, regret "
+                        f"{found['regret']:.3%}",
+                        flush=True,
+                    )
+    summarise(pd.DataFrame(scores), pd.DataFrame(optima))
+    if arguments.output:
+        pd.DataFrame(scores).to_csv(arguments.output, index=False)
+
+
+def summarise(scores: pd.DataFrame, optima: pd.DataFrame) -> None:
+    """Print coverage with each table as one unit, and the share of cuts with a CRPS no worse than Huber's."""
+    by_table = scores.groupby(["prediction", "table"])["inside"].mean().unstack(0)
+    print("\nheld-out losses inside 90 % intervals, by table")
+    print(by_table.round(2).to_string())
+    print("mean over tables:", by_table.mean().round(3).to_dict())
+    of_cuts = scores.pivot_table(index=["table", "cut"], columns="prediction", values=["inside", "crps"])
+    errors = of_cuts["inside"]["with errors"]
+    print(f"with errors, over {len(errors)} cuts: mean {errors.mean():.3f}, least {errors.min():.2f}")
+    if "huber" in of_cuts["crps"]:
+        both = of_cuts["crps"].dropna()
+        better = (both["with errors"] <= both["huber"]).mean()
+        print(f"CRPS no worse than Huber's on {better:.0%} of {len(both)} cuts")
+    if len(optima):
+        for what, own in optima.groupby("prediction"):
+            tables = own.groupby("table")["inside"].mean()
+            print(
+                f"minima, {what}: {own['inside'].sum()} of {len(own)} inside; by table {tables.round(2).to_dict()}, "
+                f"mean {tables.mean():.2f}; mean regret {own['regret'].mean():.4%}"
+            )
+            far = pd.cut(own["beyond"], [-1, 0.75, 1.5, 2.5, 5])
+            print(
+                own.groupby(far, observed=True)[["width", "inside"]]
+                .agg({"width": "median", "inside": "mean"})
+                .round(2)
+                .to_string()
+            )
+
+
+if __name__ == "__main__":
+    main()
