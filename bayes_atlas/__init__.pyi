@@ -36,13 +36,11 @@ from .decisions.transfer_scores import transfer_scores as transfer_scores
 from .errors import InputError as InputError
 from .inference.fit import fit as fit
 from .inference.fit import fit_many as fit_many
+from .law_error.learned import LawError as LawError
 from .posterior import Posterior as Posterior
 from .posterior import load_posterior as load_posterior
 from .validation.held_out import Validation as Validation
 from .validation.held_out import validate as validate
-from .validation.law_error_within import Misfit as Misfit
-from .validation.law_error_within import add_law_error as add_law_error
-from .validation.law_error_within import with_misfit as with_misfit
 from .validation.loo import LeaveOneOut as LeaveOneOut
 from .validation.loo import leave_one_out as leave_one_out
 from .validation.predict import predict as predict

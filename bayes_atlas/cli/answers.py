@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bayes_atlas.cli.console import number, print_json, print_notes, print_rows, say, writing
 
@@ -13,6 +13,26 @@ if TYPE_CHECKING:
     from bayes_atlas.decisions.base import Decision
     from bayes_atlas.decisions.mixture import Mixture
     from bayes_atlas.decisions.optimum import Optimum
+
+
+class WithLawError(Protocol):
+    """A decision that may have a second answer, which holds if the law does."""
+
+    @property
+    def if_law_holds(self) -> object | None:
+        """The second answer."""
+
+
+LEARNED_AND_ALONE = (
+    "The first interval includes errors of the law, as its own runs and public tables show them; the second holds only "
+    "if the law does."
+)
+
+
+def explain_law_error(decision: WithLawError) -> None:
+    """Say what the two intervals of a decision mean, if it has two."""
+    if decision.if_law_holds is not None:
+        say(LEARNED_AND_ALONE)
 
 
 def show(
@@ -40,6 +60,7 @@ def print_optimum(decision: "Optimum", probability: float) -> None:
     """The question, the compute-optimal plan, the plans to act on, and the sizes that are as good."""
     say(decision.question)
     print_rows(decision.rows(probability))
+    explain_law_error(decision)
     print_rows([*decision.action.rows(), *decision.cautious_action.rows()])
     smallest, largest = decision.action.near_params
     say(f"Any size from {number(smallest)} to {number(largest)} at this budget is as good, within 0.1% of the loss.")

@@ -17,6 +17,15 @@ By = Annotated[
     list[str] | None,
     typer.Option(help="Label (vocabulary, mixture, ..) whose values get their own parameters.", show_default=False),
 ]
+LEARNED = "learned"  # errors of the law are included by default
+LawError = Annotated[
+    str,
+    typer.Option(
+        "--law-error",
+        metavar="learned | none",
+        help="learned: include errors of the law, as its runs and public tables show them. none: the law holds.",
+    ),
+]
 Probability = Annotated[float, typer.Option(help="Probability of the intervals.")]
 Plot = Annotated[
     Path | None,

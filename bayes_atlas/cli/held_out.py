@@ -23,8 +23,8 @@ def validated(runs: Path, models: Sequence[str], held_out: HeldOut, **options: "
     if holdout is not None and test is not None:
         raise InputError(f"both --holdout {holdout} and --test {test} say what to score; leave one out")
     rows = None if test is None else read_runs(test)
-    form = None if held_out.discrepancy == "none" else held_out.discrepancy
-    return run_validate(read_runs(runs), models, holdout=holdout or "random", test=rows, discrepancy=form, **options)
+    asked = {"holdout": holdout or "random", "law_error": held_out.law_error}
+    return run_validate(read_runs(runs), models, test=rows, **asked, **options)
 
 
 def about(found: "Validation") -> dict[str, Any]:
@@ -33,7 +33,7 @@ def about(found: "Validation") -> dict[str, Any]:
         "folds": len(found.n_train),
         "n_train": found.n_train,
         "left_out": found.left_out,
-        "discrepancy": found.discrepancy,
+        "law_error": found.law_error,
         "notes": found.notes,
     }
 
@@ -45,12 +45,6 @@ def print_about(found: "Validation") -> None:
     )
     say(f"Held out ({found.holdout}): {rows:,} rows; fitted: {fitted}")
     print_left_out(found)
-    for name, by_fold in found.discrepancy.items():
-        every = [(size, error) for errors in by_fold for size, error in errors.items()]
-        if every:
-            largest = {size: max(error for other, error in every if other == size) for size, _ in every}
-            wrong = ", ".join(f"{error:.1%} for {size}" for size, error in largest.items())
-            say(f"{name}: taken to be wrong, at one e-fold beyond what was fitted, by typically {wrong}")
     print_notes([note.rstrip(".") for note in found.notes])
 
 

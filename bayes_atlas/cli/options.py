@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from bayes_atlas.cli.arguments import (
+    LEARNED,
     AsJson,
     By,
+    LawError,
     MaxParams,
     MaxTokens,
     Plot,
@@ -72,7 +74,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Which rows are held out, and the error of a law beyond the others."""
+    """Which rows are held out, and whether predictions of them include errors of the law."""
 
     holdout: Annotated[
         str | None,
@@ -86,12 +88,7 @@ class HeldOut:
         Path | None,
         typer.Option(metavar="TEST", help="Run table to score instead of a part of RUNS.", show_default=False),
     ] = None
-    discrepancy: Annotated[
-        str,
-        typer.Option(
-            help="How the error of a law grows beyond what was fitted: rising, constant, root, linear, or none."
-        ),
-    ] = "rising"
+    law_error: LawError = LEARNED
 
 
 @dataclass(frozen=True)

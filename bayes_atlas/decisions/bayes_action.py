@@ -44,10 +44,6 @@ class Plans(Protocol):
         """``(draw,)`` tokens of all sources."""
 
     @property
-    def corrected(self) -> bool:
-        """True if the plans are corrected for model error."""
-
-    @property
     def notes(self) -> list[str]:
         """Caveats for the reader."""
 
@@ -120,11 +116,7 @@ class Action(Decision):
 
 
 def bayes_action(plans: Plans) -> Action:
-    """Return the plan with the least expected loss, with the budget and the limits of `plans`.
-
-    Raises:
-        InputError: `plans` are corrected for model error.
-    """
+    """Return the plan with the least expected loss, with the budget and the limits of `plans`."""
     return _act(plans, 1.0)
 
 
@@ -132,7 +124,7 @@ def cautious_action(plans: Plans, tail: float = TAIL) -> Action:
     """Return the plan with the least mean regret over the worst `tail` of the draws (CVaR).
 
     Raises:
-        InputError: `tail` is not between 0 and 1, or `plans` are corrected for model error.
+        InputError: `tail` is not between 0 and 1.
     """
     if not 0 < tail < 1:
         raise InputError(f"tail is {tail}; it must lie between 0 and 1, such as {TAIL}")
@@ -149,11 +141,6 @@ def worst_mean(regret: Floats, tail: float) -> float:
 
 def _act(plans: Plans, tail: float) -> Action:
     asked, compute = plans.problem, plans.compute
-    if plans.corrected:
-        raise InputError(
-            "these optima are corrected for model error, but regret is computed from the law alone; act on the optimum "
-            "without the correction"
-        )
     best = reducible(asked, plans.params, plans.tokens)
 
     def regret(log_tokens: float) -> Floats:

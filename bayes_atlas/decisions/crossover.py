@@ -14,8 +14,12 @@ from bayes_atlas.arrays import Floats
 from bayes_atlas.data.outliers import suspects
 from bayes_atlas.data.text import interval, number
 from bayes_atlas.decisions.base import Decision, dataset, positive
+from bayes_atlas.decisions.hull import outside
+from bayes_atlas.decisions.objective import LEARNED
 from bayes_atlas.decisions.summary import Summary, summarise
 from bayes_atlas.errors import InputError
+from bayes_atlas.law_error.population import population
+from bayes_atlas.law_error.walks import STEP, Walk
 from bayes_atlas.laws import TRAINING_FLOPS, crossover
 from bayes_atlas.posterior import Posterior
 
@@ -146,6 +150,7 @@ def find_crossover(
     checkpoint: str | None = None,
     unique: float | None = None,
     charge: float = 0.0,
+    law_error: str = LEARNED,
 ) -> Crossover:
     """Find the tokens at which training from scratch overtakes a checkpoint of the same size.
 
@@ -158,6 +163,8 @@ def find_crossover(
         checkpoint: name of the checkpoint, if the posterior has several.
         unique: unique tokens of the language; None if unlimited.
         charge: tokens of the checkpoint's own training. Training from scratch gets them in addition.
+        law_error: ``learned`` for a rule whose exponent runs beyond the sizes that were measured, as exponents of
+            public tables do; ``none`` for one that holds there. Learning curves are compared within their runs.
 
     Raises:
         InputError: the posterior has another law or lacks a name, or a number is not positive.
@@ -173,7 +180,7 @@ def find_crossover(
                 f"{posterior.name} has the rule of one checkpoint and no learning curves; omit checkpoint, unique and "
                 f"charge, or give a posterior of the model crossover"
             )
-        return _by_rule(posterior, language, params, tokens)
+        return _by_rule(posterior, language, params, tokens, law_error == LEARNED)
     if posterior.info.law == "crossover":
         return _by_curves(posterior, language, checkpoint, params, tokens, unique, charge)
     raise InputError(
@@ -182,7 +189,7 @@ def find_crossover(
     )
 
 
-def _by_rule(posterior: Posterior, language: str | None, params: float, tokens: float | None) -> Crossover:
+def _by_rule(posterior: Posterior, language: str | None, params: float, tokens: float | None, errs: bool) -> Crossover:
     drawn = posterior.drawn("log_tokens", "log_tokens_location", "log_tokens_scale", "gamma")
     unit = next(iter(posterior.info.references.values()))["params"]
     if language in posterior.info.languages:
@@ -191,14 +198,32 @@ def _by_rule(posterior: Posterior, language: str | None, params: float, tokens: 
         fresh = np.random.default_rng(0).normal(size=drawn["gamma"].shape)
         log_tokens = drawn["log_tokens_location"] + drawn["log_tokens_scale"] * fresh
     found = np.exp(log_tokens + (drawn["gamma"] - 1) * np.log(params / unit))
+    beyond = _beyond(posterior, params)
+    if errs and beyond:
+        found = found * np.exp(_run_on(drawn["gamma"], beyond))
     wins = None if tokens is None else (found < tokens).astype(float)
-    notes = _notes(posterior)
+    notes = _notes(posterior) + outside(posterior, str(language), params=params)
     if language not in posterior.info.languages:
         notes.append(f"{posterior.name} has no crossover of {language or 'a named language'}: this is a new language")
     notes.append("crossovers alone do not identify the loss of a wrong choice")
     return Crossover(
         posterior, language or "a new language", None, params, found, (0.0, np.inf), tokens, wins, None, 0.0, notes
     )
+
+
+def _beyond(posterior: Posterior, params: float) -> float:
+    """Return how far a size lies outside the sizes that were measured, in e-folds; negative below them."""
+    least, most = posterior.info.runs.ranges.get("params", (params, params))
+    return float(max(np.log(params / most), 0.0) + min(np.log(params / least), 0.0))
+
+
+def _run_on(gamma: Floats, beyond: float) -> Floats:
+    """Return what an exponent that runs adds to log tokens, ``(draw,)``, over `beyond` e-folds."""
+    rng, steps = np.random.default_rng(0), int(np.ceil(abs(beyond) / STEP)) + 1
+    kappa = np.exp(rng.choice(population().log_kappa, len(gamma)))
+    walk = Walk(0, 0, kappa[:, None] * np.sqrt(STEP) * rng.standard_normal((len(gamma), steps)))
+    _, integral = walk.at(gamma, np.full(len(gamma), abs(beyond)), slice(None))
+    return np.asarray(np.sign(beyond) * (integral - gamma * abs(beyond)))
 
 
 def _by_curves(

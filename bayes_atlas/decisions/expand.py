@@ -5,8 +5,8 @@ size and data trade off along an iso-loss frontier (Eq. 8 there). The frontier e
 for a small model, or no size for little data.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,20 @@ from numpy.typing import NDArray
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.text import cells, number
 from bayes_atlas.decisions.base import Decision, dataset, positive
-from bayes_atlas.decisions.optimum import posterior_notes
+from bayes_atlas.decisions.hull import outside_of_any
+from bayes_atlas.decisions.objective import LAW_ERRORS, LEARNED, NONE
+from bayes_atlas.decisions.optimum import if_law_holds, posterior_notes
 from bayes_atlas.decisions.problem import training_flops
 from bayes_atlas.decisions.summary import Summary, summarise_all
 from bayes_atlas.errors import InputError
+from bayes_atlas.law_error.learned import LawError
 from bayes_atlas.laws import capacity
 from bayes_atlas.posterior import Posterior
 
 EXPONENTS = ("alpha", "beta", "phi", "psi")
+AXES = ("params", "tokens", "languages")
+PASSES = 4  # in which mean exponents over a growth settle
+FARTHEST = (1e-12, 1e12)  # factors on tokens that these means reach
 SIZES = np.geomspace(0.5, 8.0, 33)  # default factors on size along a frontier
 
 
@@ -64,6 +70,8 @@ class Expansion(Decision):
     tokens_per_language_factor: Floats
     compute_factor: Floats
     notes: list[str]
+    law_error: str = NONE
+    if_law_holds: "Expansion | None" = None  # the same without errors of the law; None if these are not included
 
     @property
     def question(self) -> str:
@@ -98,13 +106,19 @@ class Expansion(Decision):
             "factor": self.factor,
             "start": None if self.start is None else asdict(self.start),
             **self.summary(probability),
+            "law_error": self.law_error,
+            "if_law_holds": None if self.if_law_holds is None else self.if_law_holds.summary(probability),
             "notes": self.notes,
         }
 
     def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
         """Return one row for each factor."""
         summary = self.summary(probability)
-        return [{"cheapest growth": label} | cells(summary[name], probability) for name, label in LABELS.items()]
+        rows = {name: {"cheapest growth": label} | cells(summary[name], probability) for name, label in LABELS.items()}
+        if self.if_law_holds is not None:
+            alone = self.if_law_holds.summary(probability)
+            rows = {name: row | if_law_holds(alone[name]) for name, row in rows.items()}
+        return list(rows.values())
 
 
 @dataclass(frozen=True, repr=False)
@@ -177,6 +191,7 @@ def expand(
     params: float | None = None,
     tokens: float | None = None,
     languages: float | None = None,
+    law_error: str = LEARNED,
 ) -> Expansion:
     """Find the cheapest growth to `factor` times as many languages at equal loss.
 
@@ -186,7 +201,8 @@ def expand(
         language: the language whose loss stays equal. If it is None and the posterior has several, a typical language
             is used: the mean of their exponents and of their shares of reducible loss due to size.
         params, tokens, languages: the run to grow from, with the tokens of all languages together; by default a
-            compute-optimal run.
+            compute-optimal run. If the law errs, this is one at the centre of the fitted runs.
+        law_error: ``learned`` or ``none``; see `decisions.objective.objective`.
 
     Raises:
         InputError: another law, an unknown language, or a number that is missing or not positive.
@@ -194,8 +210,17 @@ def expand(
     start = _start(params, tokens, languages)
     names = _languages(posterior, language)
     positive("factor", factor, such_as="2")
-    weight, exponents = _typical(posterior, names, start)
-    growth = capacity.cheapest_expansion(factor, weight, **exponents)
+    if law_error not in LAW_ERRORS:
+        raise InputError(f"law_error is {law_error!r}; choose one of: {', '.join(LAW_ERRORS)}")
+    alone = _expand(posterior, names, start, factor, None)
+    error = LawError.of(posterior) if law_error == LEARNED else None
+    return alone if error is None else replace(_expand(posterior, names, start, factor, error), if_law_holds=alone)
+
+
+def _expand(
+    posterior: Posterior, names: list[str], start: Start | None, factor: float, error: LawError | None
+) -> Expansion:
+    growth = _Growth(posterior, names, start, factor, error).cheapest()
     return Expansion(
         posterior=posterior,
         language=", ".join(names),
@@ -205,7 +230,8 @@ def expand(
         tokens_factor=growth.tokens,
         tokens_per_language_factor=growth.tokens_per_language,
         compute_factor=growth.compute,
-        notes=_notes(posterior, growth, start),
+        notes=_notes(posterior, names, growth, start, factor, error),
+        law_error=NONE if error is None else LEARNED,
     )
 
 
@@ -218,6 +244,7 @@ def frontier(
     tokens: float | None = None,
     languages: float | None = None,
     params_factors: Floats = SIZES,
+    law_error: str = LEARNED,
 ) -> Frontier:
     """Find the data that keep the loss with `factor` times as many languages, for every factor on size (Eq. 8).
 
@@ -227,13 +254,14 @@ def frontier(
     Raises:
         InputError: as `expand`, or a factor on size is not positive.
     """
-    cheapest = expand(posterior, factor=factor, language=language, params=params, tokens=tokens, languages=languages)
+    run = {"params": params, "tokens": tokens, "languages": languages}
+    cheapest = expand(posterior, factor=factor, language=language, law_error=law_error, **run)
     sizes = np.asarray(params_factors, dtype=float)
     for size in sizes.tolist():
         positive("factor on size", size, such_as="2")
-    weight, exponents = _typical(posterior, _languages(posterior, language), cheapest.start)
-    along = {name: values[:, None] for name, values in exponents.items()}
-    per_language = capacity.tokens_at_equal_loss(factor, sizes, weight[:, None], **along)
+    error = LawError.of(posterior) if law_error == LEARNED else None
+    names = _languages(posterior, language)
+    per_language = _Growth(posterior, names, cheapest.start, factor, error).tokens(sizes)
     total = factor * np.where(np.isnan(per_language), np.inf, per_language)
     return Frontier(cheapest, sizes, total, total * sizes, cheapest.notes)
 
@@ -256,27 +284,117 @@ def _start(params: float | None, tokens: float | None, languages: float | None) 
     return Start(**known) if known else None
 
 
-def _typical(posterior: Posterior, names: list[str], start: Start | None) -> tuple[Floats, dict[str, Floats]]:
-    """Return the share of the start's reducible loss due to size, and the exponents, as means over the languages."""
-    drawn = {name: posterior.parameters(name) for name in names}
-    exponents = {name: np.mean([draws[name] for draws in drawn.values()], axis=0) for name in EXPONENTS}
-    if start is None:  # a compute-optimal run of the typical language
-        return exponents["beta"] / (exponents["alpha"] + exponents["beta"]), exponents
-    weights = [_weight(posterior, name, draws, start) for name, draws in drawn.items()]
-    return np.mean(weights, axis=0), exponents
+@dataclass(frozen=True)
+class _Growth:
+    """Growth of a typical one of some languages, for each draw.
+
+    If exponents run, the law with constant exponents is used that has their means over the growth. Terms that are not
+    additive keep the loss where their sum of powers does: all exponents are then multiplied by q.
+    """
+
+    posterior: Posterior
+    names: list[str]
+    start: Start | None
+    factor: float
+    error: LawError | None
+
+    def cheapest(self) -> capacity.Expansion:
+        """Return the cheapest growth."""
+        weight, exponents = self._typical(0.0, 0.0)
+        growth = capacity.cheapest_expansion(self.factor, weight, **exponents)
+        for _ in range(0 if self.error is None else PASSES):
+            weight, exponents = self._typical(np.log(growth.params), np.log(growth.tokens_per_language))
+            growth = capacity.cheapest_expansion(self.factor, weight, **exponents)
+        return growth
+
+    def tokens(self, sizes: Floats) -> Floats:
+        """Return the factor on tokens per language at each factor on size, ``(draw, size)``; NaN where none is."""
+
+        def at(size: float) -> Floats:
+            growth = np.zeros(1)
+            for _ in range(1 if self.error is None else PASSES):
+                weight, exponents = self._typical(np.log(size), np.nan_to_num(growth))
+                found = capacity.tokens_at_equal_loss(self.factor, size, weight, **exponents)
+                growth = np.log(np.clip(found, *FARTHEST))
+            return np.asarray(found)
+
+        return np.stack([at(float(size)) for size in sizes], axis=1)
+
+    def _typical(self, grown_params: Any, grown_tokens: Any) -> tuple[Floats, dict[str, Floats]]:
+        """Return the share of the start's reducible loss due to size, and exponents, as means over the languages.
+
+        Args:
+            grown_params, grown_tokens: log factors on size and on tokens per language, over which exponents are means.
+        """
+        weights, exponents = zip(*(self._own(name, grown_params, grown_tokens) for name in self.names), strict=True)
+        means = {name: np.mean([each[name] for each in exponents], axis=0) for name in EXPONENTS}
+        if self.start is None:  # a compute-optimal run of the typical language
+            return means["beta"] / (means["alpha"] + means["beta"]), means
+        return np.mean(weights, axis=0), means
+
+    def _own(self, language: str, grown_params: Any, grown_tokens: Any) -> tuple[Any, dict[str, Floats]]:
+        """Return the same of one language."""
+        drawn = (self.error or self.posterior).parameters(language)
+        reference, start = self.posterior.info.references[language], self.start
+        if start is not None:
+            run = {
+                "params": start.params / reference["params"],
+                "tokens": start.tokens / start.languages / reference["tokens"],
+                "languages": start.languages,
+            }
+        if self.error is None:
+            weight = None if start is None else capacity.size_weight(**run, **_only(drawn, ("A", "B", *EXPONENTS)))
+            return weight, _only(drawn, EXPONENTS)
+        bend = self.error.bend(language)
+        if start is None:  # where the walks begin
+            run = {name: np.exp(bend.origin(of)) for name, of in zip(AXES, ("alpha", "beta", "phi"), strict=True)}
+        local = bend.local(capacity, run, drawn)
+        weight = capacity.size_weight(**run, **_only(local, ("A", "B", *EXPONENTS)))
+        grown = {"alpha": grown_params, "beta": grown_tokens}
+        q = np.exp(bend.log_q)
+        found = {}
+        for name, axis in zip(EXPONENTS, ("params", "tokens", "languages", "languages"), strict=True):
+            log_start = np.log(run[axis]) + bend.log_units[name]
+            found[name] = q * bend.walks[name].mean(drawn[name], log_start, grown.get(name, np.log(self.factor)))
+        return weight, found
 
 
-def _weight(posterior: Posterior, language: str, draws: Mapping[str, Floats], start: Start) -> Floats:
-    """Return the share of the start's reducible loss due to size."""
-    reference = posterior.info.references[language]
-    return capacity.size_weight(
-        start.params / reference["params"],
-        start.tokens / start.languages / reference["tokens"],
-        start.languages,
-        **{name: draws[name] for name in ("A", "B", *EXPONENTS)},
-    )
+def _only(drawn: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: drawn[name] for name in names}
 
 
-def _notes(posterior: Posterior, growth: capacity.Expansion, start: Start | None) -> list[str]:
-    compute = 0.0 if start is None else float(np.median(growth.compute) * training_flops(start.params, start.tokens))
-    return posterior_notes(posterior, compute)
+def _notes(
+    posterior: Posterior,
+    names: list[str],
+    growth: capacity.Expansion,
+    start: Start | None,
+    factor: float,
+    error: LawError | None,
+) -> list[str]:
+    notes = posterior_notes(posterior)
+    if start is None:
+        most = {name: _range(posterior, name, "languages")[1] for name in names}
+        if any(factor > own for own in most.values()):
+            notes.append(
+                f"{factor:g} times as many languages are more than any of its runs had ({max(most.values()):g})"
+            )
+        return notes
+    params = float(np.median(growth.params)) * start.params
+    tokens = float(np.median(growth.tokens)) * start.tokens
+    languages = factor * start.languages
+    plan = {
+        "params": params,
+        "tokens": tokens / languages,
+        "compute": training_flops(params, tokens),
+        "tokens_per_param": tokens / languages / params,
+        "languages": languages,
+    }
+    outside = outside_of_any(posterior, dict.fromkeys(names, plan))
+    if outside and error is None:
+        outside = [*outside[:-1], f"{outside[-1]}; the intervals assume that the law holds there"]
+    return notes + outside
+
+
+def _range(posterior: Posterior, language: str, axis: str) -> tuple[float, float]:
+    runs = posterior.info.runs
+    return runs.ranges_by_language.get(language, runs.ranges).get(axis, (0.0, np.inf))

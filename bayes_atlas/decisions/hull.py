@@ -12,6 +12,7 @@ import numpy as np
 from bayes_atlas.data.text import number
 from bayes_atlas.posterior import Posterior
 
+LISTED = 3  # languages that notes name
 BEYOND = 1.05  # factor on the end of a range; a plan beyond it extrapolates
 WORDS = {  # axis -> what exceeds the largest value, and what falls below the least
     "params": "parameters",
@@ -21,6 +22,23 @@ WORDS = {  # axis -> what exceeds the largest value, and what falls below the le
     "tokens_per_param": "tokens per parameter",
     "languages": "languages",
 }
+
+
+def outside_of_any(posterior: Posterior, plans: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the notes of `outside` on the plans of several languages; of many, on the first few.
+
+    Args:
+        posterior: a posterior.
+        plans: language -> its plan, as in `outside`.
+    """
+    found = [note for language, plan in plans.items() for note in outside(posterior, language, **plan)]
+    found = list(dict.fromkeys(found))
+    if len(found) > LISTED:
+        return [
+            *found[:LISTED],
+            f"so does the plan of {len(found) - LISTED} more languages: see the ranges of their runs",
+        ]
+    return found
 
 
 def outside(posterior: Posterior, language: str, **plan: Any) -> list[str]:

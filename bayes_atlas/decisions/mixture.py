@@ -24,9 +24,9 @@ from bayes_atlas.data.names import source_of
 from bayes_atlas.data.text import cells, number
 from bayes_atlas.decisions.base import Decision, dataset, positive
 from bayes_atlas.decisions.cost import Cost, Flops, cost
-from bayes_atlas.decisions.objective import EVERY, Draws, Objective, listed, objective
-from bayes_atlas.decisions.optimum import posterior_notes
-from bayes_atlas.decisions.problem import LOOK, least_between, training_flops
+from bayes_atlas.decisions.objective import EVERY, LEARNED, Draws, Objective, listed, objective
+from bayes_atlas.decisions.optimum import objective_notes, posterior_notes
+from bayes_atlas.decisions.problem import LOOK, least_between
 from bayes_atlas.decisions.summary import Summary, summarise
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import TRAINING_FLOPS
@@ -38,6 +38,7 @@ UNIMAX_EPOCHS = 4.0  # repeated data are nearly as good as new up to here (Muenn
 RANDOM_STARTS = 3
 SEARCHED = 200  # evenly spaced draws for all starts; the best end is then refined on all draws
 ROUGH, FINE = 1e-8, 1e-12  # relative change of the loss that ends the search, from every start and from the best
+RARELY = 0.001  # no probability from draws is stated as smaller
 AGREEMENT = 1e-5  # relative; ends with losses this close count as the same mixture
 UNITS = {  # of quantities that only mixtures have
     "language_loss": ("expected loss of a language", "unit of the run table's loss"),
@@ -140,6 +141,7 @@ class Mixture(Decision):
             "weights": self.objective.weights,
             "flops": self.cost.convention,
             **self.summary(probability),
+            "law_error": self.objective.law_error,
             "notes": self.notes,
         }
 
@@ -147,11 +149,11 @@ class Mixture(Decision):
         """Return the plans side by side, with the gain over each baseline and the probability that it is worse."""
         found = {name: self.compared(name, probability) for name in self.baselines}
         saved = {name: number(each["gain"]["median"]) for name, each in found.items()}
-        worse = {name: number(each["probability_worse"], 3) for name, each in found.items()}
+        worse = {name: _chance(each) for name, each in found.items()}
         return [
             *self.plan_rows(),
             {"share": "loss saved", "chosen": ""} | saved,
-            {"share": "is worse", "chosen": ""} | worse,
+            {"share": "chance it loses", "chosen": ""} | worse,
         ]
 
     def plan_rows(self) -> list[dict[str, str]]:
@@ -171,16 +173,37 @@ class Mixture(Decision):
         """Return the gain of the chosen plan over each baseline, and the probability that the baseline is worse."""
         found = {name: self.compared(name, probability) for name in self.baselines}
         return [
-            {"loss saved over": name}
-            | cells(each["gain"], probability)
-            | {"probability it is worse": number(each["probability_worse"], 3)}
+            {"loss saved over": name} | cells(each["gain"], probability) | {"chance that it loses": _chance(each)}
             for name, each in found.items()
         ]
 
     def compared(self, baseline: str, probability: float = 0.9) -> dict[str, Any]:
-        """Return the gain over a baseline, and the probability that the baseline is worse."""
-        gain = self.gains[baseline]
-        return {"gain": summarise(gain, probability), "probability_worse": float((gain > 0).mean())}
+        """Return the gain over a baseline, and the probability that the baseline is worse.
+
+        Where errors of the law are included, both are also there as they are if the law holds.
+        """
+        found = _compared(self.gains[baseline], probability)
+        if self.objective.error is None:
+            return found
+        alone = self.objective.if_law_holds
+        plans = [self.plan, self.baselines[baseline]]
+        chosen, other = (
+            alone.loss(each.params, {name: share * each.tokens for name, share in each.shares.items() if share > 0})
+            for each in plans
+        )
+        return found | {"if_law_holds": _compared(other - chosen, probability)}
+
+
+def _chance(compared: Mapping[str, Any]) -> str:
+    """Return the probability that a baseline is worse, in words that do not claim more than draws can show."""
+    chance = f"{min(max(compared['probability_worse'], RARELY), 1 - RARELY):.3g}"
+    if compared["probability_worse"] in (0, 1):
+        chance = ("over " if compared["probability_worse"] else "under ") + chance
+    return chance if "if_law_holds" in compared else f"{chance} if the law holds"
+
+
+def _compared(gain: Floats, probability: float) -> dict[str, Any]:
+    return {"gain": summarise(gain, probability), "probability_worse": float((gain > 0).mean())}
 
 
 def _shown(plan: Plan, probability: float) -> dict[str, Any]:
@@ -195,6 +218,7 @@ def mixture(
     compute: float,
     weights: Mapping[str, float] | None = None,
     unique: Mapping[str, float] | None = None,
+    law_error: str = LEARNED,
     **request: Unpack[MixtureRequest],
 ) -> Mixture:
     """Find the shares of the training tokens, the size and the data with the least expected loss.
@@ -206,13 +230,19 @@ def mixture(
         compute: budget in FLOPs.
         weights: language -> weight of its loss; by default all languages of the posterior, equally.
         unique: source -> unique tokens; a source that is absent is unlimited.
+        law_error: ``learned`` or ``none``; see `decisions.objective.objective`.
         request: bounds, limits and further mixtures; see `MixtureRequest`.
 
     Raises:
         InputError: a number is out of range, the bounds cannot be met, or `objective` raises it.
     """
     positive("compute", compute)
-    ahead = objective(posterior, weights=weights or dict.fromkeys(posterior.info.languages, 1.0), unique=unique)
+    ahead = objective(
+        posterior,
+        weights=weights or dict.fromkeys(posterior.info.languages, 1.0),
+        unique=unique,
+        law_error=law_error,
+    )
     search = _search(ahead, compute, **request)
     compare = request.get("compare") or {}
     rules = _rules(search) | {name: _fixed(name, shares, search) for name, shares in compare.items()}
@@ -464,7 +494,9 @@ def _between(shares: Floats, bounds: NDArray[np.float64]) -> Floats:
 
 
 def _notes(search: _Search, plan: Plan, baselines: Mapping[str, Plan], ended: Floats) -> list[str]:
-    notes = posterior_notes(search.objective.posterior, float(training_flops(plan.params, plan.tokens)))
+    own = {name: plan.shares[source_of(name)] * plan.tokens for name in search.objective.weights}
+    notes = posterior_notes(search.objective.posterior)
+    notes += objective_notes(search.objective, plan.params, own, plan.tokens)
     if unlimited := [name for name in search.sources if name not in search.objective.unique]:
         notes.append(
             f"the unique tokens of {', '.join(unlimited)} are not given: these sources never repeat, and baselines"

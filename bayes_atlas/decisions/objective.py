@@ -42,6 +42,11 @@ class Objective:
         return {language: drawn.parameters(language) for language in self.weights}
 
     @property
+    def law_error(self) -> str:
+        """``learned`` if the losses include errors of the law, else ``none``."""
+        return NONE if self.error is None else LEARNED
+
+    @property
     def if_law_holds(self) -> "Objective":
         """The same losses, if the law holds."""
         return replace(self, error=None)

@@ -6,8 +6,8 @@ and limits on size, data and serving. If the law has a closed form for such a pl
 the zero of the loss's slope along the budget line. If the law does not include repetition, data stop at one epoch.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Unpack
 
@@ -15,15 +15,17 @@ import numpy as np
 import xarray as xr
 
 from bayes_atlas.arrays import Floats
+from bayes_atlas.data.names import source_of
 from bayes_atlas.data.text import cells, number
 from bayes_atlas.decisions.base import Decision, dataset, positive
 from bayes_atlas.decisions.bayes_action import Action, bayes_action, cautious_action
+from bayes_atlas.decisions.hull import outside_of_any, repeated_only
+from bayes_atlas.decisions.objective import Objective
 from bayes_atlas.decisions.problem import ROUNDING, Problem, Request, problem, training_flops
 from bayes_atlas.decisions.summary import Summary, summarise_all
 from bayes_atlas.posterior import Posterior
 
 FLAT = 1e-4  # relative difference between losses, far below the noise between two runs
-BEYOND = 1.05  # factor on the largest fitted run; a budget beyond it extrapolates
 SPENT = 0.999  # share of a budget; from here on the budget counts as spent
 LABELS = {
     "params": "params N",
@@ -45,8 +47,7 @@ class Optimum(Decision):
     loss: Floats  # weighted expected loss at the plan: the law's value, without noise of a run
     epochs: Floats  # passes over the unique tokens of the source that repeats most; 1 if unlimited
     notes: list[str]  # caveats for the reader
-    corrected: bool = False  # True if corrected for model error (`bayes_atlas.validation.law_error_within`)
-    with_law_error: "Optimum | None" = None  # the corrected optimum, if model error was estimated
+    if_law_holds: "Optimum | None" = None  # the same without errors of the law; None if these are not included
 
     @property
     def language(self) -> str:
@@ -97,11 +98,8 @@ class Optimum(Decision):
         return summarise_all(self.quantities, probability)
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
-        """Return the JSON document: question, optimum, plans to act on, corrected optimum, and notes.
-
-        An optimum that is corrected for model error has no plans to act on.
-        """
-        wider = self.with_law_error
+        """Return the JSON document: question, optimum, plans to act on, the optimum if the law holds, and notes."""
+        alone = self.if_law_holds
         return {
             "posterior": self.problem.objective.posterior.name,
             "language": self.language,
@@ -109,10 +107,11 @@ class Optimum(Decision):
             "unique": self.unique,
             **self.problem.to_dict(),
             **self.summary(probability),
-            "action": None if self.corrected else self.action.summary(probability),
-            "cautious_action": None if self.corrected else self.cautious_action.summary(probability),
+            "action": self.action.summary(probability),
+            "cautious_action": self.cautious_action.summary(probability),
+            "law_error": self.problem.objective.law_error,
+            "if_law_holds": None if alone is None else alone.summary(probability),
             "notes": self.notes,
-            "with_law_error": None if wider is None else wider.summary(probability),
         }
 
     def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
@@ -120,12 +119,10 @@ class Optimum(Decision):
         summary = self.summary(probability)
         shown = [name for name in LABELS if name != "epochs" or self.unique is not None]
         rows = [{"compute-optimal": LABELS[name]} | cells(summary[name], probability) for name in shown]
-        if self.with_law_error is None:
+        if self.if_law_holds is None:
             return rows
-        wider = self.with_law_error.summary(probability)
-        heads = "with the law's error", "its interval"
-        added = [cells(wider[name], probability).values() for name in shown]
-        return [row | dict(zip(heads, more, strict=True)) for row, more in zip(rows, added, strict=True)]
+        alone = self.if_law_holds.summary(probability)
+        return [row | if_law_holds(alone[name]) for name, row in zip(shown, rows, strict=True)]
 
 
 def optimum(posterior: Posterior, *, compute: float, **request: Unpack[Request]) -> Optimum:
@@ -135,13 +132,20 @@ def optimum(posterior: Posterior, *, compute: float, **request: Unpack[Request])
         posterior: a posterior whose law has a compute-optimal point.
         compute: budget in FLOPs.
         request: the training problem and its limits: `language`, `weights`, `unique`, `shares`, `max_params`,
-            `max_tokens`, `served`, `flops`; see `decisions.problem.Request`.
+            `max_tokens`, `served`, `flops`, `law_error`; see `decisions.problem.Request`.
 
     Raises:
         InputError: an unknown language, a budget or a limit that is not a positive number, or a law without an optimum.
     """
     positive("compute", compute)
     asked = problem(posterior, **request)
+    found = _optimum(asked, compute)
+    if asked.objective.error is None:
+        return found
+    return replace(found, if_law_holds=_optimum(asked.if_law_holds, compute))
+
+
+def _optimum(asked: Problem, compute: float) -> Optimum:
     tokens = asked.best_tokens(compute)
     params = asked.size(tokens, compute)
     loss = asked.loss(params, tokens)
@@ -151,26 +155,68 @@ def optimum(posterior: Posterior, *, compute: float, **request: Unpack[Request])
 def _notes(asked: Problem, compute: float, params: Floats, tokens: Floats) -> list[str]:
     free = Problem(asked.objective, asked.shares, asked.cost)
     return [
-        *posterior_notes(asked.objective.posterior, float(np.median(training_flops(params, tokens)))),
+        *posterior_notes(asked.objective.posterior),
+        *plan_notes(asked, params, tokens),
         *_notes_on_data(asked, free, compute, tokens),
         *_notes_on_limits(asked, compute, params, tokens),
     ]
 
 
-def posterior_notes(posterior: Posterior, compute: float) -> list[str]:
-    """Return notes on any decision with `compute` FLOPs of training: failed checks and extrapolation."""
-    notes = [
+def posterior_notes(posterior: Posterior) -> list[str]:
+    """Return notes on any decision: the checks that the sampling failed."""
+    return [
         f"the sampling of {posterior.name} failed the check {check.name} ({check.value:.4g}, limit {check.limit:.4g}): "
         f"{check.advice}"
         for check in posterior.failed_checks
     ]
-    largest = posterior.info.runs.ranges["compute"][1]
-    if compute > BEYOND * largest:
-        notes.append(
-            f"the budget is {compute / largest:.3g} times the largest fitted run: the intervals assume that the law "
-            f"holds there, and do not include model error"
-        )
-    return notes
+
+
+def plan_notes(asked: Problem, params: Any, tokens: Any) -> list[str]:
+    """Return notes on a plan: where it extrapolates, and which parameters behind it are the prior's.
+
+    Args:
+        asked: the training problem.
+        params: sizes; the median counts.
+        tokens: tokens of all sources, of the same shape.
+    """
+    own = {name: asked.shares[source_of(name)] * tokens for name in asked.objective.weights}
+    return objective_notes(asked.objective, params, own, tokens)
+
+
+def objective_notes(objective: Objective, params: Any, own: Mapping[str, Any], tokens: Any) -> list[str]:
+    """Return the notes of `plan_notes`, given each weighted language's own tokens and the tokens of all sources."""
+    posterior, unique = objective.posterior, objective.unique
+    plans = {
+        name: {
+            "params": params,
+            "tokens": each,
+            "compute": training_flops(params, tokens),
+            "epochs": each / unique[source_of(name)] if source_of(name) in unique else None,
+            "tokens_per_param": np.asarray(each) / params,
+        }
+        for name, each in own.items()
+    }
+    notes = outside_of_any(posterior, plans)
+    if notes and objective.error is None:
+        notes = [*notes[:-1], f"{notes[-1]}; the intervals assume that the law holds there"]
+    return [*notes, *repeated_only(posterior, objective.weights, unique), *prior_notes(objective)]
+
+
+def prior_notes(objective: Objective) -> list[str]:
+    """Return a note on parameters that the runs of a weighted language say little about."""
+    if objective.error is None:
+        return []
+    found = {name: objective.error.of_prior(name) for name in objective.weights}
+    return [
+        f"the runs of {name} say little about {', '.join(which)}: this answer takes them from the prior"
+        for name, which in found.items()
+        if which
+    ]
+
+
+def if_law_holds(summary: Summary) -> dict[str, str]:
+    """Return a cell with the interval that holds if the law does, beside one that includes its errors."""
+    return {"if the law holds": f"{number(summary['lower'])} to {number(summary['upper'])}"}
 
 
 def _notes_on_data(asked: Problem, free: Problem, compute: float, tokens: Floats) -> list[str]:

@@ -19,6 +19,7 @@ from bayes_atlas.decisions.base import Decision, positive
 from bayes_atlas.decisions.bayes_action import Action
 from bayes_atlas.decisions.expand import Expansion, expand
 from bayes_atlas.decisions.mixture import Mixture, mixture
+from bayes_atlas.decisions.objective import LEARNED
 from bayes_atlas.decisions.optimum import Optimum, optimum
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
@@ -53,6 +54,7 @@ class Scenario(_Section):
     title: str = ""
     compute: float | None = None  # budget in FLOPs
     probability: float = 0.9  # of the intervals
+    law_error: str = LEARNED  # or "none", for intervals that hold if the law does
     weights: dict[str, float] = Field(default_factory=dict)  # language -> weight of its loss
     unique: dict[str, float] = Field(default_factory=dict)  # source -> unique tokens
     shares: dict[str, float] = Field(default_factory=dict)  # source -> share of the tokens; searched for if absent
@@ -137,7 +139,7 @@ class Answer(Decision):
                 add(f"share of {source}", f"{share:.2%}")
         if self.optimum is not None:
             heads = "answer", "median", interval(probability)
-            found += [dict(zip(heads, row.values(), strict=True)) for row in self.optimum.rows(probability)]
+            found += [dict(zip(heads, row.values(), strict=False)) for row in self.optimum.rows(probability)]
             add("params N to act on", number(self.optimum.action.params))
             add("tokens D to act on", number(self.optimum.action.tokens))
         if self.expansion is not None:
@@ -183,14 +185,14 @@ def plan(scenario: Scenario, posterior: Posterior) -> Answer:
         InputError: the posterior's law cannot answer the question, or the posterior lacks a name in it.
     """
     if scenario.expand is not None:
-        growth = expand(posterior, **scenario.expand.model_dump())
+        growth = expand(posterior, **scenario.expand.model_dump(), law_error=scenario.law_error)
         return Answer(scenario, posterior, expansion=growth, notes=growth.notes)
     if scenario.compute is None:
         raise InputError("the scenario gives no budget; add a line such as compute = 1e22, or a section [expand]")
     limits = scenario.limits
     shared = {"max_params": limits.params, "max_tokens": limits.tokens, "served": limits.served}
     weights = scenario.weights or dict.fromkeys(posterior.info.languages, 1.0)
-    request: dict[str, Any] = shared | {"weights": weights, "unique": scenario.unique}
+    request: dict[str, Any] = shared | {"weights": weights, "unique": scenario.unique, "law_error": scenario.law_error}
     found = None
     if not scenario.shares and _sources(scenario, weights) > 1:
         found = mixture(

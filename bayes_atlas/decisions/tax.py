@@ -7,7 +7,7 @@ disagree on this, the tax is not identified, and the output says so instead of a
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, overload
 
 import numpy as np
@@ -19,7 +19,8 @@ from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
 from bayes_atlas.data.text import interval, number
 from bayes_atlas.decisions.base import Decision, dataset, positive
-from bayes_atlas.decisions.optimum import posterior_notes
+from bayes_atlas.decisions.objective import LEARNED, NONE
+from bayes_atlas.decisions.optimum import plan_notes, posterior_notes
 from bayes_atlas.decisions.problem import Problem, problem
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
@@ -76,6 +77,8 @@ class Taxes(Decision, Sequence[Tax]):
     unique: float | None  # unique tokens of the language; None if unlimited
     taxes: list[Tax]
     notes: list[str]
+    law_error: str = NONE
+    if_law_holds: "Taxes | None" = None  # the same without errors of the law; None if these are not included
 
     @overload
     def __getitem__(self, index: int) -> Tax: ...
@@ -121,18 +124,27 @@ class Taxes(Decision, Sequence[Tax]):
             "baseline": self.baseline,
             "unique": self.unique,
             "configurations": self.summary(probability),
+            "law_error": self.law_error,
+            "if_law_holds": None if self.if_law_holds is None else self.if_law_holds.summary(probability),
             "notes": self.notes,
         }
 
     def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
         """Return one row for each configuration and budget."""
-        return [
-            {"configuration": name, f"compute of {self.baseline}": f"{row['compute']:.3g}"}
-            | _cells(row["factor"], probability)
-            | {"identified": "yes" if row["identified"] else "no"}
-            for name, budgets in self.summary(probability).items()
-            for row in budgets
-        ]
+        alone = {} if self.if_law_holds is None else self.if_law_holds.summary(probability)
+        rows = []
+        for name, budgets in self.summary(probability).items():
+            for column, row in enumerate(budgets):
+                cells = _cells(row["factor"], probability)
+                if alone:
+                    _, ends = _cells(alone[name][column]["factor"], probability).values()
+                    cells["if the law holds"] = ends
+                rows.append(
+                    {"configuration": name, f"compute of {self.baseline}": f"{row['compute']:.3g}"}
+                    | cells
+                    | {"identified": "yes" if row["identified"] else "no"}
+                )
+        return rows
 
 
 def _cells(factor: Mapping[str, float | None], probability: float) -> dict[str, str]:
@@ -150,6 +162,7 @@ def efficiency_tax(
     compute: float | Sequence[float] | NDArray[np.float64],
     baseline: str | None = None,
     unique: float | None = None,
+    law_error: str = LEARNED,
 ) -> Taxes:
     """Find the tax of every configuration of `language` except the baseline.
 
@@ -159,6 +172,7 @@ def efficiency_tax(
         compute: budget or budgets of the baseline in FLOPs, 6 per parameter and token.
         baseline: one of the configurations, such as ``fr:monolingual``; by default the first.
         unique: unique tokens of the language; None if unlimited.
+        law_error: ``learned`` or ``none``; see `decisions.objective.objective`.
 
     Raises:
         InputError: fewer than two configurations, an unknown baseline, or a number that is not positive.
@@ -174,14 +188,42 @@ def efficiency_tax(
     budgets = np.atleast_1d(np.asarray(compute, dtype=float))
     for budget in budgets.tolist():
         positive("compute", budget)
-    reached = _losses(problem(posterior, language=chosen, unique=unique), budgets)
-    taxes = [
-        Tax(chosen, name, budgets, reached, _factor(problem(posterior, language=name, unique=unique), budgets, reached))
-        for name in configurations
-        if name != chosen
-    ]
-    notes = posterior_notes(posterior, float(budgets.max()))
-    return Taxes(posterior, language, chosen, unique, taxes, notes)
+    configurations = [chosen, *(name for name in configurations if name != chosen)]
+    asked = {name: problem(posterior, language=name, unique=unique, law_error=law_error) for name in configurations}
+    found = _taxes(asked, budgets)
+    if asked[chosen].objective.error is None:
+        return found
+    return replace(found, if_law_holds=_taxes({name: each.if_law_holds for name, each in asked.items()}, budgets))
+
+
+def _taxes(asked: Mapping[str, Problem], budgets: Floats) -> Taxes:
+    """Return the taxes of all configurations; the first is the baseline."""
+    baseline, *others = asked
+    of_baseline = asked[baseline]
+    posterior = of_baseline.objective.posterior
+    reached = _losses(of_baseline, budgets)
+    taxes = [Tax(baseline, name, budgets, reached, _factor(asked[name], budgets, reached)) for name in others]
+    notes = posterior_notes(posterior)
+    for name, each in asked.items():
+        spent = np.array([budgets.max() * (1.0 if name == baseline else _typical(taxes, name))])
+        tokens = each.best_tokens(spent)
+        notes += plan_notes(each, each.size(tokens, spent), tokens)
+    unique = next(iter(of_baseline.objective.unique.values()), None)
+    return Taxes(
+        posterior,
+        source_of(baseline),
+        baseline,
+        unique,
+        taxes,
+        list(dict.fromkeys(notes)),
+        of_baseline.objective.law_error,
+    )
+
+
+def _typical(taxes: Sequence[Tax], name: str) -> float:
+    """Return the median factor of a configuration at the largest budget, at most `TOO_WIDE`."""
+    (found,) = (each for each in taxes if each.configuration == name)
+    return float(min(np.median(found.factor[:, found.compute.argmax()]), TOO_WIDE))
 
 
 def _count(posterior: Posterior, language: str) -> int:

@@ -1,7 +1,7 @@
 """The compute-optimal size and data as functions of the budget: N*(C), D*(C) with intervals."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 import numpy as np
@@ -12,8 +12,9 @@ from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
 from bayes_atlas.data.text import interval, number
 from bayes_atlas.decisions.base import UNITS, Decision, dataset, positive
-from bayes_atlas.decisions.optimum import posterior_notes
-from bayes_atlas.decisions.problem import Problem, Request, problem, training_flops
+from bayes_atlas.decisions.objective import LEARNED
+from bayes_atlas.decisions.optimum import plan_notes, posterior_notes
+from bayes_atlas.decisions.problem import Problem, Request, problem
 from bayes_atlas.decisions.summary import summarise
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
@@ -30,6 +31,7 @@ class Trajectory(Decision):
     loss: Floats
     epochs: Floats
     notes: list[str]
+    if_law_holds: "Trajectory | None" = None  # the same without errors of the law; None if these are not included
 
     @property
     def language(self) -> str:
@@ -69,6 +71,8 @@ class Trajectory(Decision):
             "unique": self.problem.unique,
             **self.problem.to_dict(),
             "trajectory": self.summary(probability),
+            "law_error": self.problem.objective.law_error,
+            "if_law_holds": None if self.if_law_holds is None else self.if_law_holds.summary(probability),
             "notes": self.notes,
         }
 
@@ -127,6 +131,7 @@ class Trajectories(Decision):
             "unique": self.unique,
             "served": self.problem.cost.served or None,
             "trajectories": self.summary(probability),
+            "law_error": self.problem.objective.law_error,
             "notes": self.notes,
         }
 
@@ -154,13 +159,19 @@ def trajectory(
     for budget in budgets.tolist():
         positive("compute", budget)
     asked = problem(posterior, **request)
+    found = _trajectory(asked, budgets)
+    if asked.objective.error is None:
+        return found
+    return replace(found, if_law_holds=_trajectory(asked.if_law_holds, budgets))
+
+
+def _trajectory(asked: Problem, budgets: Floats) -> Trajectory:
     tokens = asked.best_tokens(budgets)
     params = asked.size(tokens, budgets)
     loss = asked.loss(params.T, tokens.T).T
-    largest = np.median(training_flops(params, tokens), axis=0).max()
-    return Trajectory(
-        asked, budgets, params, tokens, loss, asked.epochs(tokens), posterior_notes(posterior, float(largest))
-    )
+    last = np.argmax(budgets)
+    notes = posterior_notes(asked.objective.posterior) + plan_notes(asked, params[:, last], tokens[:, last])
+    return Trajectory(asked, budgets, params, tokens, loss, asked.epochs(tokens), notes)
 
 
 def trajectories(
@@ -171,6 +182,7 @@ def trajectories(
     weights: Mapping[str, float] | None = None,
     unique: float | None = None,
     served: float | None = None,
+    law_error: str = LEARNED,
 ) -> Trajectories:
     """Find trajectories of several languages or configurations over the same budgets.
 
@@ -181,18 +193,18 @@ def trajectories(
         weights: one more trajectory, of these languages together, sampled equally: language -> weight of its loss.
         unique: unique tokens of each source; None if unlimited.
         served: tokens of inference to serve, paid from the same budget.
+        law_error: ``learned`` or ``none``; see `decisions.objective.objective`.
 
     Raises:
         InputError: as `trajectory`.
     """
     alone = list(languages) or ([] if weights else posterior.info.languages)
-    paths = {
-        name: trajectory(posterior, compute=compute, language=name, unique=unique, served=served) for name in alone
-    }
+    shared: Request = {"served": served, "law_error": law_error}
+    requests: dict[str, Request] = {name: {**shared, "language": name, "unique": unique} for name in alone}
     if weights:
         limits = None if unique is None else dict.fromkeys(map(source_of, weights), unique)
-        together = trajectory(posterior, compute=compute, weights=weights, unique=limits, served=served)
-        paths[" + ".join(weights)] = together
+        requests[" + ".join(weights)] = {**shared, "weights": weights, "unique": limits}
+    paths = {name: trajectory(posterior, compute=compute, **request) for name, request in requests.items()}
     return Trajectories(paths, unique, list(dict.fromkeys(note for path in paths.values() for note in path.notes)))
 
 

@@ -17,6 +17,8 @@ from bayes_atlas.law_error.wrong_law import Bend
 from bayes_atlas.posterior import Posterior
 
 GROUP = "law_error"  # of a posterior's draws
+TAUGHT = 0.2  # share of a parameter's prior variance that runs must take away to count as its source
+WORDS = {"E": "level of loss", "A": "share of A", "B": "share of E"}  # of coordinates
 REACH = 24  # knots beyond those that languages' runs reach, on both sides; farther out exponents stay constant
 SHARED = 0.5  # share of the variance of what the runs leave open that languages have in common
 
@@ -83,6 +85,7 @@ def stored(
         ("language", "exponent"),
         np.array([[each.log_units[e] for e in exponents] for each in languages.values()]),
     )
+    variables["contraction"] = (("language", "coordinate"), np.stack([each.contraction for each in languages.values()]))
     variables["log_prior"] = (("kappa",), log_prior)
     variables["first"] = (("exponent",), np.array([least[e] for e in exponents]))
     variables["last"] = (("exponent",), np.array([most[e] for e in exponents]))
@@ -137,6 +140,12 @@ class LawError:
         """``(draw,)`` index of the size of each draw."""
         count = self.posterior.draws["posterior"].sizes["chain"] * self.posterior.draws["posterior"].sizes["draw"]
         return np.random.default_rng([self.seed, 1]).choice(len(self.probability), count, p=self.probability)
+
+    def of_prior(self, language: str) -> list[str]:
+        """Return the names of parameters that the runs say little about, so that their posterior is the prior."""
+        found = self.learned["contraction"].sel(language=language)
+        names = found["coordinate"].to_numpy()[found.to_numpy() < TAUGHT].tolist()
+        return [WORDS.get(name, name) for name in names if "[" not in name]
 
     def parameters(self, language: str) -> dict[str, Floats]:
         """Return draws of the law's parameters, as `Posterior.parameters`, moved to where they are if the law errs."""

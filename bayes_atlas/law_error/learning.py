@@ -152,6 +152,15 @@ class Language:
         return found
 
     @cached_property
+    def contraction(self) -> Floats:
+        """``(coordinate,)`` share of the prior variance that the runs take away; 1 where the prior is not known."""
+        if not self.prior:
+            return np.ones(len(self.middle))
+        known = np.quantile(self.coordinates.pack(self.prior), [0.16, 0.84], axis=0)
+        before = np.maximum((known[1] - known[0]) / 2, 1e-6) ** 2
+        return np.asarray(1 - np.diag(self._spread) / before)
+
+    @cached_property
     def _spread(self) -> Floats:
         """Covariance of the law alone."""
         spread = np.atleast_2d(np.cov(self.vectors.T))

@@ -9,6 +9,7 @@ import numpy as np
 from bayes_atlas.arrays import Floats
 
 STEP = 0.5  # e-folds between two knots
+LEAST_GROWN = 1e-6  # growth, in logs, whose mean exponent is the local one
 STEEPEST = 3.0  # largest absolute value of a walk: exponents change by at most a factor of 20
 
 
@@ -58,6 +59,19 @@ class Walk:
         local = start + (end - start) * part
         integral = cumulated[rows, left] + STEP * (start + (end - start) * part / 2) * part
         return local, integral + STEP * (place - within) * local
+
+    def mean(self, exponent: Floats, log_start: Any, grown: Any) -> Floats:
+        """Return the mean of the local exponent ``(draw,)`` from a log size over a growth of it, in logs.
+
+        Args:
+            exponent: the law's constant, ``(draw,)``.
+            log_start, grown: log size, and log of the factor on it; each one number or ``(draw,)``.
+        """
+        ones = np.ones(len(exponent))
+        local, before = self.at(exponent, log_start * ones, slice(None))
+        _, after = self.at(exponent, (log_start + grown) * ones, slice(None))
+        far = np.abs(grown * ones) > LEAST_GROWN
+        return np.where(far, (after - before) / np.where(far, grown * ones, 1.0), local)
 
     def _tables(self, exponent: Floats) -> tuple[Floats, Floats]:
         """Return local exponents at the knots, and their integrals from the origin; both ``(draw, knot)``."""

@@ -21,6 +21,10 @@ class Bend:
     log_q: Floats  # (draw,)
     log_units: dict[str, float]  # exponent -> log of the unit of what it is an exponent of
 
+    def origin(self, exponent: str) -> float:
+        """Return the log of what `exponent` is an exponent of, in its unit, where its walks begin."""
+        return self.walks[exponent].origin * STEP - self.log_units[exponent]
+
     def local(
         self, law: ModuleType, covariates: Mapping[str, Any], drawn: Mapping[str, Floats], draws: Any = EVERY
     ) -> dict[str, Any]:

@@ -56,10 +56,7 @@ def predict_stack(
     *,
     seed: int = 0,
 ) -> Stack:
-    """Predict the losses of `rows` with several models at once. The intervals hold if the laws do.
-
-    Model error beyond the fitted range (`bayes_atlas.validation.law_error_beyond`) is not included. The scores of
-    `validate` include it.
+    """Predict the losses of `rows` with several models at once, with the errors of their laws.
 
     Args:
         posteriors: posterior of each model, all fitted to the same table.

@@ -78,15 +78,10 @@ def compare(
 
 def _check_alone(held_out: HeldOut) -> None:
     """That nothing was asked for that leaving out single runs has no use for."""
-    holdout, test, discrepancy = held_out.holdout, held_out.test, held_out.discrepancy
+    holdout, test = held_out.holdout, held_out.test
     if holdout is not None or test is not None:
         named = f"--holdout {holdout}" if test is None else f"--test {test}"
         raise InputError(f"both --loo and {named} say what to score; leave one out")
-    if discrepancy not in ("rising", "none"):
-        raise InputError(
-            f"--loo goes hardly beyond what was fitted, and has no error of the law there; leave out --discrepancy "
-            f"{discrepancy}"
-        )
 
 
 def _compare_loo(runs: Path, asked: Sequence[str], as_json: bool, **options: "Unpack[RunOptions]") -> NoReturn:

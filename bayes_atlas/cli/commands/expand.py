@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bayes_atlas.cli.answers import save
-from bayes_atlas.cli.arguments import AsJson, Plot, PosteriorName, Probability
+from bayes_atlas.cli.answers import explain_law_error, save
+from bayes_atlas.cli.arguments import LEARNED, AsJson, LawError, Plot, PosteriorName, Probability
 from bayes_atlas.cli.console import print_json, print_notes, print_rows, say
 
 PANEL = "Decisions"
@@ -20,6 +20,7 @@ def expand(
     params: Annotated[float | None, typer.Option(help="Size of the run to grow from.", show_default=False)] = None,
     tokens: Annotated[float | None, typer.Option(help="Its training tokens in all.", show_default=False)] = None,
     languages: Annotated[float | None, typer.Option(help="Its number of languages.", show_default=False)] = None,
+    law_error: LawError = LEARNED,
     probability: Probability = 0.9,
     plot: Plot = None,
     as_json: AsJson = False,
@@ -39,6 +40,7 @@ def expand(
 
     loaded = load_posterior(posterior, parameters_only=True)
     start: dict[str, Any] = {"language": language, "params": params, "tokens": tokens, "languages": languages}
+    start["law_error"] = law_error
     found = frontier(loaded, factor=factor, **start)
     if plot is not None:
         from bayes_atlas.plots import iso_loss
@@ -50,6 +52,7 @@ def expand(
         return
     say(found.question)
     print_rows(found.rows(probability))
+    explain_law_error(found.expansion)
     if found.too_small is not None:
         say(f"Below {found.too_small:.3g} times the size no amount of data keeps the loss in half of the draws.")
     print_notes(found.notes)

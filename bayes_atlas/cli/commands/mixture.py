@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bayes_atlas.cli.answers import draw_mixture, print_mixture, show
-from bayes_atlas.cli.arguments import Compute, PosteriorName, Weights
+from bayes_atlas.cli.arguments import LEARNED, Compute, LawError, PosteriorName, Weights
 from bayes_atlas.cli.console import say
 from bayes_atlas.cli.options import Limits, Shown
 from bayes_atlas.cli.typed import pairs, texts, to_number
@@ -32,6 +32,7 @@ def mixture(
     max_epochs: Annotated[
         float | None, typer.Option(help="Most passes over the unique tokens of a source.", show_default=False)
     ] = None,
+    law_error: LawError = LEARNED,
     *,
     limits: Limits,
     shown: Shown,
@@ -52,6 +53,7 @@ def mixture(
         unique=pairs("--unique", unique),
         bounds={name: _ends(name, text) for name, text in texts("--bound", bound).items()},
         max_epochs=max_epochs,
+        law_error=law_error,
         **asdict(limits),
     )
 

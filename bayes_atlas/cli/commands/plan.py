@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bayes_atlas.cli.answers import draw_mixture, draw_optimum, print_mixture, print_optimum, show
+from bayes_atlas.cli.answers import draw_mixture, draw_optimum, explain_law_error, print_mixture, print_optimum, show
 from bayes_atlas.cli.arguments import AsJson, Plot, PosteriorName
 from bayes_atlas.cli.console import print_rows, say
 from bayes_atlas.cli.options import Shown
@@ -48,6 +48,7 @@ def _print(answer: "Answer") -> None:
         print_optimum(answer.optimum, probability)
     if answer.expansion is not None:
         print_rows(answer.expansion.rows(probability))
+        explain_law_error(answer.expansion)
 
 
 def _draw(answer: "Answer", path: Path, probability: float) -> None:

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from bayes_atlas.cli.answers import save
-from bayes_atlas.cli.arguments import AsJson, Plot, PosteriorName, Probability
+from bayes_atlas.cli.answers import explain_law_error, save
+from bayes_atlas.cli.arguments import LEARNED, AsJson, LawError, Plot, PosteriorName, Probability
 from bayes_atlas.cli.console import print_json, print_notes, print_rows
 
 PANEL = "Decisions"
@@ -23,6 +23,7 @@ def tax(
     unique: Annotated[
         float | None, typer.Option(help="Unique tokens there are of it; unlimited if not given.", show_default=False)
     ] = None,
+    law_error: LawError = LEARNED,
     probability: Probability = 0.9,
     plot: Plot = None,
     as_json: AsJson = False,
@@ -40,6 +41,7 @@ def tax(
         compute=compute,
         baseline=baseline,
         unique=unique,
+        law_error=law_error,
     )
     if plot is not None:
         from bayes_atlas.plots import tax as draw
@@ -49,4 +51,5 @@ def tax(
         print_json(found.to_dict(probability))
         return
     print_rows(found.rows(probability))
+    explain_law_error(found)
     print_notes(found.notes)

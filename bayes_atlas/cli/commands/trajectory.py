@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayes_atlas.cli.answers import save, show
-from bayes_atlas.cli.arguments import PosteriorName, Served, Weights
+from bayes_atlas.cli.arguments import LEARNED, LawError, PosteriorName, Served, Weights
 from bayes_atlas.cli.console import print_rows
 from bayes_atlas.cli.options import Shown
 from bayes_atlas.cli.typed import pairs
@@ -31,6 +31,7 @@ def trajectory(
         float | None, typer.Option(help="Unique tokens there are of each; unlimited if not given.", show_default=False)
     ] = None,
     served: Served = None,
+    law_error: LawError = LEARNED,
     points: Annotated[int, typer.Option(min=2, help="Budgets, evenly spaced in logs.")] = 9,
     *,
     shown: Shown,
@@ -51,6 +52,7 @@ def trajectory(
         weights=pairs("--weight", weight),
         unique=unique,
         served=served,
+        law_error=law_error,
     )
     show(
         found,
