@@ -1,9 +1,8 @@
-"""Where models and posteriors are found, and how a model file is loaded.
+"""Lookup of models and posteriors, and loading of model files.
 
-What ships goes by its name (``"atlas"``), anything else by its path (``"./mine.py"``, ``"runs/posterior"``). Text is a
-path when it holds a separator, when it is ``.`` or ``..``, and for models also when it ends in ``.py``; a
-`pathlib.Path` always is. Both then take the same way through the code: a file of your own is worth as much as one that
-ships.
+Shipped models and posteriors have names (``"atlas"``); all others have paths (``"./mine.py"``, ``"runs/posterior"``).
+Text is a path if it contains a separator, is ``.`` or ``..``, or, for models, ends in ``.py``. A `pathlib.Path` is
+always a path. The rest of the code treats both alike, so your own file works as well as a shipped one.
 """
 
 import ast
@@ -28,7 +27,7 @@ type NameOrPath = str | os.PathLike[str]
 
 
 class NotFoundError(InputError):
-    """No model or posterior goes by that name or lies at that path."""
+    """No model or posterior has that name or is at that path."""
 
 
 class ModelError(InputError):
@@ -36,17 +35,17 @@ class ModelError(InputError):
 
 
 def models_folder() -> Path:
-    """Folder of the models that ship, one ``.py`` file each."""
+    """Return the folder of the shipped models, one ``.py`` file each."""
     return _shipped_folder("models", PACKAGE)
 
 
 def posteriors_folder() -> Path:
-    """Folder of the posteriors that ship, one folder each."""
+    """Return the folder of the shipped posteriors, one folder each."""
     return _shipped_folder("posteriors", PACKAGE)
 
 
 def _shipped_folder(kind: str, package: Path) -> Path:
-    """`kind` inside the installed `package`, or beside it in a checkout, which is known by its pyproject.toml."""
+    """Return the folder `kind` inside the installed `package`, or beside it in a checkout (with a pyproject.toml)."""
     installed = package / "_shipped" / kind
     if installed.is_dir():
         return installed
@@ -57,20 +56,20 @@ def _shipped_folder(kind: str, package: Path) -> Path:
 
 
 def model_names() -> list[str]:
-    """Names of the models that ship, sorted."""
+    """Return the names of the shipped models, sorted."""
     return sorted(path.stem for path in models_folder().glob("*.py") if not path.name.startswith("_"))
 
 
 def posterior_names() -> list[str]:
-    """Names of the posteriors that ship, sorted."""
+    """Return the names of the shipped posteriors, sorted."""
     return sorted(path.parent.name for path in posteriors_folder().glob("*/info.json"))
 
 
 def find_model(model: NameOrPath) -> Path:
-    """Absolute path of the model file that `model` names.
+    """Return the absolute path of the model file that `model` names.
 
     Raises:
-        NotFoundError: no such model; the message lists those that ship or says what lies at the path instead.
+        NotFoundError: no such model; the message lists the shipped models, or states what is at the path instead.
     """
     if not _is_path(model, suffix=".py"):
         if model not in model_names():
@@ -87,10 +86,10 @@ def find_model(model: NameOrPath) -> Path:
 
 
 def find_posterior(posterior: NameOrPath) -> Path:
-    """Absolute path of the folder that holds the posterior which `posterior` names. Its contents are not read.
+    """Return the absolute path of the folder of the posterior that `posterior` names, without reading its contents.
 
     Raises:
-        NotFoundError: no such posterior; the message lists those that ship or says what lies at the path instead.
+        NotFoundError: no such posterior; the message lists the shipped ones, or states what is at the path instead.
     """
     if not _is_path(posterior):
         if posterior not in posterior_names():
@@ -132,18 +131,18 @@ def _list_of(names: Sequence[str]) -> str:
 def load_model(model: NameOrPath) -> ModuleType:
     """Load the model file that `model` names and return it as a module with a function ``model``.
 
-    This runs the file's code, with the rights of whoever calls: load only files that you would run yourself. Loading
-    again runs the file as it then is.
+    This runs the file's code with the caller's rights: load only files that you would run yourself. Every call runs the
+    current version of the file.
 
     Raises:
         NotFoundError: no such model.
-        ModelError: the file is no Python, fails as it runs, or defines no function ``model``.
+        ModelError: the file is not valid Python, fails as it runs, or defines no function ``model``.
     """
     path = find_model(model)
     module = ModuleType(f"bayes_atlas_models.{path.stem}_{sha256(bytes(path)).hexdigest()[:8]}")
     module.__file__ = str(path)
-    module.__package__ = ""  # a file by itself: it has no siblings to import relatively
-    sys.modules[module.__name__] = module  # before the code runs: dataclasses and type hints look themselves up there
+    module.__package__ = ""  # a single file without siblings for relative imports
+    sys.modules[module.__name__] = module  # before the code runs: dataclasses and type hints look up their module there
     try:
         _execute(path, module)
         if not callable(getattr(module, "model", None)):
@@ -163,7 +162,7 @@ def _execute(path: Path, module: ModuleType) -> None:
         raise ModelError(
             f"{place}: {error}; install what it needs into this environment or correct the import"
         ) from error
-    except Exception as error:  # the code of others may raise anything
+    except Exception as error:  # users' code may raise anything
         place = _place(path, _line_reached(path, error))
         raise ModelError(
             f"{place}: {type(error).__name__} as the file was loaded: {error}; correct the line"
@@ -172,17 +171,17 @@ def _execute(path: Path, module: ModuleType) -> None:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """What a model file says of itself. The file is read, not run, unless its `module` is asked for.
+    """The declarations of a model file. The file is read, not run; only `module` and `function` run it.
 
     Attributes:
         path: absolute path of the file.
-        name: by which `read_model` finds it again: that of a model which ships, or the path as it was given.
-        sha256: of its text.
-        title: first line of its docstring; empty where it has none.
-        law: name of the law in its ``LAW``; empty where it names none.
-        covariates: arguments of its function ``model`` but the last, in order.
-        optional: those of them that are None unless given.
-        observed: the last argument, which is what the model observes.
+        name: name of a shipped model, or the path as given; `read_model` finds the file by it.
+        sha256: hash of the text.
+        title: first line of the docstring; empty if there is none.
+        law: name of the law in ``LAW``; empty if there is none.
+        covariates: arguments of the function ``model`` except the last, in order.
+        optional: covariates that default to None.
+        observed: the last argument, the observed values.
     """
 
     path: Path
@@ -196,21 +195,21 @@ class ModelFile:
 
     @property
     def module(self) -> ModuleType:
-        """The file as a module, executed once for each text of it: compiled programs are found by its function."""
+        """The file as a module, executed once per version of its text; its function is the key of compiled programs."""
         return _loaded(self.path, self.sha256)
 
     @property
     def function(self) -> Callable[..., Any]:
-        """The model itself."""
+        """The model's function."""
         return cast(Callable[..., Any], self.module.model)
 
 
 def read_model(model: NameOrPath) -> ModelFile:
-    """What the model file that `model` names says of itself. The file is read, not run.
+    """Return the declarations of the model file that `model` names. The file is read, not run.
 
     Raises:
         NotFoundError: no such model.
-        ModelError: the file cannot be read or is no Python, or its function ``model`` takes no argument.
+        ModelError: the file cannot be read or is not valid Python.
     """
     path = find_model(model)
     tree = _compile(path, ast.PyCF_ONLY_AST)
@@ -241,7 +240,7 @@ def _defines_model(node: ast.stmt) -> TypeGuard[ast.FunctionDef]:
 
 
 def _law_named(node: ast.stmt) -> str:
-    """The text that a line ``LAW = ".."`` assigns; empty for other lines."""
+    """Return the text assigned by a line ``LAW = ".."``; empty for other lines."""
     if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)):
         return ""
     named = any(isinstance(target, ast.Name) and target.id == "LAW" for target in node.targets)
@@ -258,7 +257,7 @@ def _loaded(path: Path, sha256: str) -> ModuleType:
 
 
 def _compile(path: Path, flags: int = 0) -> Any:
-    """The file's code, or with ``PyCF_ONLY_AST`` its syntax tree. Never cached: a file just edited counts as edited."""
+    """Compile the file, or with ``PyCF_ONLY_AST`` parse it. There is no cache, so that every edit takes effect."""
     try:
         return compile(path.read_bytes(), path, "exec", flags=flags, dont_inherit=True)
     except OSError as error:
@@ -268,7 +267,7 @@ def _compile(path: Path, flags: int = 0) -> Any:
 
 
 def _line_reached(path: Path, error: Exception) -> int | None:
-    """The last line of `path` that was running when `error` arose, also where that was in what it called."""
+    """Return the last line of `path` in the traceback, even if the error occurred in a function that it called."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return lines[-1]
 

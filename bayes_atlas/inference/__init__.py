@@ -1,1 +1,1 @@
-"""Fit a model and record it: the table made ready, the draws checked and stored, and later evaluated again."""
+"""Fit a model: prepare the table, sample, check and store the draws, and evaluate the model at them later."""

@@ -1,4 +1,4 @@
-"""A model as the sampler calls it: one object for each model file, which is the cache key of compiled programs."""
+"""A model as the sampler calls it. Each model file has one function object, the cache key of compiled programs."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -15,7 +15,7 @@ PRIOR_DRAWS = 500
 
 @lru_cache(maxsize=64)
 def keyworded(model: ModelFile) -> Callable[..., Any]:
-    """The model as a function of covariates by name and of the observed values."""
+    """Return the model as a function of covariates by name and of the observed values."""
 
     def call(covariates: dict[str, Any], observed: Any) -> Any:
         return model.function(**covariates, **{model.observed: observed})
@@ -25,7 +25,7 @@ def keyworded(model: ModelFile) -> Callable[..., Any]:
 
 @lru_cache(maxsize=64)
 def counted(model: ModelFile) -> Callable[..., Any]:
-    """Likewise, and of which curves count in the likelihood."""
+    """Return the same function with a third argument: which curves count in the likelihood."""
 
     def call(covariates: dict[str, Any], observed: Any, counts: jax.Array) -> Any:
         return Counted(keyworded(model), counts)(covariates, observed)
@@ -35,5 +35,5 @@ def counted(model: ModelFile) -> Callable[..., Any]:
 
 @lru_cache(maxsize=64)
 def prior_draws_of(model: ModelFile) -> Callable[..., dict[str, jax.Array]]:
-    """A compiled function that draws from the model's prior."""
+    """Return a compiled function that draws from the model's prior."""
     return jax.jit(Predictive(keyworded(model), num_samples=PRIOR_DRAWS))

@@ -1,4 +1,4 @@
-"""Named checks of a sampled posterior, by ArviZ, and what to do about each that fails."""
+"""Named checks of a sampled posterior, by ArviZ, with advice for each that fails."""
 
 import warnings
 from collections.abc import Callable
@@ -15,11 +15,11 @@ R_HAT, ESS, BFMI = 1.01, 400.0, 0.3
 MORE_DRAWS = "sample longer (--warmup and --draws twice as large)"
 ADVICE = {
     "r_hat_below_1_01": f"chains disagree: {MORE_DRAWS}; "
-    "if it stays, the parameter named is not identified: see `check`",
+    "if they still disagree, the parameter named is not identified: see `check`",
     "ess_bulk_at_least_400": f"too few independent draws for means: {MORE_DRAWS}",
     "ess_tail_at_least_400": f"too few independent draws for interval ends: {MORE_DRAWS}",
-    "no_divergences": "the sampler missed a region, with smaller steps and other centring too: "
-    "what is named is not identified, see `check`; leave out its language, or add runs that tell",
+    "no_divergences": "the sampler missed a region, even with smaller steps and other centring: "
+    "the parameters named are not identified, see `check`; leave out their language, or add runs that inform them",
     "e_bfmi_at_least_0_3": f"the chain explores energies slowly: {MORE_DRAWS}, "
     "or look for a parameter the data do not inform",
     "tree_depth_below_limit": "trajectories were cut short: raise --max-tree-depth, or sample a longer warm-up",
@@ -27,12 +27,12 @@ ADVICE = {
 
 
 def named_checks(draws: xr.DataTree, max_tree_depth: int, blamed: str = "") -> list[Check]:
-    """Check `draws` (groups ``posterior`` and ``sample_stats``); `blamed` are parameters that diverging draws share.
+    """Check `draws` (groups ``posterior`` and ``sample_stats``); `blamed` names parameters that divergent draws share.
 
-    A check whose value is not finite fails. So does a parameter that never changes, whose R-hat is NaN: its draws
-    cannot be told from those of chains that are stuck.
+    A check fails if its value is not finite. A parameter that never changes therefore fails too: its R-hat is NaN, and
+    its draws look the same as those of stuck chains.
     """
-    posterior = draws["posterior"].to_dataset().map(lambda v: v.where(np.isfinite(v)))  # ranks would hide infinity
+    posterior = draws["posterior"].to_dataset().map(lambda v: v.where(np.isfinite(v)))  # ranks would hide infinities
     stats = draws["sample_stats"].to_dataset()
     r_hat, r_hat_where = _worst(_quietly(az.rhat, posterior), np.argmax)
     bulk, bulk_where = _worst(_quietly(az.ess, posterior, method="bulk"), np.argmin)
@@ -67,14 +67,14 @@ def named_checks(draws: xr.DataTree, max_tree_depth: int, blamed: str = "") -> l
 
 
 def _quietly(statistic: Callable[..., Any], draws: xr.Dataset | xr.DataTree, **options: str) -> Any:
-    """ArviZ warns of values that are not finite; here they make a check fail."""
+    """Compute a statistic without ArviZ's warnings about non-finite values, which fail a check here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return statistic(draws, **options)
 
 
 def _worst(statistic: xr.Dataset, choose: Callable[..., Any]) -> tuple[float, str]:
-    """The value that is first by `choose` (`np.argmax` or `np.argmin`, which put NaN before all) and whose it is."""
+    """Return the worst value and its parameter; `choose` is `np.argmax` or `np.argmin`, which both pick NaN first."""
     names, values = [], []
     for name, array in statistic.data_vars.items():
         flat = array.to_numpy().reshape(-1)

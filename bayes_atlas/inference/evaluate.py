@@ -1,7 +1,7 @@
-"""A model run again at the draws of its posterior: densities of priors, predictive draws, weights of runs.
+"""Evaluation of a model at the draws of its posterior: prior densities, predictive draws, weights of runs.
 
-What it was fitted to comes back from the groups ``constant_data`` and ``observed_data``, which a posterior has unless
-it was stored without data. Running a model executes its file.
+The fitted data come from the groups ``constant_data`` and ``observed_data``. A posterior has these groups unless it was
+stored without data. Running a model executes its file.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,18 +33,18 @@ type Model = Callable[..., Any]
 
 
 class NotStoredError(InputError):
-    """Something that cannot be computed from what is stored with a posterior."""
+    """The content of a stored posterior is not enough for a computation; the message names the missing part."""
 
 
 def log_prior(model: Model, covariates: Mapping[str, Any], draws: xr.Dataset) -> xr.Dataset:
-    """Log prior density at `draws` of each parameter at the top of the model: what power-scaling a prior scales.
+    """Return the log prior density at `draws` of each top-level parameter: the density that power-scaling scales.
 
-    At the top is what stands in no plate, or whose prior no other parameter sets. What is drawn around a population is
-    not: scaling its density too would pool languages more, which is another model and not another prior.
+    A parameter is at the top level if it is in no plate or its prior depends on no other parameter. A parameter drawn
+    around a population is not. Scaling its density too would pool languages more: another model, not another prior.
 
     Args:
-        model: its function.
-        covariates: by name, padded or not; of losses nothing is asked.
+        model: the model's function.
+        covariates: by name, padded or not; losses are not needed.
         draws: group ``posterior``.
 
     Returns:
@@ -61,7 +61,7 @@ def log_prior(model: Model, covariates: Mapping[str, Any], draws: xr.Dataset) ->
 
 @lru_cache(maxsize=64)
 def _at_the_top(model: Model, signature: Signature) -> tuple[dict[str, tuple[int, ...]], list[str]]:
-    """Shapes of the sites that a model samples, given covariates of these shapes, and names of those at its top."""
+    """Return the shapes of the sampled sites, given covariates of these shapes, and the names of top-level sites."""
     parents: dict[str, Any] = {}
     jax.eval_shape(
         lambda each: parents.update(get_dependencies(model, (), each)["prior_dependencies"]), signature.shapes
@@ -72,20 +72,20 @@ def _at_the_top(model: Model, signature: Signature) -> tuple[dict[str, tuple[int
 
 
 def _padded(values: Floats, shape: tuple[int, ...]) -> Floats:
-    """``(chain, draw, ..)`` made as large as a site of `shape` in padded data, by what stands last."""
+    """Pad values ``(chain, draw, ..)`` to a site of `shape` in padded data, by repeating the last member."""
     missing = [more - there for more, there in zip(shape, values.shape[2:], strict=True)]
     return np.pad(values, [(0, 0), (0, 0), *((0, count) for count in missing)], mode="edge")
 
 
 def _summed(densities: Floats, shape: tuple[int, ...]) -> Floats:
-    """The sum over members of a site, whose values are of `shape`, without those of padding; ``(chain, draw)``."""
+    """Sum ``(chain, draw)`` over the members of a site, without padding; `shape` is that of the site's values."""
     real = densities[tuple(slice(size) for size in shape[: densities.ndim])]
     return real.sum(axis=tuple(range(2, densities.ndim)))
 
 
 @lru_cache(maxsize=64)
 def _densities_of(model: Model, names: tuple[str, ...]) -> Callable[..., dict[str, jax.Array]]:
-    """Log densities of members of the sites `names` at values ``(chain, draw, ..)`` by site, given covariates."""
+    """Return a compiled function: values ``(chain, draw, ..)`` by site, covariates -> log densities of `names`."""
 
     def each(sites: dict[str, jax.Array], covariates: dict[str, Any]) -> dict[str, jax.Array]:
         densities, _ = compute_log_probs(handlers.seed(model, jax.random.key(0)), (), covariates, sites, False)
@@ -95,17 +95,17 @@ def _densities_of(model: Model, names: tuple[str, ...]) -> Callable[..., dict[st
 
 
 def _sites(model: Model, arguments: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The sites of a seeded model given arrays of these shapes; nothing is computed."""
+    """Return the sites of a seeded model given arrays of these shapes, without computing anything."""
     found: dict[str, dict[str, Any]] = {}
     jax.eval_shape(lambda arguments: found.update(handlers.trace(model).get_trace(**arguments)), dict(arguments))
     return found
 
 
 def stored_log_prior(posterior: Posterior) -> xr.Dataset:
-    """The group ``log_prior``; of posteriors that are older than it, computed from the model.
+    """Return the group ``log_prior``, computed from the model if an earlier version did not store it.
 
     Raises:
-        NotStoredError: the model's priors depend on a table that is not stored.
+        NotStoredError: the model's priors depend on a table, and the table is not stored.
     """
     if "log_prior" in posterior.draws:
         return posterior.draws["log_prior"].to_dataset()
@@ -117,7 +117,7 @@ def stored_log_prior(posterior: Posterior) -> xr.Dataset:
             return log_prior(model, _restored(posterior)[0], draws)
         shape, languages = posterior.info.staleness, len(posterior.info.languages)
         first, second = (log_prior(model, made_up(shape, languages, seed)[0], draws) for seed in (0, 1))
-    # Made-up tables of a kind have their units in common.
+    # All made-up tables of a kind have the same units.
     in_table_units = get_kind(kind_name(shape.covariates)).in_table_units
     if in_table_units or shape.covariates.get("tau_prior") or not first.equals(second):
         raise NotStoredError("the group log_prior, as the model's priors depend on the table; fit again")
@@ -126,16 +126,16 @@ def stored_log_prior(posterior: Posterior) -> xr.Dataset:
 
 @dataclass(frozen=True)
 class Replay:
-    """The model of a posterior, with the data that were fitted."""
+    """The model of a posterior, with the fitted data."""
 
     posterior: Posterior
     file: ModelFile
     covariates: Mapping[str, Any]
-    data: Any  # as the model takes it: losses, scores, ..
+    data: Any  # observed values in the form that the model takes: losses, scores, ..
 
     @classmethod
     def of(cls, posterior: Posterior) -> "Replay":
-        """Load, and so execute, the model of `posterior`.
+        """Load, and thereby execute, the model of `posterior`.
 
         Raises:
             NotStoredError: the posterior was stored without data.
@@ -157,7 +157,7 @@ class Replay:
 
     @cached_property
     def _observed(self) -> dict[str, Any]:
-        """The one site that the model observes, as traced."""
+        """The only observed site of the model, as traced."""
         with precision("cpu"):
             traced = _sites(handlers.seed(self.model, jax.random.key(0)), self._arguments)
         sites = [site for site in traced.values() if is_observation(site)]
@@ -168,12 +168,12 @@ class Replay:
 
     @property
     def site(self) -> str:
-        """Name of the site that is observed."""
+        """Name of the observed site."""
         return str(self._observed["name"])
 
     @cached_property
     def observed(self) -> Floats:
-        """What was observed, on the scale of the site, ``(run, step)`` or as its table is; NaN where nothing was."""
+        """Observed values on the scale of the site, ``(run, step)`` or in the shape of the table; NaN if unobserved."""
 
         def value(arguments: dict[str, Any]) -> jax.Array:
             seeded = handlers.seed(self.model, jax.random.key(0))
@@ -185,17 +185,17 @@ class Replay:
 
     @property
     def weighs(self) -> bool:
-        """Whether the noise tells how much each run counts."""
+        """True if the noise distribution weighs runs."""
         return hasattr(self._observed["fn"], "weight")
 
     def predictive(self, group: str, count: int, seed: int = 0) -> Floats:
-        """Draws ``(draw, run, step)`` of the observed site at up to `count` draws of `group`: posterior or prior."""
+        """Draw the observed site ``(draw, run, step)`` at up to `count` draws of `group`: posterior or prior."""
         with precision("cpu"):
             drawn = Predictive(self.model, self._draws(group, count), return_sites=[self.site])
             return np.asarray(jax.jit(drawn)(jax.random.key(seed), **self.covariates)[self.site])
 
     def weights(self, count: int) -> Floats:
-        """How much each run counts, ``(run,)``: the mean over up to `count` draws of `CurveStudentT.weight`."""
+        """Return the weight of each run, ``(run,)``: the mean of `CurveStudentT.weight` over up to `count` draws."""
 
         def mean(draws: dict[str, jax.Array], arguments: dict[str, Any]) -> jax.Array:
             def each(sites: dict[str, jax.Array]) -> jax.Array:
@@ -209,7 +209,7 @@ class Replay:
             return np.asarray(jax.jit(mean)(self._draws("posterior", count), self._arguments))
 
     def _draws(self, group: str, count: int) -> dict[str, Floats]:
-        """Up to `count` draws, evenly spaced over all chains: site -> ``(draw, ..)``."""
+        """Return up to `count` draws, evenly spaced over all chains: site -> ``(draw, ..)``."""
         stacked = self.posterior.draws[group].to_dataset().stack(sample=SAMPLE, create_index=False)
         size = stacked.sizes["sample"]
         chosen = stacked.isel(sample=np.linspace(0, size - 1, min(count, size)).round().astype(int))
@@ -217,7 +217,7 @@ class Replay:
 
 
 def _data_missing(posterior: Posterior) -> str:
-    """What is missing to restore the data with; nothing where they are there."""
+    """Return what the posterior lacks to restore the data, in words; empty if it lacks nothing."""
     missing = [name for name in ("observed_data", "constant_data") if name not in posterior.draws]
     if missing:
         return f"the runs, which were not stored (groups {', '.join(missing)}); fit again without --without-data"
@@ -229,7 +229,7 @@ def _data_missing(posterior: Posterior) -> str:
 
 
 def _restored(posterior: Posterior) -> tuple[dict[str, Any], Floats]:
-    """Covariates and observed values as they were fitted."""
+    """Return the fitted covariates and observed values."""
     given = posterior.info.staleness.covariates
     constant, observed = (posterior.draws[name].to_dataset() for name in ("constant_data", "observed_data"))
     return get_kind(kind_name(given)).restore(constant, observed, given)

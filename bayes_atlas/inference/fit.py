@@ -1,4 +1,4 @@
-"""Fit a model to a table: arrange it, sample, check the draws, and record what a later reader needs."""
+"""Fit a model to a table: arrange the table, sample, check the draws, and record the fit."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -37,21 +37,20 @@ def fit(
 ) -> Posterior:
     """Sample the posterior of `model` given `table`.
 
-    Where chains diverge, sampling is repeated with smaller steps and other centring before it is given up on. An
-    interrupt (SIGINT) while it draws gives the posterior of the draws there are (``info.sampling.interrupted``).
+    If chains diverge, sampling is repeated with smaller steps and other centring. After an interrupt (SIGINT) during
+    drawing, the posterior has the draws taken so far (``info.sampling.interrupted``).
 
     Args:
         table: a run table, from `read_runs`; for other models a score table, from `read_scores`, or a table of
             crossovers, from `read_crossings`.
-        model: name of a shipped model, or path of a model file; **loading a file executes it**. Its covariates say
-            which kind of table it takes.
-        tau_from: a posterior of bilingual transfer scores; named sources that it has scores of take their prior of tau
-            from it (see `bayes_atlas.inference.tau_prior`), the others keep that of the model.
-        title: one line that says what this posterior is.
-        checkpoint: folder in which to keep what was sampled so far; removed when the fit is done and was not
-            interrupted.
-        resume: go on with the fit in `checkpoint`; the draws are those of a fit that was never interrupted.
-        options: of the runs and of the sampler: see `bayes_atlas.inference.options.FitOptions`.
+        model: name of a shipped model, or path of a model file; **loading a file executes it**. The model's covariates
+            determine the kind of table.
+        tau_from: a posterior of bilingual transfer scores. Named sources with scores take their prior of tau from it
+            (see `bayes_atlas.inference.tau_prior`); the others keep the model's prior.
+        title: one line that describes the posterior.
+        checkpoint: folder for the draws taken so far; removed once the fit finishes without an interrupt.
+        resume: continue the fit in `checkpoint`; the draws equal those of an uninterrupted fit.
+        options: options of the runs and the sampler; see `bayes_atlas.inference.options.FitOptions`.
 
     Raises:
         InputError: the model does not fit the table, or a setting is out of range.
@@ -59,7 +58,7 @@ def fit(
     """
     task = Task.of(model, Options.of(**options))
     if resume and checkpoint is None:
-        raise InputError("there is nothing to resume without a checkpoint; give the folder of the fit to go on with")
+        raise InputError("there is nothing to resume without a checkpoint; give the folder of the fit to continue")
     prepared = Prepared.of(table, task)
     if tau_from is not None:
         prepared = prepared.with_tau(load_posterior(tau_from), task)
@@ -83,18 +82,19 @@ def fit(
 def fit_many(
     tables: Sequence[xr.Dataset], model: NameOrPath = "atlas", **options: Unpack[FitOptions]
 ) -> list[Posterior]:
-    """Sample the posterior of one `model` given each of many run tables, all in one compiled program.
+    """Sample the posterior of one `model` for each of many run tables, all in one compiled program.
 
-    For simulation studies, folds and designs. Tables must have the same number of languages and agree in what they
-    have: repetition, other sources. Each is sampled once: look at its `failed_checks`.
+    This serves simulation studies, folds and designs. All tables must have the same number of languages, and the same
+    structure: all or none repeat data, and all or none have other sources. Each table is sampled once, so inspect its
+    `failed_checks`.
 
     Args:
         tables: run tables, from `read_runs`.
-        model: as of `fit`.
-        options: as of `fit`; `with_data` and `law_error` are False by default.
+        model: as in `fit`.
+        options: as in `fit`; `with_data` and `law_error` are False by default.
 
     Raises:
-        InputError: as `fit`; `UnlikeError` where tables differ in structure.
+        InputError: as `fit`; `UnlikeError` if tables differ in structure.
     """
     task = Task.of(model, Options.of(**FitOptions(with_data=False, law_error=False) | options))
     prepared = [Prepared.of(table, task) for table in tables]
@@ -118,17 +118,17 @@ def fit_without(
     curves: Sequence[Collection[str]],
     **options: Unpack[FitOptions],
 ) -> list[Without]:
-    """Sample `model` given a run table without some curves, for each of several sets of them, in one compiled program.
+    """Sample `model` without some curves of a run table, for each of several sets of curves, in one compiled program.
 
-    It is the model of the whole table, with all its languages, sources and model sizes and in its units: only
-    the likelihood of those curves is left out. Each set is sampled once: look at its `failed_checks`.
+    The model is that of the whole table, with all its languages, sources and model sizes, and in its units. Only the
+    likelihood of the left-out curves is dropped. Each set is sampled once, so inspect its `failed_checks`.
 
     Args:
-        table, model, options: as of `fit`.
-        curves: the labels of the curves left out each time, as in the coordinate ``run`` of what `fit` returns.
+        table, model, options: as in `fit`.
+        curves: labels of the curves to leave out, for each set; as in the coordinate ``run`` of the result of `fit`.
 
     Raises:
-        InputError: as `fit`; a curve that there is not.
+        InputError: as `fit`; a curve is not in the table.
     """
     task = Task.of(model, Options.of(**options))
     data = Prepared.of(table, task).curves
@@ -148,7 +148,7 @@ def fit_without(
 
 
 def _start(task: Task) -> None:
-    """Choose the platform before jax starts, and keep what it compiles."""
+    """Choose the platform before jax starts, and turn on the compile cache."""
     use_platform(task.options.platform)
     if task.options.compile_cache:
         keep_compiled()

@@ -1,6 +1,6 @@
-"""Options of a fit, stated once: by Python's functions, by the command, and with one set of defaults.
+"""Options of a fit, stated once for Python and the command, with one set of defaults.
 
-The defaults stand where they are checked, in `Settings` of the sampler and in `Selection` of runs, and in `Options`.
+The defaults are set where they are checked: in `Settings` of the sampler, in `Selection` of runs, and in `Options`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,19 +20,19 @@ def _silent(progress: Progress) -> None:
 
 
 class SamplerOptions(TypedDict, total=False):
-    """How to sample; all of it optional.
+    """Options of the sampler; all optional.
 
-    chains: independent chains, of which convergence checks need several. Default 4.
-    warmup: iterations per chain that adapt the sampler, in multiples of 50. Default 1000: twelve languages with
-        repetition pass all checks by it, four hundred take longer.
-    draws: draws per chain that are kept, in multiples of 50. Default 1000: interval ends then rest on an effective
-        sample size of at least 400, which the checks ask for.
+    chains: independent chains; convergence checks need several. Default 4.
+    warmup: iterations per chain that adapt the sampler, a multiple of 50. Default 1000: enough for twelve languages
+        with repetition to pass all checks; four hundred languages need more.
+    draws: kept draws per chain, a multiple of 50. Default 1000: interval ends then have an effective sample size of at
+        least 400, as the checks require.
     seed: the same seed on the same machine gives the same draws. Default 0.
-    target_accept: acceptance that step sizes aim for. Default .9: the posteriors of hierarchical laws are curved.
+    target_accept: target acceptance of the step size. Default .9: the posteriors of hierarchical laws are curved.
     max_tree_depth: a trajectory has at most 2 to this power steps. Default 10, as in Stan.
-    platform: ``cpu``, ``gpu`` or ``tpu``. Default ``cpu``, which is the fastest for one small fit.
-    compile_cache: whether compiled programs are kept for later processes (`keep_compiled`). Default True.
-    report: called with a `Progress` after each block of draws. By default nothing is reported.
+    platform: ``cpu``, ``gpu`` or ``tpu``. Default ``cpu``, the fastest for one small fit.
+    compile_cache: keep compiled programs for later processes (`keep_compiled`). Default True.
+    report: function that takes a `Progress` after each block of draws. By default nothing is reported.
     """
 
     chains: int
@@ -47,13 +47,14 @@ class SamplerOptions(TypedDict, total=False):
 
 
 class RunOptions(SamplerOptions, total=False):
-    """How runs are read, and how to sample; all of it optional.
+    """Options of the runs and of the sampler; all optional.
 
-    by: labels (``vocabulary``, ``mixture``, ..) whose values get parameters of their own, as ``language:label``.
-    sources: named sources of each language, the most co-sampled ones, in models with transfer. Default 3, the paper's.
-    others: whether the remaining sources count too, lumped. Default True. Without sources and others, a model with
-        transfer is the paper's ablation (Table 1).
-    all_tokens: whether every training token counts as the language's own. Default False.
+    by: labels (``vocabulary``, ``mixture``, ..); each value gets parameters of its own, as ``language:label``.
+    sources: number of named sources of each language, the most co-sampled ones, in models with transfer. Default 3, as
+        in the paper.
+    others: lump the remaining sources together instead of ignoring them. Default True. Without sources and others, a
+        model with transfer is the paper's ablation (Table 1).
+    all_tokens: count every training token as the language's own. Default False.
     """
 
     by: Sequence[str]
@@ -63,12 +64,12 @@ class RunOptions(SamplerOptions, total=False):
 
 
 class FitOptions(RunOptions, total=False):
-    """How to fit a table; all of it optional.
+    """Options of a fit; all optional.
 
-    languages: those whose losses are fitted; the others stay as sources. All of them by default.
-    keep: draws per chain to keep, evenly spaced; checks are of all draws. All of them by default.
-    with_data: whether the run table and the pointwise log likelihood are stored with the posterior, as PSIS-LOO and
-        predictive checks need. Default True; False where many tables are fitted, whose posteriors would not fit in
+    languages: languages whose losses are fitted; the others remain sources. All by default.
+    keep: draws per chain to store, evenly spaced; the checks use all draws. All by default.
+    with_data: store the run table and the pointwise log likelihood with the posterior; PSIS-LOO and predictive checks
+        need them. Default True. `fit_many` defaults to False, since the posteriors of many tables would not fit in
         memory.
     law_error: whether the errors of the law are learned from the runs and stored with the posterior, as intervals of
         decisions beyond the runs need (`bayes_atlas.law_error`). Default True; False where many tables are fitted.
@@ -82,7 +83,7 @@ class FitOptions(RunOptions, total=False):
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a fit, checked."""
+    """Options of a fit, checked."""
 
     selection: Selection = field(default_factory=Selection)
     settings: Settings = field(default_factory=Settings)
@@ -99,10 +100,10 @@ class Options:
 
     @classmethod
     def of(cls, **given: Unpack[FitOptions]) -> "Options":
-        """The options that are given, and the defaults of the others.
+        """Return the options `given`, with defaults for all others.
 
         Raises:
-            TypeError: an option that there is not; the message names the closest.
+            TypeError: an option is unknown; the message names the closest.
             InputError: a value is out of range.
         """
         known = [*_names(Selection), *_names(Settings), *_names(cls)]

@@ -1,4 +1,4 @@
-"""A fit made ready: the model file and its law, the options checked, and the table arranged for the model."""
+"""Preparation of a fit: load the model file and its law, check the options, and arrange the table for the model."""
 
 import time
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from bayes_atlas.posterior import Posterior
 
 
 class UnlikeError(InputError):
-    """Tables that one program cannot serve."""
+    """Tables differ in structure, so one compiled program cannot serve all."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What to do with each table."""
+    """The model and the options that apply to each table."""
 
     model: ModelFile
     options: Options
@@ -30,14 +30,14 @@ class Task:
 
     @classmethod
     def of(cls, model: NameOrPath, options: Options) -> "Task":
-        """The task of fitting `model`, which is executed.
+        """Return the task of fitting `model`; executes the model file.
 
         Raises:
-            InputError: it names no law, or none that there is; its ``model`` is no plain function.
+            InputError: the file names no law or an unknown law, or its ``model`` is not a plain function.
         """
         began = time.monotonic()
         file = read_model(model)
-        _ = file.module  # which fails with the line at fault, where the file cannot be run
+        _ = file.module  # executes the file; an error names the faulty line
         if not file.observed:
             raise ModelError(f"{file.path} does not define `model` by def; write def model(covariates, .., loss=None)")
         if not file.law:
@@ -54,7 +54,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A table as it is fitted."""
+    """A table arranged for a fit."""
 
     name: str
     sha256: str
@@ -63,10 +63,10 @@ class Prepared:
 
     @classmethod
     def of(cls, table: xr.Dataset, task: Task) -> "Prepared":
-        """The rows of a table that `task` fits, arranged for its model.
+        """Select the rows of a table that `task` fits, and arrange them for its model.
 
         Raises:
-            InputError: the table is of another kind, or has nothing that the model describes.
+            InputError: the table is of another kind, or has no rows that the model describes.
         """
         kind = kind_of(task.model)
         check_kind(table, kind, task.model.name)
@@ -74,7 +74,11 @@ class Prepared:
         return cls(table.attrs["name"], table.attrs["sha256"], arranged)
 
     def with_tau(self, scores: Posterior, task: Task) -> "Prepared":
-        """The same table with the prior of tau that a posterior of transfer scores gives."""
+        """Return the table with the prior of tau from a posterior of transfer scores.
+
+        Raises:
+            InputError: the model has no tau, or as `tau_prior`.
+        """
         if "tau_prior" not in task.model.covariates:
             raise InputError(
                 f"model {task.model.name} has no tau to take from {scores.name}; leave tau_from out, or fit atlas"
@@ -88,19 +92,19 @@ class Prepared:
         """The observations of a run table.
 
         Raises:
-            InputError: it is no run table.
+            InputError: the table is not a run table.
         """
         if not isinstance(self.data, CurveData):
-            raise InputError(f"{self.name} is no run table, and only run tables are fitted together; fit it alone")
+            raise InputError(f"{self.name} is not a run table, and only run tables are fitted together; fit it alone")
         return self.data
 
 
 def check_alike(tables: Sequence[Prepared]) -> None:
-    """Refuse run tables that one program cannot serve.
+    """Raise unless one compiled program can serve all run tables.
 
     Raises:
-        InputError: there is none, or one is no run table.
-        UnlikeError: they differ in their number of languages or in structure.
+        InputError: there is no table, or one is not a run table.
+        UnlikeError: the tables differ in structure or in their number of languages.
     """
     if not tables:
         raise InputError("there are no tables to fit; give at least one")
@@ -109,7 +113,7 @@ def check_alike(tables: Sequence[Prepared]) -> None:
         if len(table.data.languages) != len(first.languages):
             raise UnlikeError(
                 f"table {number} ({table.name}) has {len(table.data.languages)} languages, the first has "
-                f"{len(first.languages)}; fit tables of as many languages together"
+                f"{len(first.languages)}; fit tables of equally many languages together"
             )
         if reason := table.curves.unlike(first):
-            raise UnlikeError(f"table {number} ({table.name}) and the first {reason}; fit them apart")
+            raise UnlikeError(f"table {number} ({table.name}) and the first {reason}; fit them separately")

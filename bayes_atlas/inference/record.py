@@ -1,4 +1,4 @@
-"""The record of a fit: draws as a tree with named dims, the checks, and what a later reader needs."""
+"""The record of a fit: draws as a tree with named dims, the checks, and the metadata of model, table and sampling."""
 
 import importlib.metadata
 import time
@@ -24,21 +24,21 @@ RECORDED = ("bayes-atlas", "jax", "jaxlib", "numpyro", "arviz", "xarray", "numpy
 
 
 class Without(NamedTuple):
-    """What a fit that left some curves out says of all of them."""
+    """The result of a fit that leaves out some curves."""
 
-    log_likelihood: xr.DataArray  # (chain, draw, run), of the curves left out too
+    log_likelihood: xr.DataArray  # (chain, draw, run), of all curves, including those left out
     failed_checks: list[str]  # of the sampling
 
 
 def packed(data: Observations) -> tuple[Covariates, np.ndarray]:
-    """Covariates and observed values as a program takes them, in the shape of tables of similar size."""
+    """Return covariates and observed values, padded to a shape that tables of similar size share."""
     return data.padded(None if data.shape is None else data.shape.rounded())
 
 
 def recorded(
     task: Task, table: Prepared, sampled: Draws, *, title: str | None = None, prior: Mapping[str, Any] | None = None
 ) -> Posterior:
-    """The posterior of what was `sampled`, with its checks and all that a later reader needs."""
+    """Return the posterior of the draws `sampled`, with its checks and its metadata."""
     data, options, model = table.data, task.options, task.model
     settings = options.settings
     tree = _tree(sampled, data, prior)
@@ -90,7 +90,7 @@ def recorded(
 
 
 def without(task: Task, data: CurveData, sampled: Draws) -> Without:
-    """What a fit that left some curves out says of all of them."""
+    """Return the log likelihood of all curves and the failed checks of a fit that leaves out some curves."""
     tree = _tree(sampled, data, None)
     checks = named_checks(tree, task.options.settings.max_tree_depth)
     return Without(
@@ -99,7 +99,7 @@ def without(task: Task, data: CurveData, sampled: Draws) -> Without:
 
 
 def identity_of(task: Task, data: Any) -> dict[str, str]:
-    """What a run that is resumed must have in common with the one that was begun."""
+    """Return the identity of a run; a resumed run must match it."""
     return {
         "run table": digest([np.asarray(leaf) for leaf in jax.tree.leaves(data)]),
         "model": task.model.sha256,
@@ -109,7 +109,7 @@ def identity_of(task: Task, data: Any) -> dict[str, str]:
 
 
 def _named(places: Sequence[tuple[str, tuple[int, ...]]], dims: Mapping[str, Sequence[str]], data: Observations) -> str:
-    """Parameters by the names behind their indices, such as ``alpha[sw]``."""
+    """Return parameters with labels in place of indices, such as ``alpha[sw]``."""
     named = []
     for site, index in places:
         labels = [
@@ -136,7 +136,7 @@ def _tree(sampled: Draws, data: Observations, prior: Mapping[str, Any] | None) -
 
 
 def _imputed(task: Task, data: Observations, tree: xr.DataTree) -> xr.DataTree:
-    """With what the model's `impute` draws, given each stored draw, of the sites in its ``IMPUTED`` (name -> dims)."""
+    """Add the sites in the model's ``IMPUTED`` (name -> dims), drawn by its `impute` given each stored draw."""
     stored = tree["posterior"].to_dataset()
     chains, draws = stored.sizes["chain"], stored.sizes["draw"]
     sites = {str(name): values.to_numpy().astype(float) for name, values in stored.items()}
@@ -154,7 +154,7 @@ def _imputed(task: Task, data: Observations, tree: xr.DataTree) -> xr.DataTree:
 
 
 def _slim(tree: xr.DataTree, with_data: bool) -> xr.DataTree:
-    """Single precision, which is far finer than the Monte Carlo error; without what describes single runs if asked."""
+    """Convert to single precision, far finer than the Monte Carlo error; drop the data unless `with_data`."""
     dropped = () if with_data else ("log_likelihood", "observed_data", "constant_data")
     kept = {
         path.strip("/"): group.to_dataset().map(lambda v: v.astype(np.float32) if v.dtype == np.float64 else v)

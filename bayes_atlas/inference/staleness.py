@@ -1,6 +1,6 @@
-"""Whether a stored posterior is still what its model's text describes.
+"""Staleness: a stored posterior no longer agrees with the text of its model.
 
-The text itself does not decide: the log density that it gives does, at stored draws, on a made-up table.
+The test compares log densities at stored draws, on a made-up table. The text itself is not compared.
 """
 
 from collections.abc import Callable
@@ -17,17 +17,17 @@ from bayes_atlas.observations.kind import Covariates, Observations, get_kind, ki
 from bayes_atlas.posterior import Posterior, Staleness
 from bayes_atlas.sampler.platforms import precision, use_platform
 
-PROBES = 3  # stored draws whose log density decides
+PROBES = 3  # number of stored draws whose log density is compared
 
 
 def is_stale(posterior: Posterior) -> bool:
-    """Whether the model's text no longer gives the log density that was recorded at stored draws.
+    """Return True if the model's text no longer gives the recorded log density at the stored draws.
 
-    A model that asks for other covariates, unless it can do without, or has sites the stored draws lack, is stale too.
-    Loads, and so executes, the model.
+    A posterior is also stale if its model requires other covariates, or has sites that the stored draws lack. Loads,
+    and thereby executes, the model.
 
     Raises:
-        InputError: the posterior's model is not to be found.
+        InputError: the posterior's model is not found.
     """
     recorded = posterior.info.staleness
     use_platform("cpu")
@@ -46,7 +46,7 @@ def is_stale(posterior: Posterior) -> bool:
 
 
 def probe(model: ModelFile, tree: xr.DataTree, data: Observations) -> Staleness:
-    """What `is_stale` compares with later, of draws `tree` fitted to `data`."""
+    """Return the record that `is_stale` compares with later, for draws `tree` fitted to `data`."""
     posterior = tree["posterior"]
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
     shape = Staleness(
@@ -60,7 +60,7 @@ def probe(model: ModelFile, tree: xr.DataTree, data: Observations) -> Staleness:
 
 
 def _log_density(model: ModelFile, tree: xr.DataTree, languages: int, shape: Staleness) -> list[float]:
-    """Log joint density at the stored draws, on made-up covariates and observed values."""
+    """Return the log joint density at the stored draws, on made-up covariates and observed values."""
     covariates, observed = made_up(shape, languages)
     posterior = tree["posterior"].to_dataset()
     values = []
@@ -77,5 +77,5 @@ def _density_of(model: ModelFile) -> Callable[..., jax.Array]:
 
 
 def made_up(shape: Staleness, languages: int, seed: int = 0) -> tuple[Covariates, np.ndarray]:
-    """A table like the one that was fitted, drawn at random but always the same for a `seed`."""
+    """Make up a table like the fitted one, drawn at random from `seed`."""
     return get_kind(kind_name(shape.covariates)).made_up(shape, languages, seed)

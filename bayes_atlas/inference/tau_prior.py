@@ -1,7 +1,7 @@
 """A prior of tau, the worth of a source's token, from a posterior of bilingual transfer scores.
 
-By definition of the score tau = BTS / (2 - BTS) (`bayes_atlas.laws.atlas.tau_from_bts`). That holds for a run half and
-half, at the size and anchor that the scores are of: a fit takes it as a prior, which its own runs may overrule.
+By the definition of the score, tau = BTS / (2 - BTS) (`bayes_atlas.laws.atlas.tau_from_bts`). This holds for a 50/50
+run, at the size and anchor of the scores. A fit uses it as a prior, which its own runs may overrule.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,25 +14,25 @@ from bayes_atlas.laws.atlas import tau_from_bts
 from bayes_atlas.observations.normal_prior import Prior
 from bayes_atlas.posterior import Posterior
 
-HIGHEST = 1.0  # a mean score from which on scores are no bilingual transfer scores: 1 is a second language for free
+HIGHEST = 1.0  # largest mean of a bilingual transfer score: at 1 a second language is free
 
 
 def tau_prior(posterior: Posterior, sources: Mapping[str, Sequence[str]]) -> Prior:
-    """Mean and sd over the draws of tau of each language's named sources.
+    """Return the mean and sd of tau over the draws, for each language's named sources.
 
     Args:
-        posterior: of the model ``transfer``, of bilingual transfer scores.
-        sources: the named sources of each language, by rank; ``""`` where it has fewer than others. A group such as
+        posterior: posterior of the model ``transfer``, fitted to bilingual transfer scores.
+        sources: the named sources of each language, by rank; ``""`` fills up languages with fewer. A group such as
             ``en:multilingual`` has the scores of its language.
 
     Raises:
-        InputError: the posterior has no scores, its scores are no bilingual transfer scores, or it knows none of the
+        InputError: the posterior has no scores, its scores are not bilingual transfer scores, or it has none of the
             pairs.
     """
     score = posterior.drawn("score")["score"]
     if np.nanmax(score.mean(axis=0)) > HIGHEST:
         raise InputError(
-            f"the scores of {posterior.name} are no bilingual transfer scores, as some are above {HIGHEST}; give a "
+            f"the scores of {posterior.name} are not bilingual transfer scores, as some are above {HIGHEST}; give a "
             f"posterior of such scores, as `bayes-atlas scores` measures them"
         )
     known = posterior.info.languages

@@ -1,24 +1,26 @@
-"""The likelihood all models share: what a run's checkpoints show beyond the law.
+"""The likelihood that all models share: residuals of a run's checkpoints.
 
-Runs of one model size share an effect (``size_effect``): its shape and hyper-parameters were chosen once, and no law
-knows how well. This is much of what is not known about ``alpha`` and ``E``, and leaving it out makes intervals on
-optimal size too narrow; but it takes `FEWEST_SIZES` to tell it from the law, and with fewer it is left out. Where a
-language has data sets of several sizes, runs of one size on the same data share it: what is left over by a law of
-repetition is then alike for all numbers of epochs, and taking them for independent makes ``R_D*`` look known when it is
-not. Around it, residuals on log loss of one curve (a run's checkpoints on one language) are a multivariate Student-t
-process:
+Runs of one model size share an effect (``size_effect``). The shape and hyper-parameters of a size were chosen once, and
+no law knows how well. This effect is a large part of the uncertainty about ``alpha`` and ``E``; without it, intervals
+on optimal size are too narrow. With fewer than `FEWEST_SIZES` sizes it is not identified apart from the law, and is
+left out. If a language has data sets of several sizes, only runs of one size on the same data share an effect. On the
+same data, residuals of a law of repetition are similar for all numbers of epochs. If they were treated as independent,
+``R_D*`` would seem identified when it is not.
 
-* checkpoints of a run drift from the law together: their correlation falls exponentially with the log-ratio of their
-  tokens (Ornstein-Uhlenbeck), by a factor e over ``memory``, at most one e-fold. An unbounded memory is a run effect
-  that explains away what mixtures do: on runs of fixed mixture the law then fits the shape of each trajectory, which
-  the learning-rate schedule makes, and not the differences between runs, which are what a planner asks for;
-* what no law describes well may be noisier: early checkpoints, by the ratio of the run's last tokens to theirs to the
-  power ``kappa_stage``, and many passes over the same data, which end up doing harm, by their number, against what is
-  typical of the language, to the power ``kappa_epochs``;
-* an outlying or failed run counts for little as a whole (`NU` degrees of freedom).
+Around this effect, residuals on log loss of one curve (a run's checkpoints on one language) are a multivariate
+Student-t process:
 
-The drift is integrated out, so it costs no dimension; the unit of the pointwise log likelihood is the curve, which is
-what can be left out.
+* Checkpoints of a run drift from the law together. Their correlation falls exponentially with the log-ratio of their
+  tokens (Ornstein-Uhlenbeck), by a factor e over ``memory``, at most one e-fold. An unbounded memory is a run effect,
+  which explains away the effects of mixtures. With runs of fixed mixture, the law would then fit the shape of each
+  trajectory, which the learning-rate schedule determines, not the differences between runs, which planning needs.
+* Checkpoints that no law describes well may be noisier. For early checkpoints, noise scales as the power
+  ``kappa_stage`` of the ratio of the run's last tokens to theirs. Many epochs end up harmful; noise scales as the power
+  ``kappa_epochs`` of their number, relative to the language's typical number.
+* An outlying or failed run has little weight as a whole (`NU` degrees of freedom).
+
+The drift is integrated out, so it costs no dimension. The unit of the pointwise log likelihood is the curve, which is
+the unit of cross-validation.
 """
 
 from typing import Any, ClassVar
@@ -34,10 +36,10 @@ from bayes_atlas.data.outliers import NU
 from bayes_atlas.modelling.pooling import pooled, pooled_from
 from bayes_atlas.observations.curves import Curves
 
-# The law's own three parameters of size leave the rest of the sizes to tell an effect by. With five sizes it takes up
-# whatever the exponent could have explained, and neither is determined.
+# The law itself has three parameters of size, so only the remaining sizes inform the effect. With five sizes the
+# effect absorbs variation that the exponent could explain, and neither is identified.
 FEWEST_SIZES = 10
-SIZE_EFFECT = 0.5  # median spread over sizes, in units of the noise of a run
+SIZE_EFFECT = 0.5  # prior median of the spread over sizes, in units of the noise of a run
 
 
 def observe(
@@ -48,12 +50,12 @@ def observe(
     log_noise: jax.Array | float = 0.0,
     weigh: bool = False,
 ) -> jax.Array:
-    """Compare `expected` loss ``(run, step)`` with the observed one; samples the noise parameters.
+    """Observe `loss` around the `expected` loss, both ``(run, step)``, and sample the noise parameters.
 
-    ``sigma`` (language) is the relative noise of a finished run's loss at the language's typical number of epochs,
-    log-normal over languages around 1 %; the sampler knows noise by this name, which a model of one's own should use.
-    `log_noise` ``(run, step)`` is the log of how much noisier a step is than that
-    by the model's own account. With `weigh`, a site ``weight`` says how much each curve counts: `CurveStudentT.weight`.
+    ``sigma`` (language) is the relative noise of a finished run's loss at the language's typical number of epochs. It
+    is log-normal over languages around 1 %. Your own model should use this name too: `bayes_atlas.validation.predict`
+    reads it. `log_noise` ``(run, step)`` is the log of the factor by which the model itself scales this noise. With
+    `weigh`, a site ``weight`` holds the weight of each curve: `CurveStudentT.weight`.
     """
     sigma = pooled("sigma", curves, dist.Normal(jnp.log(0.01), 1.0), 0.5, support=constraints.positive, noise=True)
     scale = jnp.broadcast_to(curves.by_language(sigma) * jnp.exp(log_noise), expected.shape)
@@ -75,7 +77,7 @@ def observe(
 
 
 def _size_effect(curves: Curves, log_noise: jax.Array) -> jax.Array:
-    """Effect of each curve's model size on log loss, ``(run, 1)``; none where too few sizes tell it from the law.
+    """Sample the effect of each curve's model size on log loss, ``(run, 1)``; zero with fewer than `FEWEST_SIZES`.
 
     Its spread, ``size_effect_scale``, is log-normal around half the noise.
     """
@@ -88,10 +90,10 @@ def _size_effect(curves: Curves, log_noise: jax.Array) -> jax.Array:
 
 
 class CurveStudentT(dist.Distribution):
-    """Multivariate Student-t over the steps of a curve, with Markov correlation and unobserved steps left out.
+    """Multivariate Student-t over the observed steps of a curve, with Markov correlation.
 
-    `persistence` is the correlation of each step with the one before (0 for the first); batch shape ``(run,)``, event
-    shape ``(step,)``.
+    `persistence` is the correlation of each step with the previous one (0 for the first). The batch shape is
+    ``(run,)``, the event shape ``(step,)``.
     """
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
@@ -108,7 +110,7 @@ class CurveStudentT(dist.Distribution):
         super().__init__(batch_shape=loc.shape[:-1], event_shape=loc.shape[-1:], validate_args=False)
 
     def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
-        """Draw curves; padding gets draws too."""
+        """Draw curves, including values for padding."""
         shape = sample_shape + self.batch_shape
         step, mixing = jax.random.split(key)
         fresh = jnp.sqrt(1 - self.persistence**2) * jax.random.normal(step, shape + self.event_shape)
@@ -124,7 +126,7 @@ class CurveStudentT(dist.Distribution):
         return self.loc + self.scale * jnp.moveaxis(residuals, 0, -1) / jnp.sqrt(gamma)
 
     def log_prob(self, value: jax.Array) -> jax.Array:
-        """Log density of the observed steps of each curve: ``(run,)``."""
+        """Return the log density of the observed steps of each curve: ``(run,)``."""
         quadratic, log_volume = self._quadratic(value)
         count: Any = self.observed.sum(axis=-1)
         half = (self.nu + count) / 2
@@ -137,12 +139,12 @@ class CurveStudentT(dist.Distribution):
         )
 
     def weight(self, value: jax.Array) -> jax.Array:
-        """How much each curve counts, ``(run,)``: its mean precision given its residuals, near 0 if it is far off."""
+        """Return the weight of each curve, ``(run,)``: its mean precision given its residuals; near 0 for outliers."""
         quadratic, _ = self._quadratic(value)
         return (self.nu + self.observed.sum(axis=-1)) / (self.nu + quadratic)
 
     def _quadratic(self, value: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Squared length of the residuals in units of the noise, and the log volume of these: ``(run,)`` both."""
+        """Return the residuals' squared length in units of the noise, and the noise's log volume; both ``(run,)``."""
         residual = jnp.where(self.observed, (value - self.loc) / self.scale, 0.0)
         before = jnp.pad(residual[..., :-1], [(0, 0)] * (residual.ndim - 1) + [(1, 0)])
         fresh = jnp.where(self.observed, 1 - self.persistence**2, 1.0)

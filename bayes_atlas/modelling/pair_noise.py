@@ -22,7 +22,7 @@ STEPS = 2.0 ** np.arange(-1, 4)  # scales of the normals, in units of the Studen
 
 
 def _weights() -> np.ndarray:
-    """Probability of each step. The squared scale is NU over a chi-square."""
+    """Return the probability of each step. The squared scale is NU over a chi-square."""
     ends = np.append(np.append(0.0, STEPS[:-1] * np.sqrt(2)), np.inf)
     with np.errstate(divide="ignore"):
         return -np.diff(chi2.cdf(NU / ends**2, NU))
@@ -77,7 +77,7 @@ class DyadStudentT(dist.Distribution):
         return self.loc + own + self.error * jax.random.normal(of_error, shape)
 
     def log_prob(self, value: jax.Array) -> jax.Array:
-        """Log density of each dyad's measurements, ``(dyad,)``."""
+        """Return the log density of each dyad's measurements, ``(dyad,)``."""
         return logsumexp(self._log_joint(value), axis=-1)
 
     def true_values(self, key: jax.Array, value: jax.Array) -> jax.Array:
@@ -98,7 +98,7 @@ class DyadStudentT(dist.Distribution):
         return self.loc + mean + _correlated(normal, left[:, 0, 0], left[:, 1, 1], left[:, 0, 1])
 
     def _log_joint(self, value: jax.Array) -> jax.Array:
-        """Joint log density of each dyad's measurements and each step of the scale, ``(dyad, step)``."""
+        """Return the joint log density of each dyad's measurements and each step of the scale, ``(dyad, step)``."""
         first, second, both = self._covariance(jnp.asarray(STEPS)[:, None])
         observed = self._exact()
         errors = jnp.where(observed, self.error**2, 1.0)
@@ -114,7 +114,7 @@ class DyadStudentT(dist.Distribution):
         return joint if self.censored is None else joint + self._log_below(value).T
 
     def _log_below(self, value: jax.Array) -> jax.Array:
-        """Log probability of the censored scores below their bounds, given the exact scores, ``(step, dyad)``."""
+        """Return the log probability of censored scores below their bounds given the exact ones, ``(step, dyad)``."""
         (first, second), _, correlation = self._bounds(value, jnp.asarray(STEPS)[:, None])
         one, other = (log_ndtr(bound) for bound in (first, second))
         rest = jnp.sqrt(1 - correlation**2)
@@ -145,7 +145,7 @@ class DyadStudentT(dist.Distribution):
     def _bounds(
         self, value: jax.Array, step: jax.Array
     ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array], jax.Array]:
-        """Distribution of both directions' measurements at scale `step`, each given the other if that is exact.
+        """Return the distribution of both directions' measurements at scale `step`, each given the other if exact.
 
         Returns:
             `value` in standard deviations, one array per direction; these standard deviations and the means relative to
@@ -162,24 +162,24 @@ class DyadStudentT(dist.Distribution):
         return (standard[..., 0], standard[..., 1]), (spread, mean), correlation
 
     def _exact(self) -> jax.Array:
-        """Mask of directions with an exact measurement, not only a bound."""
+        """Return the mask of directions with an exact measurement, not only a bound."""
         return jnp.asarray(self.observed if self.censored is None else self.observed & ~self.censored)
 
     def _residual(self, value: jax.Array) -> jax.Array:
         return jnp.where(self._exact(), value - self.loc, 0.0)
 
     def _errors(self) -> jax.Array:
-        """Variances of the errors, ``(dyad, 2)``; 1 where nothing was measured, since that contributes nothing."""
+        """Return the variances of the errors, ``(dyad, 2)``; 1 for unmeasured directions, which contribute nothing."""
         return jnp.where(self.observed, self.error**2, 1.0)
 
     def _covariance(self, step: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Variances of the dyad's own effect in the two directions, and their covariance, at scale `step`."""
+        """Return the variances of the dyad's own effect in both directions, and their covariance, at scale `step`."""
         first, second = step * self.own[:, 0], step * self.own[:, 1]
         return first**2, second**2, self.reciprocity * first * second
 
 
 def _below(part: jax.Array, bound: jax.Array) -> jax.Array:
-    """Quantile `part` of a standard normal truncated to values below `bound`."""
+    """Return the quantile `part` of a standard normal truncated to values below `bound`."""
     near = jnp.maximum(bound, FAR)
     return ndtri(part * ndtr(near)) + (bound - near)
 

@@ -1,10 +1,11 @@
 """Partial pooling: a language's parameter is drawn around a common location with a learned scale.
 
-Languages with few runs borrow from the rest, and those with many keep their own. `pooled` does all of it. A model that
-samples a pooled site by itself declares it with ``infer=pooled_from(location, scale)``, naming the sites of its
-population: the sampler then chooses between centred and non-centred coordinates for it. On the unconstrained scale the
-site must be distributed around the location, or around zero where there is none, in units of the scale. A scale of
-noise declares itself with ``infer=NOISE_SCALE``, which keeps the search for a start away from no noise at all.
+Languages with few runs are shrunk towards the others; languages with many runs are hardly shrunk. `pooled` samples such
+a parameter. A model that samples a pooled site itself must declare the sites of its population with
+``infer=pooled_from(location, scale)``. The sampler then chooses between centred and non-centred coordinates. On the
+unconstrained scale, such a site must be distributed around the location, or around zero if the location is None, in
+units of the scale. A noise scale is declared with ``infer=NOISE_SCALE``. This keeps the search for a start away from
+zero noise.
 """
 
 from contextlib import ExitStack
@@ -25,7 +26,7 @@ NOISE_SCALE = {NOISE: True}
 
 
 def pooled_from(location: str | None, scale: str) -> dict[str, Any]:
-    """The ``infer`` of a site that is pooled around the site `location`, or zero, in units of the site `scale`."""
+    """Return the ``infer`` of a site pooled around the site `location`, or zero, in units of the site `scale`."""
     return {POOL: Population(location, scale)}
 
 
@@ -43,21 +44,21 @@ def pooled(
     """Sample a parameter of every language, or of every source of every language, partially pooled.
 
     Args:
-        name: site name; ``<name>_location`` and ``<name>_scale`` hold the population.
+        name: site name; the sites ``<name>_location`` and ``<name>_scale`` are the population's.
         curves: the layout, for the number of languages.
         location: prior of the population's location, on the unconstrained scale.
-        scale: the pooling scale's prior is log-normal, 90 % between .2 and 1.9 times this. It keeps away from zero,
-            where languages are the same, no runs can show it and the sampler gets stuck. None pools completely, for
-            a parameter that the data at hand say nothing about.
-        support: where the parameter lives; it is normal over languages after the bijection from the real line
+        scale: unit of the pooling scale, whose prior is log-normal with 90 % between .2 and 1.9 times this. The prior
+            avoids zero: there languages are equal, no runs can show that, and the sampler gets stuck. None pools
+            completely, for a parameter about which the data are uninformative.
+        support: support of the parameter; it is normal over languages before the bijection from the real line
             (``positive``: log-normal; ``unit_interval``: logit-normal).
-        sources: number of named sources, where each has its own value.
-        prior: normal priors, on the unconstrained scale, that some members have instead of the population's.
-        noise: whether it is a scale of noise.
+        sources: number of named sources, if each has its own value.
+        prior: normal priors, on the unconstrained scale, that replace the population's for some members.
+        noise: True for a noise scale.
 
     Returns:
-        ``(language,)`` or ``(language, source)``. With complete pooling, and with a single member, every value is the
-        location itself and no scale is sampled.
+        ``(language,)`` or ``(language, source)``. With complete pooling or a single member, every value equals the
+        location and no scale is sampled.
     """
     transform = biject_to(support)
     shape = (curves.languages,) if sources is None else (curves.languages, sources)

@@ -1,1 +1,1 @@
-"""A table as a model sees it: arrays, masks and the groups that share parameters, as JAX pytrees."""
+"""Tables in the form that models take: arrays, masks and groups that share parameters, as JAX pytrees."""

@@ -1,4 +1,4 @@
-"""The table of crossovers as a model sees it."""
+"""The table of crossovers in the form that a model takes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,11 +19,11 @@ from bayes_atlas.posterior import Staleness
 class Crossings(NamedTuple):
     """Layout of the crossovers. A JAX pytree."""
 
-    belongs: Array  # (run, language) 1 where the row is of the language
-    typical: Array  # (run,) whether the row is of a typical language
-    log_params: Array  # (run,) log of size in the reference's unit
-    error: Array  # (run,)
-    centre: Array  # mean log tokens at the reference
+    belongs: Array  # (run, language) 1 if the row is of the language, else 0
+    typical: Array  # (run,) True if the row is of a typical language
+    log_params: Array  # (run,) log of size in units of the reference
+    error: Array  # (run,) standard deviation of log tokens
+    centre: Array  # mean of log crossover tokens
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,15 @@ class CrossingData(Unpadded):
         return self.rows
 
     def padded(self, shape: None) -> tuple[Covariates, np.ndarray]:
-        """Covariates and crossovers as they are."""
+        """Return covariates and crossovers without padding."""
         return self.covariates, self.log_tokens
 
     def probe(self) -> dict[str, Any]:
-        """Fields of `Staleness` from which `made_up` makes a table like this one."""
+        """Return the fields of `Staleness` from which `made_up` makes a table like this one."""
         return NO_CURVES
 
     def stored(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], Dims]:
-        """Groups of a stored posterior that describe single crossovers, and the dims of their variables."""
+        """Return the groups of a stored posterior that describe single crossovers, and the dims of their variables."""
         crossings = self.covariates["crossings"]
         assert isinstance(crossings, Crossings)
         groups = {
@@ -104,25 +104,25 @@ class CrossoverTable:
     in_table_units = True
 
     def read(self, path: Path, traits: Path | None = None) -> xr.Dataset:
-        """`read_crossings`, which has no traits."""
+        """Read a table of crossovers by `read_crossings`; InputError if `traits` are given."""
         if traits is not None:
             raise InputError(f"--traits is for score tables, and {path.name} is a table of crossovers; leave it out")
         return read_crossings(path)
 
     def arrange(self, table: xr.Dataset, wanted: Sequence[str], selection: Selection) -> CrossingData:
-        """All crossovers."""
+        """Arrange all crossovers."""
         no_selection(table, selection)
         return arrange_crossings(table)
 
     def restore(
         self, constant: xr.Dataset, observed: xr.Dataset, given: Mapping[str, bool]
     ) -> tuple[Covariates, np.ndarray]:
-        """Covariates and crossovers of a stored posterior."""
+        """Return covariates and crossovers of a stored posterior."""
         crossings = Crossings(**{name: constant[name].to_numpy() for name in Crossings._fields})
         return {"crossings": crossings}, observed["log_crossover"].to_numpy().astype(float)
 
     def made_up(self, shape: Staleness, languages: int, seed: int) -> tuple[Covariates, np.ndarray]:
-        """Crossovers of so many languages and of a typical one, the same for every seed."""
+        """Make up crossovers of `languages` languages and of a typical one, the same for every seed."""
         crossings, log_tokens = made_up_crossings(languages)
         return {"crossings": crossings}, log_tokens
 
@@ -131,7 +131,7 @@ KIND = CrossoverTable()
 
 
 def made_up_crossings(languages: int) -> tuple[Crossings, np.ndarray]:
-    """Crossovers of so many languages and of a typical one, drawn at random but always the same."""
+    """Make up crossovers of `languages` languages and of a typical one, drawn at random with a fixed seed."""
     rng = np.random.default_rng(0)
     rows = 2 * languages + 1
     crossings = Crossings(

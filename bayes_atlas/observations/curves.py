@@ -1,9 +1,9 @@
-"""The run table as a model sees it: learning curves, padded to one array.
+"""The run table in the form that a model takes: learning curves, padded to one array.
 
-A *curve* is all that one training run shows of one language: its checkpoints, in order of tokens. Every covariate of a
-row becomes an array ``(run, step)`` with one line per curve; shorter curves are padded by repeating their last
-checkpoint (so that every law stays finite there) and masked out of the likelihood. Sizes are divided by reference
-scales, their geometric means in the table.
+A *curve* is the sequence of checkpoints of one training run on one language, ordered by tokens. Every covariate of a
+row becomes an array ``(run, step)`` with one line per curve. Shorter curves are padded by repeating their last
+checkpoint, which keeps every law finite, and padding is masked out of the likelihood. Sizes are divided by reference
+scales: their geometric means in the table.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,19 +34,19 @@ from bayes_atlas.observations.kind import Covariates, Dims, MissingError
 from bayes_atlas.observations.normal_prior import Prior
 from bayes_atlas.posterior import Staleness
 
-CLOSEST = 1e-3  # log-ratio of tokens below which two checkpoints count as this far apart
+CLOSEST = 1e-3  # least distance of two checkpoints, as a log-ratio of tokens
 STARTED = "source_started"
 PARTNER = "source_partner"
-OPTIONAL = ("tau_prior",)  # covariates that no run table holds
-TAU_PRIOR = "tau_prior_"  # how the parts of such a prior are stored
+OPTIONAL = ("tau_prior",)  # covariates that are not columns of a run table
+TAU_PRIOR = "tau_prior_"  # prefix of the stored parts of such a prior
 
 
 class Group(NamedTuple):
-    """Which of some groups (languages, model sizes) each curve belongs to. A JAX pytree."""
+    """The group (language, model size) of each curve. A JAX pytree."""
 
     of_curve: Array  # (run,)
-    members: Array  # (group, m) the curves of each group, padded with any index
-    is_member: Array  # (group, m) 1 where `members` counts, else 0
+    members: Array  # (group, m) indices of the curves of each group, padded with any index
+    is_member: Array  # (group, m) 1 if the entry of `members` is a curve, 0 if it is padding
 
     @property
     def groups(self) -> int:
@@ -54,7 +54,7 @@ class Group(NamedTuple):
         return self.members.shape[0]
 
     def spread(self, values: jax.Array) -> jax.Array:
-        """Give each curve its group's value: ``(group, ...)`` to ``(run, 1, ...)``, ready to meet steps."""
+        """Give each curve its group's value: ``(group, ...)`` to ``(run, 1, ...)``, which broadcasts over steps."""
         return _spread(values, self)[:, None]
 
     def total(self, values: jax.Array) -> jax.Array:
@@ -64,7 +64,7 @@ class Group(NamedTuple):
 
     @classmethod
     def of(cls, index: np.ndarray) -> "Group":
-        """Group curves by `index` ``(run,)``, which counts from 0 without gaps."""
+        """Group curves by the index ``(run,)`` of their group, which counts from 0 without gaps."""
         by_group = [np.flatnonzero(index == group) for group in range(index.max() + 1)]
         members = np.zeros((len(by_group), max(map(len, by_group))), dtype=np.int32)
         is_member = np.zeros(members.shape)
@@ -74,7 +74,7 @@ class Group(NamedTuple):
         return cls(np.asarray(index, dtype=np.int32), members, is_member)
 
     def padded(self, curves: int, groups: int, members: int) -> "Group":
-        """The same groups among more curves, which belong to none, with more groups, which have no curves."""
+        """Pad with curves that belong to no group, and with groups that have no curves."""
         more = (groups - self.groups, members - self.members.shape[1])
         return Group(
             np.pad(self.of_curve, (0, curves - len(self.of_curve))),
@@ -84,13 +84,13 @@ class Group(NamedTuple):
 
 
 class Curves(NamedTuple):
-    """Layout of the curves: what they share, and which steps were observed. A JAX pytree."""
+    """Layout of the curves: their groups, and the observed steps. A JAX pytree."""
 
     language: Group
-    size: Group  # runs of one number of parameters and, where a language has several data sets, of one of these
-    observed: Array  # (run, step) whether the step is a checkpoint or padding
-    stage: Array  # (run, step) log of the run's last tokens over this step's: 0 at the end, larger before
-    epochs: Array | None  # (run, step) log of the passes over the own unique tokens; None where nothing repeats
+    size: Group  # curves of one number of parameters, and of one data set if a language has several
+    observed: Array  # (run, step) True for a checkpoint, False for padding
+    stage: Array  # (run, step) log ratio of the run's last tokens to this step's: 0 at the end, larger before
+    epochs: Array | None  # (run, step) log of the epochs over own unique tokens; None if no data repeat
 
     @property
     def languages(self) -> int:
@@ -99,17 +99,17 @@ class Curves(NamedTuple):
 
     @property
     def repeated(self) -> bool:
-        """Whether any curve has more than one step."""
+        """True if any curve has more than one step."""
         return self.observed.shape[1] > 1
 
     @property
     def shape(self) -> "Shape":
-        """What a program is compiled for."""
+        """Sizes of the arrays, for which a program is compiled."""
         runs, steps = self.observed.shape
         return Shape(runs, steps, self.language.members.shape[1], self.size.groups, self.size.members.shape[1])
 
     def padded(self, shape: "Shape") -> "Curves":
-        """The same curves with padding, which is not observed."""
+        """Pad the curves up to `shape`; padding counts as unobserved."""
         return Curves(
             language=self.language.padded(shape.runs, self.language.groups, shape.of_language),
             size=self.size.padded(shape.runs, shape.sizes, shape.of_size),
@@ -119,7 +119,7 @@ class Curves(NamedTuple):
         )
 
     def persistence(self, memory: jax.Array) -> jax.Array:
-        """Correlation of each step with the one before, ``(run, step)``: exp(-log-ratio of their tokens / memory)."""
+        """Return each step's correlation with the previous one, ``(run, step)``: exp(-log-ratio of tokens / memory)."""
         apart = jnp.maximum(self.stage[:, :-1] - self.stage[:, 1:], CLOSEST)
         return jnp.pad(jnp.exp(-apart / memory), ((0, 0), (1, 0)))
 
@@ -128,23 +128,23 @@ class Curves(NamedTuple):
         return self.language.spread(values)
 
     def typical(self, values: jax.Array) -> jax.Array:
-        """Mean over the observed steps of each language's curves: ``(run, step)`` to ``(language,)``."""
+        """Average over the observed steps of each language's curves: ``(run, step)`` to ``(language,)``."""
         totals = jnp.stack([jnp.where(self.observed, values, 0.0).sum(axis=1), self.observed.sum(axis=1)], axis=-1)
         total, count = jnp.moveaxis(self.language.total(totals), -1, 0)
         return total / jnp.maximum(count, 1)
 
 
 class Shape(NamedTuple):
-    """Sizes of the arrays of some curves. Tables whose padded shapes agree share one compiled program."""
+    """Sizes of the arrays of curves. Tables with the same padded shape share one compiled program."""
 
     runs: int
     steps: int
-    of_language: int  # curves of the language that has most
+    of_language: int  # curves of the language with the most curves
     sizes: int
-    of_size: int
+    of_size: int  # curves of the model size with the most curves
 
     def rounded(self) -> "Shape":
-        """Up, by at most an eighth, so that tables of similar size have the same shape; model sizes as they are."""
+        """Round up by at most an eighth, except model sizes, so that tables of similar size have the same shape."""
         return Shape(
             runs=_round_up(self.runs),
             steps=_round_up(self.steps),
@@ -154,7 +154,7 @@ class Shape(NamedTuple):
         )
 
     def join(self, other: "Shape") -> "Shape":
-        """The least shape that holds both."""
+        """Return the smallest shape that contains both."""
         return Shape(*map(max, self, other))
 
 
@@ -164,7 +164,7 @@ def _round_up(count: int) -> int:
 
 
 def _pad(values: np.ndarray, shape: Shape, mode: Literal["edge", "constant"] = "edge") -> np.ndarray:
-    """Arrays ``(run, step, ..)`` with more runs and steps."""
+    """Pad an array ``(run, step, ..)`` up to the runs and steps of `shape`."""
     more = [(0, shape.runs - values.shape[0]), (0, shape.steps - values.shape[1])]
     return np.pad(values, more + [(0, 0)] * (values.ndim - 2), mode=mode)
 
@@ -179,7 +179,7 @@ def _spread_forward(values: jax.Array, group: Group) -> tuple[jax.Array, Group]:
 
 
 def _spread_backward(group: Group, gradient: jax.Array) -> tuple[jax.Array, None]:
-    # The gradient of a gather is a scatter-add, slow on every backend; summing a group's own curves is not.
+    # The gradient of a gather is a scatter-add, slow on every backend. A sum over each group's own curves is fast.
     weights = group.is_member.reshape(group.is_member.shape + (1,) * (gradient.ndim - 1))
     return (gradient[group.members] * weights).sum(axis=1), None
 
@@ -189,10 +189,10 @@ _spread.defvjp(_spread_forward, _spread_backward)
 
 @dataclass(frozen=True)
 class CurveData:
-    """The `Observations` of a run table: covariates with `curves`, the loss observed, and the name of each index."""
+    """The `Observations` of a run table: covariates with `curves`, the observed loss, and the label of each index."""
 
     covariates: Covariates  # arrays (run, step[, source]) in units of their reference, and `curves`
-    loss: np.ndarray  # (run, step), padding repeats the last checkpoint
+    loss: np.ndarray  # (run, step); padding repeats the last checkpoint
     coords: dict[str, list[str]]  # language, run (one per curve), source
     references: dict[str, dict[str, float]]  # language -> {"params": N0, "tokens": D0}
     sources: Mapping[str, Sequence[str]] = field(default_factory=dict)  # language -> its named sources, by rank
@@ -202,7 +202,7 @@ class CurveData:
 
     @property
     def curves(self) -> Curves:
-        """The layout."""
+        """The layout of the curves."""
         curves = self.covariates["curves"]
         assert isinstance(curves, Curves)
         return curves
@@ -214,7 +214,7 @@ class CurveData:
 
     @property
     def rows(self) -> int:
-        """Number of checkpoints observed."""
+        """Number of observed checkpoints."""
         return int(np.asarray(self.curves.observed).sum())
 
     @property
@@ -224,11 +224,11 @@ class CurveData:
 
     @property
     def shape(self) -> Shape:
-        """Sizes of its arrays."""
+        """Sizes of the arrays."""
         return self.curves.shape
 
     def padded(self, shape: Shape) -> tuple[Covariates, np.ndarray]:
-        """Covariates and loss with more runs and steps than there are; the rest is not observed."""
+        """Return covariates and loss, padded up to `shape`; padding counts as unobserved."""
 
         def larger(values: object) -> object:
             if isinstance(values, Curves):
@@ -238,22 +238,22 @@ class CurveData:
         return {name: larger(values) for name, values in self.covariates.items()}, _pad(self.loss, shape)
 
     def unlike(self, other: "CurveData") -> str:
-        """How its structure differs from `other`'s so that one program cannot serve both; empty where it does not."""
+        """Return in words why one program cannot serve both tables; empty if it can."""
         for name, values in self.covariates.items():
             if _structure(values) != _structure(other.covariates[name]):
-                return f"differ in {name}, which only one of them has or in how many sources it has"
+                return f"differ in {name}, which only one of them has, or in its number of sources"
         one, two = (each.curves.epochs is None for each in (self, other))
         return "" if one == two else "do not both repeat data"
 
     def own(self, values: np.ndarray, dims: Sequence[str]) -> np.ndarray:
-        """A site's values without model sizes that only other tables have, and without curves that are padding."""
+        """Return a site's values without the model sizes and curves that are padding."""
         for dim, count in (("size", self.curves.size.groups), ("run", self.units)):
             if dim in dims:
                 values = np.take(values, range(count), axis=list(dims).index(dim) - len(dims))
         return values
 
     def stored(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], Dims]:
-        """Groups of a stored posterior that describe single runs, and the dims of their variables."""
+        """Return the groups of a stored posterior that describe single runs, and the dims of their variables."""
         covariates = {name: values for name, values in self.covariates.items() if isinstance(values, np.ndarray)}
         curves, prior = self.curves, self.covariates.get("tau_prior")
         layout = {"language_index": curves.language.of_curve, "size_index": curves.size.of_curve}
@@ -271,7 +271,7 @@ class CurveData:
         return groups, steps | of_run | of_step | {name: ["language", "source"] for name in priors}
 
     def probe(self) -> dict[str, Any]:
-        """Fields of `Staleness` from which `made_up` makes a table like this one."""
+        """Return the fields of `Staleness` from which `made_up` makes a table like this one."""
         return {
             "sources": len(self.coords["source"]),
             "sizes": self.curves.size.groups,
@@ -293,13 +293,13 @@ class RunTable:
     in_table_units = False
 
     def read(self, path: Path, traits: Path | None = None) -> xr.Dataset:
-        """`read_runs`, which has no traits."""
+        """Read a run table by `read_runs`; InputError if `traits` are given."""
         if traits is not None:
             raise InputError(f"--traits is for score tables, and {path.name} is a run table; leave it out")
         return read_runs(path)
 
     def arrange(self, table: xr.Dataset, wanted: Sequence[str], selection: Selection) -> CurveData:
-        """The rows to fit, of runs from scratch unless the model knows checkpoints, arranged as curves."""
+        """Arrange the rows to fit as curves; runs from scratch only, unless the model includes checkpoints."""
         fitted, left_out = _select(table, selection.languages, every_start=STARTED in wanted)
         fitted = group_runs(fitted, selection.by) if selection.by else fitted
         fitted = count_all_tokens(fitted) if selection.all_tokens else fitted
@@ -310,7 +310,7 @@ class RunTable:
     def restore(
         self, constant: xr.Dataset, observed: xr.Dataset, given: Mapping[str, bool]
     ) -> tuple[Covariates, np.ndarray]:
-        """Covariates and loss of a stored posterior, without padding."""
+        """Return covariates and loss of a stored posterior, without padding."""
         if "size_index" not in constant:
             raise MissingError("the layout of the runs, which earlier versions did not store; fit again")
         stored = {str(name): values.to_numpy() for name, values in constant.items()}
@@ -330,7 +330,7 @@ class RunTable:
         return covariates, np.where(np.isfinite(loss), loss, 1.0).astype(float)
 
     def made_up(self, shape: Staleness, languages: int, seed: int) -> tuple[Covariates, np.ndarray]:
-        """Curves that visit every language and model size, with covariates log-normal around their reference."""
+        """Make up curves of every language and model size, with covariates log-normal around their reference."""
         rng = np.random.default_rng(seed)
         curves, steps = max(languages, shape.sizes), 2 if shape.repeated else 1
         covariates: Covariates = {}
@@ -341,7 +341,7 @@ class RunTable:
                 continue
             size = (curves, steps, shape.sources) if name.startswith("source_") else (curves, steps)
             covariates[name] = np.exp(rng.normal(size=size)) if given else None
-            if name in (STARTED, PARTNER):  # by turns from none of the sources and from each
+            if name in (STARTED, PARTNER):  # curves cycle through no source and each source
                 start = np.arange(curves) % (shape.sources + 1)
                 covariates[name] = np.eye(shape.sources + 1)[start, None, 1:].repeat(steps, axis=1)
         covariates["curves"] = Curves(
@@ -358,9 +358,10 @@ KIND = RunTable()
 
 
 def _select(runs: xr.Dataset, languages: Sequence[str], *, every_start: bool) -> tuple[xr.Dataset, dict[str, int]]:
-    """Rows to fit: of the `languages` asked for, and of runs from scratch, which is what most laws describe.
+    """Select rows of the given `languages` and of runs from scratch, the only runs that most laws describe.
 
-    Also how many rows each of the two conditions left out.
+    Returns:
+        The rows to fit, and the number of rows that each of the two conditions leaves out.
     """
     known = np.unique(runs["language"].to_numpy()).tolist()
     unknown = [language for language in languages if language not in known]
@@ -399,17 +400,17 @@ def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = No
 
     Args:
         runs: a run table, from `read_runs`.
-        wanted: the covariates that the model asks for: those of `bayes_atlas.data.covariates`, with named sources on a
-            last axis and the rest lumped as *other*; any column of numbers of the table; ``curves``; or
-            ``source_started``, 1 for the checkpoint that a run started from, or ``source_partner``, 1 for the language
-            that it trains on half and half, which then are the sources. Those that say nothing are None: ``..unique``
-            where nothing repeats, ``source_tokens`` or ``other_tokens`` where there are none; and those of `OPTIONAL`,
-            which come from elsewhere.
-        sources: how many named sources each language has (the most co-sampled ones); all of them where None.
-        others: whether the rest counts; without, those covariates are None.
+        wanted: the model's covariates: any of `bayes_atlas.data.covariates`, with named sources on the last axis and
+            the rest lumped as *other*; any numeric column of the table; ``curves``; ``source_started``, 1 for the
+            checkpoint from which a run started; ``source_partner``, 1 for the partner language of a 50/50 run. The last
+            two replace the named sources by checkpoints or partners. A covariate without information is None:
+            ``..unique`` if no data repeat, ``source_tokens`` or ``other_tokens`` if there are none. So are those of
+            `OPTIONAL`, which have another origin.
+        sources: number of named sources of each language, the most co-sampled ones; all if None.
+        others: include the remaining sources; if False, their covariates are None.
 
     Raises:
-        InputError: a wanted covariate is no column of the table; the message lists those there are.
+        InputError: a wanted covariate is not a column of the table; the message lists the available ones.
     """
     language_names = list(dict.fromkeys(runs["language"].values.tolist()))
     layout = _Layout.of(runs, language_names)
@@ -493,23 +494,23 @@ class _Layout:
 
 
 def _checkpoints(runs: xr.Dataset) -> list[str]:
-    """Checkpoints that runs started from, in the order of the table."""
+    """Return the checkpoints from which runs started, in the order of the table."""
     found = [name for name in dict.fromkeys(runs["init"].values.tolist()) if name != SCRATCH]
     if not found or len(found) == len(set(runs["init"].values.tolist())):
         raise InputError(
-            f"{runs.attrs['name']} must have runs from scratch and from a checkpoint for this model; say in the column "
-            f"init what each started from: {SCRATCH} or the name of the checkpoint"
+            f"{runs.attrs['name']} must have runs from scratch and from a checkpoint for this model; give the start of "
+            f"each run in the column init: {SCRATCH} or the name of the checkpoint"
         )
     return found
 
 
 def _partners(runs: xr.Dataset) -> tuple[np.ndarray, list[str]]:
-    """1 where a row trains half and half with a language, ``(row, partner)``, and the partners there are."""
+    """Return an indicator ``(row, partner)``, 1 for the partner of a 50/50 row, and the names of the partners."""
     share, alone, half = partner_shares(runs)
     if not (alone | half).all():
         raise InputError(
             f"{(~(alone | half)).sum():,} rows of {runs.attrs['name']} are of other mixtures than one language or two "
-            f"half and half, which this model does not describe; choose those that it does with "
+            f"half and half, which this model does not describe; select the rows that it describes with "
             f"bayes_atlas.data.bilingual_design.bilingual_study, or use `bayes-atlas scores`"
         )
     if not half.any():
@@ -519,14 +520,14 @@ def _partners(runs: xr.Dataset) -> tuple[np.ndarray, list[str]]:
 
 
 def _references(runs: xr.Dataset, language_names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Geometric means of the sizes of all runs, and of each language's own tokens."""
+    """Return geometric means: of the model size over all runs, and of each language's own tokens."""
     params = _geometric_mean(runs["params"].to_numpy())
     tokens, language = runs["tokens"].to_numpy(), runs["language"].to_numpy()
     return {name: {"params": params, "tokens": _geometric_mean(tokens[language == name])} for name in language_names}
 
 
 def _says_nothing(columns: Mapping[str, np.ndarray], name: str, runs: xr.Dataset, units: Units) -> bool:
-    """Whether a covariate may be left out: unique tokens where none repeat, source tokens where there are none."""
+    """Return True for a covariate without information: unique tokens if none repeat, source tokens if all are 0."""
     if name == "unique":
         return not (covariate(runs, "tokens", units) > columns[name]).any()
     if name in ("source_unique", "other_unique"):

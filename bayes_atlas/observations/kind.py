@@ -1,8 +1,8 @@
-"""Kinds of tables: how one is read, arranged for a model, padded, stored, restored and made up.
+"""Kinds of tables. A kind can read, arrange, pad, store, restore and make up its tables.
 
-A model is fitted to the kind whose name is one of its covariates: ``curves``, ``pairs`` or ``crossings``. To add a
-kind, write its reader in `bayes_atlas.data` and a module of its name here with an object ``KIND``, and enter it in
-`KINDS`. Nothing else in the engine asks which kind a table is.
+A model takes the kind whose name is one of its covariates: ``curves``, ``pairs`` or ``crossings``. To add a kind, write
+its reader in `bayes_atlas.data`. Then write a module here, named after the kind, with an object ``KIND``, and add the
+name to `KINDS`. Nothing else in the engine depends on the kind of a table.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,30 +25,30 @@ KINDS = {  # covariate -> name
     "crossings": "table of crossovers",
     "evidence": "evidence table",
 }
-RUNS = "curves"  # that of models which ask for none
+RUNS = "curves"  # the kind of models without such a covariate
 
 NO_CURVES: dict[str, Any] = {"sources": 0, "sizes": 0, "repeated": False, "epochs": False}  # `Staleness` of other kinds
 
 type Covariates = dict[str, Any]  # by name, as a model takes them
-type Dims = dict[str, list[str]]  # of variables by name
+type Dims = dict[str, list[str]]  # dims by name of the variable
 
 
 class Shape(Protocol):
-    """The sizes of arrays that a program is compiled for."""
+    """Sizes of the arrays for which a program is compiled."""
 
     def rounded(self) -> Self:
-        """Rounded up, so that tables of similar size have the same shape."""
+        """Round up, so that tables of similar size have the same shape."""
 
     def join(self, other: Self, /) -> Self:
-        """The least shape that holds both."""
+        """Return the smallest shape that contains both."""
 
 
 class Observations(Protocol):
-    """A table as a model is fitted to it."""
+    """A table in the form to which a model is fitted."""
 
     @property
     def covariates(self) -> Covariates:
-        """Arrays and layouts by name, as the model takes them."""
+        """Arrays and layouts by name, in the form that the model takes."""
 
     @property
     def coords(self) -> dict[str, list[str]]:
@@ -64,11 +64,11 @@ class Observations(Protocol):
 
     @property
     def left_out(self) -> dict[str, int]:
-        """Reason -> rows of the table that are not fitted."""
+        """Reason -> number of rows that are not fitted."""
 
     @property
     def ranges(self) -> dict[str, tuple[float, float]]:
-        """Least and largest value of each size that was fitted."""
+        """Smallest and largest fitted value of each size variable."""
 
     @property
     def ranges_by_language(self) -> dict[str, dict[str, tuple[float, float]]]:
@@ -88,30 +88,30 @@ class Observations(Protocol):
 
     @property
     def shape(self) -> Shape | None:
-        """Sizes of its arrays; None where tables of this kind are not padded to share a program."""
+        """Sizes of the arrays; None if tables of this kind are not padded to share a program."""
 
     def padded(self, shape: Any) -> tuple[Covariates, np.ndarray]:
-        """Covariates and observed values, with padding that is not observed up to `shape`."""
+        """Return covariates and observed values, padded up to `shape`; padding counts as unobserved."""
 
     def unlike(self, other: Self, /) -> str:
-        """How its structure differs from `other`'s so that one program cannot serve both; empty where it does not."""
+        """Return in words why one program cannot serve both tables; empty if it can."""
 
     def own(self, values: np.ndarray, dims: Sequence[str]) -> np.ndarray:
-        """A site's `values` without padding, given the names of its last dims."""
+        """Return a site's `values` without padding, given the names of its last dims."""
 
     def stored(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], Dims]:
-        """Groups of a stored posterior that describe single observations, and the dims of their variables."""
+        """Return the groups of a stored posterior that describe single observations, and their variables' dims."""
 
     def probe(self) -> dict[str, Any]:
-        """Fields of `Staleness` from which `Kind.made_up` makes a table like this one."""
+        """Return the fields of `Staleness` from which `Kind.made_up` makes a table like this one."""
 
 
 class Unpadded:
-    """The part of `Observations` that tables have in common which are fitted one at a time, as they are."""
+    """The part of `Observations` common to tables that are fitted one at a time, without padding."""
 
     @property
     def shape(self) -> None:
-        """Not padded."""
+        """None, as there is no padding."""
 
     @property
     def ranges_by_language(self) -> dict[str, dict[str, tuple[float, float]]]:
@@ -119,65 +119,65 @@ class Unpadded:
         return {}
 
     def unlike(self, other: object) -> str:
-        """No two tables of this kind share a program."""
-        return "are no run tables, and only run tables are fitted together"
+        """Return that no two tables of this kind share a program."""
+        return "are not run tables, and only run tables are fitted together"
 
     def own(self, values: np.ndarray, dims: Sequence[str]) -> np.ndarray:
-        """A site's values: none of them is padding."""
+        """Return a site's values, which have no padding."""
         return values
 
 
 class Kind(Protocol):
     """A kind of table."""
 
-    name: str  # the covariate by which a model asks for it
-    variable: str  # the variable of its Dataset by which it is known
-    reader: str  # the public function that reads it
-    in_table_units: bool  # whether the models' priors are in units of the table
+    name: str  # covariate of the models that take this kind
+    variable: str  # variable that only a Dataset of this kind has
+    reader: str  # public function that reads the table
+    in_table_units: bool  # True if the models' priors are in units of the table
 
     def read(self, path: Path, traits: Path | None = None) -> xr.Dataset:
-        """Read a table of this kind; `traits` are those of languages, where the kind has any."""
+        """Read a table of this kind; `traits` is a table of traits of languages, if the kind has any."""
 
     def arrange(self, table: xr.Dataset, wanted: Sequence[str], selection: Selection) -> Observations:
-        """Choose the rows to fit and arrange them for a model that asks for the covariates `wanted`."""
+        """Select the rows to fit and arrange them for a model with the covariates `wanted`."""
 
     def restore(
         self, constant: xr.Dataset, observed: xr.Dataset, given: Mapping[str, bool]
     ) -> tuple[Covariates, Floats]:
-        """Covariates and observed values of a stored posterior, without padding: the inverse of `stored`.
+        """Return covariates and observed values of a stored posterior, without padding: the inverse of `stored`.
 
         Raises:
-            MissingError: the groups lack something, as earlier versions did not store it.
+            MissingError: the groups lack a part that earlier versions did not store.
         """
 
     def made_up(self, shape: Staleness, languages: int, seed: int) -> tuple[Covariates, np.ndarray]:
-        """Covariates and observed values of a table that is drawn at random but always the same for a `seed`."""
+        """Make up a table, drawn at random from `seed`; return its covariates and observed values."""
 
 
 class MissingError(InputError):
-    """A stored posterior lacks what is needed to restore its table."""
+    """A stored posterior lacks a part that is needed to restore its table."""
 
 
 def get_kind(name: str) -> Kind:
-    """The kind called `name`, one of `KINDS`."""
+    """Return the kind called `name`, one of `KINDS`."""
     return cast(Kind, import_module(f"{__package__}.{name}").KIND)
 
 
 def kind_of(model: ModelFile) -> Kind:
-    """The kind of table that a model is fitted to, by the covariates that it asks for."""
+    """Return the kind of table that a model takes, according to its covariates."""
     return get_kind(kind_name(model.covariates))
 
 
 def kind_name(covariates: Sequence[str] | Mapping[str, Any]) -> str:
-    """The name of the kind that is among `covariates`; run tables where none is."""
+    """Return the name of the kind among `covariates`; that of run tables if there is none."""
     return next((name for name in KINDS if name in covariates), RUNS)
 
 
 def check_kind(table: xr.Dataset, kind: Kind, model: str) -> None:
-    """Refuse a table that is of another kind than `model` takes.
+    """Raise unless `table` is of the kind that `model` takes.
 
     Raises:
-        InputError: it is; the message names both readers.
+        InputError: the table is of another kind; the message names both readers.
     """
     if kind.variable not in table:
         given = next((other.reader for other in map(get_kind, KINDS) if other.variable in table), "another table")
@@ -185,8 +185,8 @@ def check_kind(table: xr.Dataset, kind: Kind, model: str) -> None:
 
 
 def no_selection(table: xr.Dataset, selection: Selection) -> None:
-    """Refuse a selection among runs where the table is no run table."""
+    """Raise InputError if `selection` chooses among runs, for a `table` that is not a run table."""
     if selection.languages or selection.by:
         raise InputError(
-            f"languages and by choose among runs, and {table.attrs['name']} is no run table; leave them out"
+            f"languages and by choose among runs, and {table.attrs['name']} is not a run table; leave them out"
         )

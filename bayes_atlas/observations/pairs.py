@@ -1,6 +1,7 @@
-"""The score table as a model sees it: dyads, that is, unordered pairs of languages with a score in each direction.
+"""The score table in the form that a model takes: dyads.
 
-The two scores of a dyad may be correlated; given what the languages give and receive, dyads are independent.
+A dyad is an unordered pair of languages with a score in each direction. The two scores of a dyad may be correlated.
+Given the languages' effects as source and as target, dyads are independent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,17 +22,17 @@ from bayes_atlas.posterior import Staleness
 
 
 class Pairs(NamedTuple):
-    """Layout of the dyads. A JAX pytree; direction 1 of a dyad has source and target of direction 0 exchanged."""
+    """Layout of the dyads. A JAX pytree. Direction 1 of a dyad swaps the source and the target of direction 0."""
 
-    target: Array  # (dyad, 2) index of the language that is helped
-    observed: Array  # (dyad, 2) whether the score was measured
-    error: Array | None  # (dyad, 2) standard deviation of its error; None where the table states none
-    common: Array  # (dyad, trait) 1 where the two have the trait in common, else 0; traits as in `TRAITS`
+    target: Array  # (dyad, 2) index of the target language, which receives transfer
+    observed: Array  # (dyad, 2) True if the score was measured
+    error: Array | None  # (dyad, 2) standard deviation of the measurement error; None if the table states none
+    common: Array  # (dyad, trait) 1 if the two languages share the trait, else 0; traits as in `TRAITS`
     distances: Array | None  # (dyad, 2, distance) in standard deviations
-    belongs: Array  # (target,) 0 for each language: what there are
-    centre: Array  # mean of the scores measured
-    unit: Array  # their standard deviation
-    censored: Array | None = None  # (dyad, 2) whether the score is an upper bound; None where none is
+    belongs: Array  # (target,) 0 for each language; its length is their number
+    centre: Array  # mean of the measured scores
+    unit: Array  # standard deviation of the measured scores
+    censored: Array | None = None  # (dyad, 2) True if the score is only an upper bound; None if none is
 
     @property
     def languages(self) -> int:
@@ -40,7 +41,7 @@ class Pairs(NamedTuple):
 
     @property
     def source(self) -> Array:
-        """Index of the language that helps, ``(dyad, 2)``."""
+        """Index of the source language, which gives transfer, ``(dyad, 2)``."""
         return self.target[:, ::-1]
 
     def by_target(self, values: jax.Array) -> jax.Array:
@@ -52,12 +53,12 @@ class Pairs(NamedTuple):
         return self._spread(values, self.source)
 
     def matrix(self, values: jax.Array) -> jax.Array:
-        """Values ``(dyad, 2)`` as ``(target, source)``, NaN on the diagonal."""
+        """Rearrange values ``(dyad, 2)`` to ``(target, source)``, with NaN on the diagonal."""
         empty = jnp.full((self.languages, self.languages), jnp.nan, values.dtype)
         return empty.at[self.target, self.source].set(values)
 
     def _spread(self, values: jax.Array, index: Array) -> jax.Array:
-        # A product, since the gradient of a gather is a slow scatter-add.
+        # A product, because the gradient of a gather is a slow scatter-add.
         return jax.nn.one_hot(index, self.languages, dtype=values.dtype) @ values
 
 
@@ -66,7 +67,7 @@ class PairData(Unpadded):
     """The `Observations` of a score table."""
 
     covariates: Covariates  # `pairs`
-    score: np.ndarray  # (dyad, 2), 0 where not observed
+    score: np.ndarray  # (dyad, 2), 0 if not observed
     coords: dict[str, list[str]]  # target, source, dyad, distance
     references: dict[str, dict[str, float]] = field(default_factory=dict)
     sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -91,18 +92,18 @@ class PairData(Unpadded):
         return len(self.coords["dyad"])
 
     def padded(self, shape: None) -> tuple[Covariates, np.ndarray]:
-        """Covariates and scores as they are."""
+        """Return covariates and scores without padding."""
         return self.covariates, self.score
 
     def probe(self) -> dict[str, Any]:
-        """Fields of `Staleness` from which `made_up` makes a table like this one."""
+        """Return the fields of `Staleness` from which `made_up` makes a table like this one."""
         pairs = self.pairs
         given = {"stated": pairs.error is not None, "censored": pairs.censored is not None}
         layout = {"distances": len(self.coords["distance"])} | {name: int(there) for name, there in given.items()}
         return NO_CURVES | {"layout": layout}
 
     def stored(self, log_likelihood: np.ndarray) -> tuple[dict[str, Any], Dims]:
-        """Groups of a stored posterior that describe single scores, and the dims of their variables."""
+        """Return the groups of a stored posterior that describe single scores, and the dims of their variables."""
         pairs = self.pairs
         stored = {
             name: np.asarray(values)
@@ -120,7 +121,7 @@ class PairData(Unpadded):
 
     @property
     def rows(self) -> int:
-        """Number of scores measured."""
+        """Number of measured scores."""
         return int(self.pairs.observed.sum())
 
 
@@ -167,25 +168,25 @@ class ScoreTable:
     in_table_units = True
 
     def read(self, path: Path, traits: Path | None = None) -> xr.Dataset:
-        """`read_scores`."""
+        """Read a score table by `read_scores`."""
         return read_scores(path, traits)
 
     def arrange(self, table: xr.Dataset, wanted: Sequence[str], selection: Selection) -> PairData:
-        """All scores, as dyads."""
+        """Arrange all scores as dyads."""
         no_selection(table, selection)
         return arrange_pairs(table)
 
     def restore(
         self, constant: xr.Dataset, observed: xr.Dataset, given: Mapping[str, bool]
     ) -> tuple[Covariates, np.ndarray]:
-        """Covariates and scores of a stored posterior."""
+        """Return covariates and scores of a stored posterior."""
         score = observed["measured_score"].to_numpy()
         stored = {name: constant[name].to_numpy() if name in constant else None for name in Pairs._fields}
         stored |= {"target": constant["target_index"].to_numpy(), "observed": np.isfinite(score)}
         return {"pairs": Pairs(**stored)}, np.nan_to_num(score).astype(float)
 
     def made_up(self, shape: Staleness, languages: int, seed: int) -> tuple[Covariates, np.ndarray]:
-        """Dyads of so many languages and their scores, the same for every seed."""
+        """Make up dyads of `languages` languages and their scores, the same for every seed."""
         pairs, score = made_up_pairs(languages, **shape.layout)
         return {"pairs": pairs}, score
 
@@ -194,7 +195,7 @@ KIND = ScoreTable()
 
 
 def made_up_pairs(languages: int, distances: int, stated: int, censored: int = 0) -> tuple[Pairs, np.ndarray]:
-    """Dyads of so many languages and their scores, drawn at random but always the same."""
+    """Make up dyads of `languages` languages and their scores, drawn at random with a fixed seed."""
     rng = np.random.default_rng(0)
     target = np.stack(np.triu_indices(languages, 1), axis=1)
     shape = target.shape
@@ -215,7 +216,7 @@ def made_up_pairs(languages: int, distances: int, stated: int, censored: int = 0
 
 
 def _errors(stated: np.ndarray) -> np.ndarray | None:
-    """Errors, the median of those stated where one is not; None where none is."""
+    """Return the stated errors, with their median in place of missing ones; None if none is stated."""
     if not np.isfinite(stated).any():
         return None
     return np.where(np.isfinite(stated), stated, np.nanmedian(stated))

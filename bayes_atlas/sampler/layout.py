@@ -18,14 +18,14 @@ from bayes_atlas.sampler.signature import Signature
 type Model = Callable[..., Any]
 type Data = tuple[Any, ...]  # the model's arguments: covariates by name, loss
 
-LOCAL = "language"  # the plate whose members are independent given everything else
-POOL, NOISE = "pool", "noise"  # keys of a site's ``infer`` by which a model declares what the site is
+LOCAL = "language"  # plate whose members are independent given all other sites
+POOL, NOISE = "pool", "noise"  # keys of a site's ``infer`` by which a model declares its role
 
 
 class Population(NamedTuple):
-    """Sites of the population that a partially pooled site is drawn from; the value of ``infer["pool"]``."""
+    """The population of a partially pooled site, by its sites; the value of ``infer["pool"]``."""
 
-    location: str | None  # None where the population is centred at zero
+    location: str | None  # None if the population is centred at zero
     scale: str
 
 
@@ -39,33 +39,33 @@ class Site:
 
     @property
     def width(self) -> int:
-        """Coordinates it takes: of one language where it is local."""
+        """Number of coordinates, per language if the site is local."""
         return prod(self.shape[1:] if self.local else self.shape)
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Where a partially pooled site (see `bayes_atlas.modelling.pooling`) and its population stand in the vector."""
+    """Positions of a partially pooled site (see `bayes_atlas.modelling.pooling`) and its population in the vector."""
 
-    members: tuple[int, ...]  # columns: of the locals where `local`, else of the globals
+    members: tuple[int, ...]  # columns of the locals if `local`, else of the globals
     local: bool
-    location: int | None  # among the globals; None where the population is centred at zero
+    location: int | None  # among the globals; None if the population is centred at zero
     scale: int  # among the globals
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where every latent site stands in the vector; hashable, so that programs can be found by it."""
+    """Positions of all latent sites in the vector. Hashable, as part of the cache key of compiled programs."""
 
     sites: tuple[Site, ...]
-    languages: int  # 0 where there are no locals
-    dims: tuple[tuple[str, tuple[str, ...]], ...]  # names of each site's dimensions, deterministic ones too
-    populations: tuple[tuple[str, Population], ...]  # of each partially pooled site
-    noise: tuple[str, ...]  # sites that are scales of noise
+    languages: int  # 0 without locals
+    dims: tuple[tuple[str, tuple[str, ...]], ...]  # dimension names of each site, including deterministic ones
+    populations: tuple[tuple[str, Population], ...]  # population of each partially pooled site
+    noise: tuple[str, ...]  # sites that are noise scales
 
     @classmethod
     def of(cls, model: Model, data: Data, *, blocks: bool = True) -> "Layout":
-        """Lay out `model` given the shapes of `data`; nothing is computed. Without `blocks` everything is global."""
+        """Lay out `model` from the shapes of `data`, without computing. Without `blocks`, all sites are global."""
         return _laid_out(model, Signature.of(data), blocks)
 
     @cached_property
@@ -75,7 +75,7 @@ class Layout:
 
     @cached_property
     def locals(self) -> list[Site]:
-        """Sites inside it."""
+        """Sites inside the language plate."""
         return [site for site in self.sites if site.local]
 
     @property
@@ -95,12 +95,12 @@ class Layout:
 
     @property
     def coordinates(self) -> np.ndarray:
-        """Name of the site at every place of the vector."""
+        """Name of the site at each position of the vector."""
         return np.array([name for name, _ in self.places])
 
     @property
     def places(self) -> list[tuple[str, tuple[int, ...]]]:
-        """Site and index of every place of the vector."""
+        """Site and index at each position of the vector."""
         first = [(site.name, index) for site in self.globals for index in np.ndindex(site.shape)]
         own = [
             (site.name, (language, *index))
@@ -111,11 +111,11 @@ class Layout:
         return first + own
 
     def split(self, vector: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Globals ``(width,)`` and locals ``(languages, block)`` of a vector."""
+        """Split a vector into globals ``(width,)`` and locals ``(languages, block)``."""
         return vector[: self.width], vector[self.width :].reshape(self.languages, self.block)
 
     def unravel(self, vector: jax.Array) -> dict[str, jax.Array]:
-        """Every site's unconstrained value."""
+        """Return each site's unconstrained value."""
         shared, own = self.split(vector)
         values, at = {}, 0
         for site in self.globals:
@@ -128,7 +128,7 @@ class Layout:
         return values
 
     def ravel(self, values: dict[str, jax.Array]) -> jax.Array:
-        """The vector of unconstrained values by site."""
+        """Return the vector of unconstrained values by site."""
         parts = [values[site.name].reshape(-1) for site in self.globals]
         if self.locals:
             own = [values[site.name].reshape(self.languages, -1) for site in self.locals]
@@ -153,7 +153,7 @@ class Layout:
 
     @property
     def scales(self) -> list[int]:
-        """Places of the pooling scales among the globals."""
+        """Positions of the pooling scales among the globals."""
         return sorted(pool.scale for pool in self.pools.values())
 
 
@@ -185,19 +185,19 @@ def _laid_out(model: Model, signature: Signature, blocks: bool) -> Layout:
 
 
 def is_latent(site: dict[str, Any]) -> bool:
-    """Whether a site of a trace is sampled."""
+    """Return True if a site of a trace is sampled, not observed."""
     return site["type"] == "sample" and not site["is_observed"]
 
 
 def prior_centre(model: Model, layout: Layout, key: jax.Array, data: Data) -> jax.Array:
-    """The vector in the middle of every site's prior."""
+    """Return the vector with each site at the centre of its prior."""
     trace = handlers.trace(handlers.substitute(handlers.seed(model, key), substitute_fn=_middle)).get_trace(*data)
     values = {name: site["value"] for name, site in trace.items() if is_latent(site)}
     return layout.ravel(unconstrain_fn(handlers.seed(model, key), data, {}, values))
 
 
 def _middle(site: dict[str, Any]) -> jax.Array | None:
-    """The mean of a site's prior, or its median where that is symmetric but for a transform."""
+    """Return the mean of a site's prior, or the median of a transformed one, if its base is symmetric."""
     if not is_latent(site):
         return None
     fn, transforms = site["fn"], list[Any]()

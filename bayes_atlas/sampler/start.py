@@ -1,13 +1,14 @@
-"""Where chains start: the posterior's mode given its pooling scales, and the curvature there as a first metric.
+"""The start of the chains: the posterior's mode given its pooling scales, with the curvature there as first metric.
 
-Each round takes the curvature, follows L-BFGS in the coordinates that it whitens, and moves the pooling scales, which
-have no useful joint mode with what they pool, to where the offsets suggest (an EM step). Once both have settled, the
-curvature is taken anew with every parameter as far apart from its scale as the runs leave it undetermined. All of it is
-one program without a host in between, so that the starts of many data sets are found at once.
+Each round computes the curvature and runs L-BFGS in the coordinates that it whitens. It then moves the pooling scales
+to the values that the offsets suggest (an EM step), since they have no useful joint mode with the parameters that they
+pool. Once both have settled, the curvature is computed again, with each parameter non-centred as far as the runs are
+uninformative about it. The search is one compiled program without host code, so that it can find the starts of many
+data sets at once.
 
-Noise has no useful joint mode either where many languages have no more rows than parameters: the density is highest
-with no noise at all, where nothing of the posterior is and chains get stuck. A wall keeps the search from there; a
-language of many rows gets over it.
+If many languages have no more rows than parameters, noise has no useful joint mode either. The density is highest at
+zero noise, where the posterior has no mass and chains get stuck. A wall keeps the search away from zero noise; a
+language with many rows can cross it.
 """
 
 from collections.abc import Callable
@@ -23,20 +24,18 @@ from bayes_atlas.sampler.lbfgs import Potential, minimise
 from bayes_atlas.sampler.metric import Curvature, Metric
 
 ROUNDS = 15
-SETTLED = 0.1  # move of the mode in standard deviations, and of a log scale, below which the start is found
-NARROWER, WIDER = 4.0, 2.0  # how far a log scale may move from its prior's middle
-QUIETER, WALL = (
-    1.0,
-    25.0,
-)  # how far below its prior's middle a wall is, and how steep: 25 rows that tell go an e-fold on
+SETTLED = 0.1  # the search ends at smaller moves, of the mode in standard deviations and of a log scale
+NARROWER, WIDER = 4.0, 2.0  # largest move of a log scale down and up from its prior's centre
+# The wall is QUIETER below the prior's centre and has curvature WALL: 25 informative rows go one e-fold past it.
+QUIETER, WALL = 1.0, 25.0
 
 
 class Start(NamedTuple):
-    """What sampling starts from."""
+    """The start of sampling."""
 
     metric: Metric
     centring: Centring
-    coupling: jax.Array  # how far languages are from being independent given the globals; 0 where they are
+    coupling: jax.Array  # departure of languages from independence given the globals; 0 if independent
 
 
 class _State(NamedTuple):
@@ -50,7 +49,7 @@ class _State(NamedTuple):
 
 
 def find_start(apart: Callable[[jax.Array, Centring], jax.Array], initial: jax.Array, layout: Layout) -> Start:
-    """The start of a posterior with potential ``apart(v, centring)``, searched from `initial`."""
+    """Find the start of a posterior with potential ``apart(v, centring)``, searching from `initial`."""
 
     noise = np.flatnonzero(np.isin(layout.coordinates, layout.noise))
     least = initial[noise] - QUIETER
@@ -105,7 +104,7 @@ def _identity(centre: jax.Array, layout: Layout) -> Metric:
 
 
 def _descend(potential: Potential, metric: Metric, layout: Layout) -> tuple[jax.Array, jax.Array]:
-    """Where L-BFGS leads in the coordinates of `metric`, pooling scales held, and its largest move in these."""
+    """Run L-BFGS in the coordinates of `metric`, pooling scales fixed; return its end and its largest move in z."""
     free = np.ones(layout.size)
     free[layout.scales] = 0.0
     z = minimise(lambda z: potential(metric.apply(z * free, layout)), jnp.zeros_like(metric.centre))
@@ -113,9 +112,9 @@ def _descend(potential: Potential, metric: Metric, layout: Layout) -> tuple[jax.
 
 
 def _curvature(potential: Potential, vector: jax.Array, layout: Layout) -> tuple[Curvature, jax.Array]:
-    """The Hessian: a column for each global, and one for each local of all languages at once.
+    """Return the Hessian, and its relative error along one direction that moves every language differently.
 
-    Also how wrong that is along one direction that moves every language differently, relatively.
+    The Hessian takes one column for each global, and one for each local of all languages at once.
     """
     width, block = layout.width, layout.block
     differently = np.random.default_rng(0).normal(size=(layout.languages, block))
@@ -142,7 +141,7 @@ def _symmetric(matrix: jax.Array) -> jax.Array:
 
 
 def _hold(curvature: Curvature, layout: Layout) -> Curvature:
-    """The curvature with pooling scales held: unit curvature of their own, none with others."""
+    """Return the curvature with pooling scales fixed: their own curvature is 1, their mixed curvature 0."""
     held = np.zeros(layout.width, dtype=bool)
     held[layout.scales] = True
     either = held[:, None] | held
@@ -151,7 +150,7 @@ def _hold(curvature: Curvature, layout: Layout) -> Curvature:
 
 
 def _em_step(metric: Metric, vector: jax.Array, initial: jax.Array, layout: Layout) -> jax.Array:
-    """Pooling scales that the offsets around the vector suggest, with what is not known of them."""
+    """Set pooling scales to the root mean square of the offsets, including the uncertainty of their members."""
     shared, own = layout.split(vector)
     variance = (metric.shared**2).sum(axis=-1)
     variance_own = (metric.own**2).sum(axis=-1) + (metric.slope**2).sum(axis=-1)

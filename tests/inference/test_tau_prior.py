@@ -61,7 +61,7 @@ def test_the_prior_is_that_of_the_draws_of_tau(scores):
 
 
 def test_scores_of_another_kind_and_unknown_pairs_are_refused(scores, tiny_posterior):
-    with pytest.raises(InputError, match=r"are no bilingual transfer scores, as some are above 1.0"):
+    with pytest.raises(InputError, match=r"are not bilingual transfer scores, as some are above 1.0"):
         tau_prior(scores(shift=2.0), {"sw": ["en"]})
     with pytest.raises(InputError, match=r"no score of any named source \(hi->yo\).*as it does: en, sw, fr"):
         tau_prior(scores(), {"yo": ["hi"]})
