@@ -238,9 +238,9 @@ def main() -> None:
                 for found in minima(case, which, law_error=law_error):
                     optima.append({"table": name, "cut": case.cut, "prediction": what} | found)
                     verdict = "inside" if found["inside"] else "OUTSIDE"
+                    where = f"{found['compute']:.2e} FLOPs, {found['beyond']:.1f} e-folds beyond"
                     print(
-                        f"    {found['language']:9} {found['compute']:.2e} FLOPs, {found['beyond']:.1f} e-folds beyond, "
-                        f"{what:11}: {verdict:7}, width {found['width']:.2f}, median {found['miss']:+.2f}, regret "
+                        f"    {found['language']:9} {where}, {what:11}: {verdict:7}, width {found['width']:.2f}, median {found['miss']:+.2f}, regret "
                         f"{found['regret']:.3%}",
                         flush=True,
                     )

@@ -60,7 +60,7 @@ def main() -> None:
         options = {"warmup": arguments.warmup, "draws": arguments.draws}
         posterior = fit(runs, table.model, with_data=False, law_error=False, **options)
         parts.append(evidence(name, learned(name, table, posterior, wide)))
-        best = parts[-1].loc[parts[-1]["evidence"].idxmax()]
+        best = parts[-1].sort_values("evidence").iloc[-1]
         failed = ", ".join(check.name for check in posterior.failed_checks) or "none"
         print(
             f"{name:14} kappa {best['kappa']:.2f}, log q {best['log_q']:.2f} +- {best['error']:.2f}; failed: {failed}"

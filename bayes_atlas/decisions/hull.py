@@ -13,7 +13,8 @@ from bayes_atlas.data.text import number
 from bayes_atlas.posterior import Posterior
 
 LISTED = 3  # languages that notes name
-BEYOND = 1.05  # factor on the end of a range; a plan beyond it extrapolates
+BEYOND = 1.05  # factor on the largest value of the runs; a plan beyond it extrapolates
+BELOW = 2.0  # factor below the least value, where extrapolation is cheap to check
 WORDS = {  # axis -> what exceeds the largest value, and what falls below the least
     "params": "parameters",
     "tokens": "tokens",
@@ -64,9 +65,9 @@ def outside(posterior: Posterior, language: str, **plan: Any) -> list[str]:
         value = float(np.median(values))
         least, most = ranges[axis]
         if value > most * BEYOND:
-            found.append(f"{WORDS[axis]} {_times(value / most)} the largest of its runs ({number(most)})")
-        elif value < least / BEYOND:
-            found.append(f"{WORDS[axis]} 1/{_plain(least / value)} of the smallest of its runs ({number(least)})")
+            found.append(f"{WORDS[axis]} {_times(value / most)} the largest of its runs ({_shown(axis, most)})")
+        elif value < least / BELOW:
+            found.append(f"{WORDS[axis]} 1/{_plain(least / value)} of the smallest of its runs ({_shown(axis, least)})")
     return [f"this extrapolates beyond the runs of {whose}: {'; '.join(found)}"] if found else []
 
 
@@ -87,6 +88,10 @@ def repeated_only(posterior: Posterior, languages: Iterable[str], unique: Mappin
                 f"unlimited data; give its unique tokens with --unique"
             )
     return notes
+
+
+def _shown(axis: str, value: float) -> str:
+    return f"{value:.3g} FLOPs" if axis == "compute" else number(value)
 
 
 def _times(factor: float) -> str:

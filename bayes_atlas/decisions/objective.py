@@ -106,7 +106,7 @@ class Objective:
         of_tokens: dict[str, Any] = dict.fromkeys(tokens, 0.0)
         for language, weight in self.weights.items():
             covariates = self._covariates(language, params, tokens)
-            slopes = law.slopes(**covariates, **self._local(language, covariates, tokens, draws))
+            slopes = law.slopes(**covariates, **self._local(language, covariates, tokens, draws, tangent=True))
             of_params = of_params + weight * slopes.params
             of_tokens[source_of(language)] = of_tokens[source_of(language)] + weight * slopes.tokens
             if slopes.source_tokens is not None:
@@ -158,15 +158,21 @@ class Objective:
         return np.array([self.unique.get(name, np.inf) / unit for name in sources])
 
     def _local(
-        self, language: str, covariates: Mapping[str, Any], tokens: Mapping[str, Any], draws: Draws
+        self,
+        language: str,
+        covariates: Mapping[str, Any],
+        tokens: Mapping[str, Any],
+        draws: Draws,
+        *,
+        tangent: bool = False,
     ) -> dict[str, Any]:
-        """Return parameters with which the law has the value and slopes of the law with its errors, at one plan."""
+        """Return parameters with which the law has the value of the law with its errors at one plan, or also slopes."""
         drawn = {name: values for name, values in self.parameters[language].items() if values.ndim == 1}
         if slots := self._slots(language, tokens):
             drawn["tau"] = self.parameters[language]["tau"][:, slots]
         if self.error is None:
             return {name: values[draws] for name, values in drawn.items()}
-        return self.error.bend(language).local(self.posterior.law, covariates, drawn, draws)
+        return self.error.bend(language).local(self.posterior.law, covariates, drawn, draws, tangent=tangent)
 
 
 def objective(

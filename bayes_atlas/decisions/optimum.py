@@ -191,7 +191,7 @@ def objective_notes(objective: Objective, params: Any, own: Mapping[str, Any], t
             "params": params,
             "tokens": each,
             "compute": training_flops(params, tokens),
-            "epochs": each / unique[source_of(name)] if source_of(name) in unique else None,
+            "epochs": np.maximum(each / unique[source_of(name)], 1.0) if source_of(name) in unique else None,
             "tokens_per_param": np.asarray(each) / params,
         }
         for name, each in own.items()

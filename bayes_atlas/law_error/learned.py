@@ -40,12 +40,13 @@ def stored(
     least = {e: min(each.axes[e].first for each in languages.values()) for e in exponents}
     most = {e: max(each.axes[e].last for each in languages.values()) for e in exponents}
     steps = {e: most[e] - least[e] for e in exponents}
-    bends = 1 + sum(steps.values())
+    bends = 2 + sum(steps.values())
     shape = len(names), len(kappas)
     count = len(first.middle)
     arrays = {
         "log_evidence": np.zeros(shape),
         "noise": np.ones(shape),
+        "size_effect": np.ones(shape),
         "log_q_sd": np.zeros(shape),
         "centre": np.zeros((*shape, count)),
         "transport": np.zeros((*shape, count, count)),
@@ -58,7 +59,7 @@ def stored(
         for column, (kappa, each) in enumerate(zip(kappas, learned[name], strict=True)):
             here = row, column
             np.fill_diagonal(arrays["root"][here], kappa * np.sqrt(STEP))
-            for key in ("log_evidence", "noise", "log_q_sd", "centre", "transport"):
+            for key in ("log_evidence", "noise", "size_effect", "log_q_sd", "centre", "transport"):
                 arrays[key][here] = getattr(each, key)
             arrays["mean"][here][at] = each.mean
             arrays["slope"][here][at] = each.slope
@@ -66,6 +67,7 @@ def stored(
     dims = {
         "log_evidence": (),
         "noise": (),
+        "size_effect": (),
         "log_q_sd": (),
         "centre": ("coordinate",),
         "transport": ("coordinate", "coordinate_before"),
@@ -104,7 +106,7 @@ def stored(
 
 def _places(language: Language, least: Mapping[str, int], steps: Mapping[str, int]) -> list[int]:
     """Return the positions of a language's own log q and increments among those of all languages."""
-    places, start = [0], 1
+    places, start = [0, 1], 2
     for name, axis in language.axes.items():
         own = axis.first - least[name]
         places += range(start + own, start + own + axis.steps)
@@ -157,7 +159,14 @@ class LawError:
 
     def noise(self, language: str) -> Floats:
         """Return the factor ``(draw,)`` on the noise of the fit, which took errors of the law for noise."""
-        return self.learned["noise"].sel(language=language).to_numpy().astype(float)[self.chosen]
+        return self._factor("noise", language)
+
+    def size_effect(self, language: str) -> Floats:
+        """Return the factor ``(draw,)`` on the size effects of the fit, which took errors of the law for these too."""
+        return self._factor("size_effect", language)
+
+    def _factor(self, name: str, language: str) -> Floats:
+        return self.learned[name].sel(language=language).to_numpy().astype(float)[self.chosen]
 
     def _drawn(self, language: str) -> tuple[dict[str, Floats], Bend]:
         if language not in self._kept:
@@ -180,7 +189,7 @@ class LawError:
             bends[at] = arrays["mean"][number] + deviation @ arrays["slope"][number].T
             bends[at] += luck[at, : bends.shape[1]] @ arrays["root"][number].T
         kappa = own["kappa"].to_numpy()[self.chosen, None] * np.sqrt(STEP)
-        walks, start, spare = {}, 1, bends.shape[1]
+        walks, start, spare = {}, 2, bends.shape[1]
         for column, name in enumerate(own["exponent"].to_numpy().tolist()):
             first, last = int(own["first"][column]), int(own["last"][column])
             before, after = (kappa * luck[:, spare + side * REACH : spare + (side + 1) * REACH] for side in (0, 1))
@@ -189,7 +198,7 @@ class LawError:
             walks[name] = Walk(first - REACH, origin, np.hstack([before, inside, after]))
             start, spare = start + last - first, spare + 2 * REACH
         units = dict(zip(own["exponent"].to_numpy().tolist(), arrays["log_unit"].tolist(), strict=True))
-        return coordinates.unpack(moved), Bend(walks, bends[:, 0], units)
+        return coordinates.unpack(moved), Bend(walks, bends[:, 0], bends[:, 1], units)
 
     def _luck(self, language: str, count: int) -> Floats:
         """Return standard normal draws ``(draw, count)``, which languages share in part."""

@@ -25,13 +25,16 @@ from bayes_atlas.law_error.wrong_law import Bend
 
 KAPPAS = np.array([0.01, 0.05, 0.1, 0.16, 0.25, 0.4, 0.64])  # sd of a walk per square root of an e-fold
 LENT = 0.15  # least share of the posterior's information that other languages must have lent to count
+
+DRIFT = 0.07  # prior sd of the slope of log q in log size; the evidence of public tables is largest around .1
 ROUNDS = 8  # of centring anew what languages lent
 SETTLED = 0.01  # largest change of their mean movement that ends this
 ITERATIONS = 60
 DIFFERENCE = 1e-4  # step of numerical derivatives
 CONVERGED = 1e-4  # gain of log density that ends a fit
-NOISES = (0.3, 2.0)  # least and largest factor on the noise of the fit
-NOISE_ROWS = 5.0  # rows that the noise of the fit counts for
+STUCK = 1e8  # damping that ends a search
+SCALES = (0.2, 2.0)  # least and largest factor on the noise and on the size effects of the fit
+KNOWN = 5.0  # rows, or sizes, that the scales of the fit count for
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Learned:
 
     log_evidence: float
     noise: float  # factor on the noise of the fit
+    size_effect: float  # factor on the size effects of the fit
     centre: Floats  # (coordinate,) mode of the law's parameters
     transport: Floats  # (coordinate, coordinate) carries deviations of the law alone to those with its errors
     mean: Floats  # (bend,) of log q and the increments of all walks
@@ -184,11 +188,11 @@ class Language:
         """Return expected log loss ``(row, state)`` of states (parameters, log q, increments)."""
         count = len(self.middle)
         drawn = self.coordinates.unpack(states[:, :count])
-        walks, start = {}, count + 1
+        walks, start = {}, count + 2
         for name, axis in self.axes.items():
             walks[name] = Walk(axis.first, axis.origin, states[:, start : start + axis.steps])
             start += axis.steps
-        bend = Bend(walks, states[:, count], self.log_units)
+        bend = Bend(walks, states[:, count], states[:, count + 1], self.log_units)
         local = bend.local(self.law, self.rows.covariates, drawn)
         return np.log(self.law.loss(**self.rows.covariates, **local))
 
@@ -212,11 +216,11 @@ class Language:
         steps = sum(axis.steps for axis in self.axes.values())
         sizes = self._size_columns.shape[1]
         of_sizes = 1 / (self.rows.size_effect or 1.0) ** 2
-        rest = [1 / self.log_q[1] ** 2, *[1 / (kappa**2 * STEP)] * steps, *[of_sizes] * sizes]
+        rest = [1 / self.log_q[1] ** 2, 1 / DRIFT**2, *[1 / (kappa**2 * STEP)] * steps, *[of_sizes] * sizes]
         whole = np.zeros((len(mean) + len(rest),) * 2)
         whole[: len(mean), : len(mean)] = precision
         np.fill_diagonal(whole[len(mean) :, len(mean) :], rest)
-        return np.concatenate([mean, [self.log_q[0]], np.zeros(steps + sizes)]), whole
+        return np.concatenate([mean, [self.log_q[0]], np.zeros(1 + steps + sizes)]), whole
 
     def _prior_of_law(self, moved: Floats) -> tuple[Floats, Floats]:
         """Return mean and precision of the law's parameters, before the language's own runs."""
@@ -240,7 +244,7 @@ class Language:
         if self.prior and not self.borrows:
             return precision, pull, np.zeros((size, size))
         root = _square_root(self._spread)
-        law_alone = np.concatenate([self.middle, np.zeros(1 + sum(axis.steps for axis in self.axes.values()))])
+        law_alone = np.concatenate([self.middle, np.zeros(2 + sum(axis.steps for axis in self.axes.values()))])
         white = self.rows.white(self._slopes(law_alone)[:, :size])
         residuals = self.rows.white((self.rows.log_loss - self._expected(law_alone[None])[:, 0])[:, None])[:, 0]
         weight = self._weights(residuals, 1.0)[self.rows.curve]
@@ -255,68 +259,99 @@ class Language:
         return np.asarray((NU + counts) / (NU + self.rows.squares(white) / noise**2) / noise**2)
 
     def _fit(self, kappa: float, start: Floats | None, moved: Floats) -> tuple[Learned, Floats]:
-        mean, precision = self._prior(kappa, moved)
-        sizes = self._size_columns.shape[1]
-        inner = len(mean) - sizes
-        columns = self.rows.white(self._size_columns)
-        counts, total = self.rows.counts, len(self.rows.log_loss)
-        state = start
-        if state is None:
-            state = np.concatenate([self.middle, np.zeros(len(mean) - len(self.middle))])
-        noise, damping = 1.0, 1e-3
-
-        def residuals(state: Floats) -> Floats:
-            missed = self.rows.log_loss - self._expected(state[None, :inner])[:, 0]
-            return self.rows.white(missed[:, None])[:, 0] - columns @ state[inner:]
-
-        def log_density(white: Floats, state: Floats, noise: float) -> float:
-            squares = self.rows.squares(white) / noise**2
-            away = state - mean
-            fit = -float(((NU + counts) / 2 * np.log1p(squares / NU)).sum()) - total * np.log(noise)
-            return fit - 0.5 * float(away @ precision @ away)
-
-        white = residuals(state)
-        for _ in range(ITERATIONS):
-            slopes = np.hstack([self.rows.white(self._slopes(state[:inner])), columns])
-            weighted = slopes.T * self._weights(white, noise)[self.rows.curve]
-            information = weighted @ slopes
-            curvature = information + precision
-            gradient = weighted @ white - precision @ (state - mean)
-            before = log_density(white, state, noise)
-            while damping < 1e8:
-                step = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), gradient)
-                ahead = residuals(state + step)
-                gain = log_density(ahead, state + step, noise) - before
-                if gain > 0:
-                    state, white, damping = state + step, ahead, max(damping / 5, 1e-9)
-                    break
-                damping *= 5
-            taken = np.trace(np.linalg.solve(curvature, information))
-            squares = float((self._weights(white, noise) * noise**2 * self.rows.squares(white)).sum())
-            wanted = np.sqrt((squares + NOISE_ROWS) / (max(total - taken, 0.0) + NOISE_ROWS))
-            last, noise = noise, float(np.clip(wanted, *NOISES))
-            if damping >= 1e8 or (gain < CONVERGED and abs(np.log(noise / last)) < 1e-3):
-                break
-        return self._learned(state, curvature, precision, noise, log_density(white, state, noise), sizes), state
-
-    def _learned(
-        self, state: Floats, curvature: Floats, precision: Floats, noise: float, log_density: float, sizes: int
-    ) -> Learned:
-        count, inner = len(self.middle), len(state) - sizes
-        known = np.linalg.slogdet(precision)[1] - np.linalg.slogdet(curvature)[1]
-        covariance = np.linalg.inv(curvature)[:inner, :inner]
+        search = _Search(self, *self._prior(kappa, moved), start)
+        search.run()
+        count, inner = len(self.middle), search.inner
+        known = np.linalg.slogdet(search.precision)[1] - np.linalg.slogdet(search.curvature)[1]
+        covariance = np.linalg.inv(search.curvature)[:inner, :inner]
         own, across, bends = covariance[:count, :count], covariance[count:, :count], covariance[count:, count:]
         slope = np.linalg.solve(own, across.T).T
-        return Learned(
-            log_evidence=log_density + 0.5 * known,
-            noise=noise,
-            centre=state[:count],
+        learned = Learned(
+            log_evidence=search.log_density() + 0.5 * known,
+            noise=search.noise,
+            size_effect=search.size_effect,
+            centre=search.state[:count],
             transport=_transport(self._spread, own),
-            mean=state[count:inner],
+            mean=search.state[count:inner],
             slope=slope,
             root=_square_root(bends - slope @ across.T),
             log_q_sd=float(np.sqrt(bends[0, 0])),
         )
+        return learned, search.state
+
+
+class _Search:
+    """The search for a mode, by damped Gauss-Newton steps; scales of noise and size effects follow (EM)."""
+
+    def __init__(self, language: Language, mean: Floats, precision: Floats, start: Floats | None) -> None:
+        self.language, self.rows = language, language.rows
+        self.mean, self.precision = mean, precision
+        self.columns = self.rows.white(language._size_columns)
+        self.sizes = self.columns.shape[1]
+        self.inner = len(mean) - self.sizes
+        alone = np.concatenate([language.middle, np.zeros(len(mean) - len(language.middle))])
+        self.state = alone if start is None else start
+        self.noise, self.size_effect, self.damping = 1.0, 1.0, 1e-3  # scales are factors on those of the fit
+        self.white = self.residuals(self.state)
+        self.curvature = precision
+
+    def residuals(self, state: Floats) -> Floats:
+        """Return white residuals ``(row,)``."""
+        missed = self.rows.log_loss - self.language._expected(state[None, : self.inner])[:, 0]
+        return self.rows.white(missed[:, None])[:, 0] - self.columns @ state[self.inner :]
+
+    def log_density(self, white: Floats | None = None, state: Floats | None = None) -> float:
+        """Return the log posterior density, up to the norm of the prior; by default here."""
+        white, state = (self.white, self.state) if white is None or state is None else (white, state)
+        squares, counts = self.rows.squares(white) / self.noise**2, self.rows.counts
+        away = state - self.mean
+        fit = -float(((NU + counts) / 2 * np.log1p(squares / NU)).sum()) - counts.sum() * np.log(self.noise)
+        return fit - 0.5 * float(away @ self.precision @ away)
+
+    def run(self) -> None:
+        """Go to the mode."""
+        for _ in range(ITERATIONS):
+            gain, information = self._step()
+            last = self.noise, self.size_effect
+            self._rescale(information)
+            changed = max(
+                abs(np.log(now / then)) for now, then in zip((self.noise, self.size_effect), last, strict=True)
+            )
+            if self.damping >= STUCK or (gain < CONVERGED and changed < 1e-3):
+                break
+
+    def _step(self) -> tuple[float, Floats]:
+        """Take one step; return its gain of log density, and the information of the rows."""
+        slopes = np.hstack([self.rows.white(self.language._slopes(self.state[: self.inner])), self.columns])
+        weighted = slopes.T * self.language._weights(self.white, self.noise)[self.rows.curve]
+        information = weighted @ slopes
+        self.curvature = information + self.precision
+        gradient = weighted @ self.white - self.precision @ (self.state - self.mean)
+        before, gain = self.log_density(), 0.0
+        while self.damping < STUCK:
+            damped = self.curvature + self.damping * np.diag(np.diag(self.curvature))
+            ahead = self.state + np.linalg.solve(damped, gradient)
+            white = self.residuals(ahead)
+            gain = self.log_density(white, ahead) - before
+            if gain > 0:
+                self.state, self.white, self.damping = ahead, white, max(self.damping / 5, 1e-9)
+                break
+            self.damping *= 5
+        return gain, information
+
+    def _rescale(self, information: Floats) -> None:
+        """Set the scales of noise and of size effects to what residuals and effects show, beside the fit's."""
+        covariance = np.linalg.inv(self.curvature)
+        taken, total = float((covariance * information).sum()), float(self.rows.counts.sum())
+        weights = self.language._weights(self.white, self.noise) * self.noise**2
+        squares = float((weights * self.rows.squares(self.white)).sum())
+        self.noise = float(np.clip(np.sqrt((squares + KNOWN) / (max(total - taken, 0.0) + KNOWN)), *SCALES))
+        if self.sizes:
+            effects = self.state[self.inner :]
+            spread = float(effects @ effects + np.diag(covariance)[self.inner :].sum()) / self.rows.size_effect**2
+            self.size_effect = float(np.clip(np.sqrt((spread + KNOWN) / (self.sizes + KNOWN)), *SCALES))
+            diagonal = np.arange(self.inner, len(self.mean))
+            self.precision[diagonal, diagonal] = (self.size_effect * self.rows.size_effect) ** -2.0
 
 
 def _square_root(matrix: Floats) -> Floats:

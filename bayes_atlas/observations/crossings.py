@@ -92,6 +92,7 @@ def arrange_crossings(table: xr.Dataset) -> CrossingData:
         log_tokens=log_tokens,
         coords={"language": languages, "run": [f"{name}:{row + 1}" for row, name in enumerate(of_row)]},
         references={name: {"params": unit} for name in languages},
+        ranges={"params": (float(table["params"].min()), float(table["params"].max()))},
     )
 
 

@@ -184,7 +184,7 @@ def _fit(tables: Sequence[xr.Dataset], model: NameOrPath, law_error: str, option
     from bayes_atlas.inference.fit import fit, fit_many
     from bayes_atlas.inference.prepare import UnlikeError
 
-    given: FitOptions = {**options, "with_data": False, "law_error": law_error == LEARNED}
+    given = FitOptions(**options) | FitOptions(with_data=False, law_error=law_error == LEARNED)
     if len(tables) > 1:
         try:
             return fit_many(tables, model, **given)

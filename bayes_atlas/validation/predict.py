@@ -179,9 +179,11 @@ class _Noise:
             log_scale = log_scale + beyond[:, None] * posterior.drawn("kappa_epochs")["kappa_epochs"]
         if error is None:
             return cls(log_scale, _size_effect(posterior, rows, fitted, rng))
-        factor = {name: error.noise(name) for name in np.unique(rows["language"].to_numpy()).tolist()}
-        factors = np.stack([factor[name] for name in rows["language"].to_numpy().tolist()])
-        return cls(log_scale + np.log(factors), _size_effect(posterior, rows, fitted, rng, anew=True))
+        names = rows["language"].to_numpy().tolist()
+        noise, effects = ({name: each(name) for name in set(names)} for each in (error.noise, error.size_effect))
+        size_effect = _size_effect(posterior, rows, fitted, rng, anew=True)
+        log_factor = np.log(np.stack([noise[name] for name in names]))
+        return cls(log_scale + log_factor, size_effect * np.stack([effects[name] for name in names]))
 
 
 def _has(posterior: Posterior, site: str) -> bool:

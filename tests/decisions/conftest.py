@@ -52,7 +52,7 @@ def of_law(tiny_posterior):
             name: (("chain", "draw", "language", "source")[: values.ndim + 1], values[None])
             for name, values in (drawn_sites(law, draws, seed) | sites).items()
         }
-        ranges = tiny_posterior.info.runs.ranges | {"compute": (1e17, 1e30), "epochs": (1.0, 50.0)}
+        ranges = {"params": (1.0, 1e20), "tokens": (1.0, 1e20), "compute": (1.0, 1e30), "epochs": (1.0, 50.0)}
         info = tiny_posterior.info.model_copy(
             update={
                 "law": law,

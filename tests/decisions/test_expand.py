@@ -116,7 +116,7 @@ def test_growth_beyond_the_runs_is_noted(posterior):
     ranges = posterior.info.runs.ranges | {"compute": (1e17, 1e18)}
     info = posterior.info.model_copy(update={"runs": posterior.info.runs.model_copy(update={"ranges": ranges})})
     (note,) = expand(dataclasses.replace(posterior, info=info), factor=2, language="sw", **START).notes
-    assert "times the largest fitted run" in note
+    assert "training compute 5,284 times the largest of its runs" in note
 
 
 MISTAKES = {

@@ -58,7 +58,7 @@ def make(tiny_posterior):
         for name, values in sites.items():
             by_language = np.stack([values, 0.9 * values], axis=1)  # (draw, language[, source])
             arrays[name] = (dims[: by_language.ndim + 1], by_language[None])
-        ranges = tiny_posterior.info.runs.ranges | {"compute": (1e17, compute), "epochs": (1.0, epochs)}
+        ranges = {"params": (1.0, 1e20), "tokens": (1.0, 1e20), "compute": (1.0, compute), "epochs": (1.0, epochs)}
         info = tiny_posterior.info.model_copy(
             update={
                 "law": law,
@@ -288,7 +288,10 @@ def test_extrapolation_is_noted(make):
     posterior = make("chinchilla", compute=1e21)
     assert optimum(posterior, compute=1e21, language="sw").notes == []
     (note,) = optimum(posterior, compute=2.5e22, language="sw").notes
-    assert note.startswith("the budget is 25 times the largest fitted run")
+    assert note == (
+        "this extrapolates beyond the runs of this posterior: training compute 25 times the largest of its runs "
+        "(1e+21 FLOPs); the intervals assume that the law holds there"
+    )
 
 
 def test_failed_checks_are_noted_first(make):
@@ -297,7 +300,7 @@ def test_failed_checks_are_noted_first(make):
     posterior = make("chinchilla", checks=[passed, failed], compute=1e18)
     first, second = optimum(posterior, compute=1e22, language="sw").notes
     assert first == "the sampling of this posterior failed the check no_divergences (17, limit 0): smaller steps"
-    assert second.startswith("the budget is")
+    assert second.startswith("this extrapolates")
 
 
 @every_repeating_law
@@ -311,7 +314,7 @@ def test_repetition_that_no_run_has_seen_is_noted(make, law):
 
 def test_a_budget_beyond_all_use_is_noted(make):
     one = {"E": 1.8, "A": 0.5, "B": 0.6, "alpha": 0.35, "beta": 0.35, "R_D": 2.0, "R_N": 3.0}
-    posterior = make("data_constrained", {name: np.array([value]) for name, value in one.items()})
+    posterior = make("data_constrained", {name: np.array([value]) for name, value in one.items()}, epochs=1e9)
     assert optimum(posterior, compute=1e19, language="sw", unique=1e9).notes == []
     (note,) = optimum(posterior, compute=1e24, language="sw", unique=1e9).notes
     assert note == (
@@ -371,6 +374,6 @@ def test_an_optimum_keeps_what_every_decision_promises(of_law, keeps_its_promise
         name: asked[name] for name in ("max_params", "max_tokens", "served", "unique")
     }
     assert document["compute"] == 1e22
-    assert document["with_law_error"] is None
+    assert (document["law_error"], document["if_law_holds"]) == ("none", None)
     shown = [row["compute-optimal"] for row in found.rows()]
     assert ("epochs over U" in shown) == (found.unique is not None)

@@ -104,7 +104,10 @@ def test_growth(scenario, of_law):
 
 
 TEXTS = {
-    "key": ("budget = 1e21", "- budget is not known here; choose from: title, compute, probability, weights, unique,"),
+    "key": (
+        "budget = 1e21",
+        "- budget is not known here; choose from: title, compute, probability, law_error, weights,",
+    ),
     "limit": ("[limits]\nsize = 1", "- limits.size is not known here; choose from: params, tokens, epochs, served"),
     "growth": ("[expand]\nfactor = 2\nr = 1", "- expand.r is not known here; choose from: factor, language, params,"),
     "type": ("compute = 'much'", "- compute: Input should be a valid number"),

@@ -2,14 +2,10 @@
 
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING
 
 from bayes_atlas.cli.answers import draw_optimum, print_optimum, show
 from bayes_atlas.cli.arguments import LEARNED, Compute, LawError, PosteriorName
 from bayes_atlas.cli.options import Limits, Shown, Training
-
-if TYPE_CHECKING:
-    from bayes_atlas.decisions.problem import Request
 
 PANEL = "Decisions"
 
@@ -38,7 +34,7 @@ def optimum(
     from bayes_atlas.decisions.optimum import optimum as decide
     from bayes_atlas.posterior import load_posterior
 
-    request: Request = {**training.request(), **asdict(limits), "law_error": law_error}
+    request = {**training.request(), **asdict(limits), "law_error": law_error}
     decision = decide(load_posterior(posterior, parameters_only=True), compute=compute, **request)
     show(
         decision,
