@@ -237,16 +237,18 @@ def main() -> None:
             for what, which, law_error in pairs:
                 for found in minima(case, which, law_error=law_error):
                     optima.append({"table": name, "cut": case.cut, "prediction": what} | found)
-                    verdict = "inside" if found["inside"] else "OUTSIDE"
-                    where = f"{found['compute']:.2e} FLOPs, {found['beyond']:.1f} e-folds beyond"
-                    print(
-                        f"    {found['language']:9} {where}, {what:11}: {verdict:7}, width {found['width']:.2f}, median {found['miss']:+.2f}, regret "
-                        f"{found['regret']:.3%}",
-                        flush=True,
-                    )
+                    print(optimum_line(what, found), flush=True)
     summarise(pd.DataFrame(scores), pd.DataFrame(optima))
     if arguments.output:
         pd.DataFrame(scores).to_csv(arguments.output, index=False)
+
+
+def optimum_line(what: str, found: dict[str, Any]) -> str:
+    """Return what is printed of one predicted minimum."""
+    where = f"{found['compute']:.2e} FLOPs, {found['beyond']:.1f} e-folds beyond"
+    verdict = "inside" if found["inside"] else "OUTSIDE"
+    figures = f"width {found['width']:.2f}, median {found['miss']:+.2f}, regret {found['regret']:.3%}"
+    return f"    {found['language']:9} {where}, {what:11}: {verdict:7}, {figures}"
 
 
 def summarise(scores: pd.DataFrame, optima: pd.DataFrame) -> None:

@@ -98,8 +98,7 @@ def line(name: str, split: str, model: str, scores: dict[str, Any]) -> str:
 def remarks(found: Validation, seconds: float) -> str:
     """What a reader should know of a line."""
     said = [*found.notes, *(f"{rows} rows {reason}" for reason, rows in found.left_out.items())]
-    for model, failed in found.failed_checks.items():
-        said += [f"failed {', '.join(failed)}"] if failed else []
+    said += [f"failed {', '.join(failed)}" for failed in found.failed_checks.values() if failed]
     return "# " + "; ".join([*said, f"{seconds:.0f} s"])
 
 

@@ -82,7 +82,7 @@ def record(folder: Path, tree: Path) -> None:
     ask("compare", "runs.csv", "--models", "chinchilla,data_constrained", "--holdout", "params", *SHORT)
     ask("compare", "runs.csv", "--models", "chinchilla,data_constrained", "--loo", *SHORT)
     ask("scores", "halves.csv", "--anchor", "4e9", *SHORT)
-    ask("optimum", "./chinchilla", "--language", "en", "--compute", "1e21", "--law-error", "runs.csv")
+    ask("optimum", "./chinchilla", "--language", "en", "--compute", "1e21", "--law-error", "none")
     for question in questions(tree / "posteriors", folder):
         ask(*question)
     print(f"{len(answers)} answers in {folder / 'answers.json'}")

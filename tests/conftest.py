@@ -33,8 +33,6 @@ DEAREST = (
     "sampler/test_platforms.py",
     "sampler/test_handlers.py",
     "laws/test_slopes.py",
-    "validation/test_law_error_beyond.py",
-    "validation/test_law_error_within.py",
 )
 
 
@@ -73,9 +71,23 @@ def data_folder() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def erring_posterior(tiny_posterior_once: Posterior) -> Posterior:
+    """A posterior of the Chinchilla law for en with errors of the law, learned from 60 simulated runs."""
+    from tests.law_error.studies import posterior_of, study
+
+    return posterior_of(study(0, kappa=0.2, log_q=0.4), tiny_posterior_once)
+
+
 @pytest.fixture
-def tiny_posterior() -> Posterior:
+def tiny_posterior(tiny_posterior_once: Posterior) -> Posterior:
     """A posterior of the Chinchilla law for en and sw, made by hand: 2 chains of 50 draws, all checks passed."""
+    return tiny_posterior_once
+
+
+@pytest.fixture(scope="session")
+def tiny_posterior_once() -> Posterior:
+    """Make `tiny_posterior`."""
     rng = np.random.default_rng(0)
     dims, shape = ("chain", "draw", "language"), (2, 50, 2)
     centres = {"E": 1.7, "A": 0.5, "B": 0.6, "alpha": 0.34, "beta": 0.28}

@@ -28,7 +28,7 @@ LENT = 0.15  # least share of the posterior's information that other languages m
 
 DRIFT = 0.07  # prior sd of the slope of log q in log size; the evidence of public tables is largest around .1
 ROUNDS = 8  # of centring anew what languages lent
-SETTLED = 0.01  # largest change of their mean movement that ends this
+SETTLED = 0.01  # largest further movement that ends this
 ITERATIONS = 60
 DIFFERENCE = 1e-4  # step of numerical derivatives
 CONVERGED = 1e-4  # gain of log density that ends a fit
@@ -92,28 +92,42 @@ class Learned:
     slope: Floats  # (bend, coordinate) on deviations from `centre`
     root: Floats  # (bend, bend) square root of the remaining covariance
     log_q_sd: float  # posterior standard deviation of log q
+    covariance: Floats  # (coordinate, coordinate) of the law's parameters
 
 
 def learn_together(languages: Sequence["Language"], kappas: Floats) -> list[list[Learned]]:
     """Fit the laws of languages that were fitted together, for each of `kappas`; by language.
 
-    What languages lent each other moves with them: it is centred anew until the mean movement is settled.
+    What languages lent each other moves with them, as far as makes all of them together most probable.
     """
     found: list[list[Learned]] = [[] for _ in languages]
     states: list[Floats | None] = [None] * len(languages)
-    weights = np.array([len(each.rows.log_loss) for each in languages], dtype=float)
     for kappa in sorted(kappas, reverse=True):
         moved = np.zeros(len(languages[0].middle))
-        for _ in range(ROUNDS if len(languages) > 1 else 1):
+        for _ in range(ROUNDS):
             fits = [each.learn(kappa, state, moved) for each, state in zip(languages, states, strict=True)]
             states = [state for _, state in fits]
-            shifts = np.array([fit.centre - each.middle for (fit, _), each in zip(fits, languages, strict=True)])
-            last, moved = moved, weights @ shifts / weights.sum()
-            if np.abs(moved - last).max() < SETTLED:
+            further = _further([learned for learned, _ in fits], languages, moved)
+            if np.abs(further).max() < SETTLED:
                 break
-        for own, (fit, _) in zip(found, fits, strict=True):
-            own.insert(0, fit)
+            moved = moved + further
+        for own, (learned, _) in zip(found, fits, strict=True):
+            own.insert(0, learned)
     return found
+
+
+def _further(fits: Sequence[Learned], languages: Sequence["Language"], moved: Floats) -> Floats:
+    """Return how much farther to move what languages lent: the Newton step of their joint density."""
+    pull, stiffness = np.zeros(len(moved)), np.zeros((len(moved),) * 2)
+    for learned, language in zip(fits, languages, strict=True):
+        lent = language.lent
+        pull += lent @ (learned.centre - language.middle - moved)
+        stiffness += lent - lent @ learned.covariance @ lent
+    if not stiffness.any():
+        return np.zeros(len(moved))
+    scale = 1 / np.sqrt(np.maximum(np.diag(stiffness), 1e-12 * np.abs(stiffness).max()))
+    scaled = np.linalg.lstsq(stiffness * scale * scale[:, None], pull * scale, rcond=1e-6)[0]
+    return np.asarray(scaled * scale)
 
 
 @dataclass(frozen=True)
@@ -222,6 +236,11 @@ class Language:
         np.fill_diagonal(whole[len(mean) :, len(mean) :], rest)
         return np.concatenate([mean, [self.log_q[0]], np.zeros(1 + steps + sizes)]), whole
 
+    @property
+    def lent(self) -> Floats:
+        """``(coordinate, coordinate)`` precision that other languages lent."""
+        return self._known[2]
+
     def _prior_of_law(self, moved: Floats) -> tuple[Floats, Floats]:
         """Return mean and precision of the law's parameters, before the language's own runs."""
         precision, pull, lent = self._known
@@ -276,6 +295,7 @@ class Language:
             slope=slope,
             root=_square_root(bends - slope @ across.T),
             log_q_sd=float(np.sqrt(bends[0, 0])),
+            covariance=own,
         )
         return learned, search.state
 

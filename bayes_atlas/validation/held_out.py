@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import numpy as np
 import xarray as xr
@@ -184,7 +184,7 @@ def _fit(tables: Sequence[xr.Dataset], model: NameOrPath, law_error: str, option
     from bayes_atlas.inference.fit import fit, fit_many
     from bayes_atlas.inference.prepare import UnlikeError
 
-    given = FitOptions(**options) | FitOptions(with_data=False, law_error=law_error == LEARNED)
+    given = cast(FitOptions, {**options, "with_data": False, "law_error": law_error == LEARNED})
     if len(tables) > 1:
         try:
             return fit_many(tables, model, **given)

@@ -614,7 +614,6 @@ def test_compare_leaves_out_one_run_at_a_time(command, design, monkeypatch, docu
     [
         (("--holdout", "params"), "both --loo and --holdout params say what to score; leave one out"),
         (("--test", "later.csv"), "both --loo and --test later.csv say what to score"),
-        (("--discrepancy", "linear"), "leave out --discrepancy linear"),
         (("--models", "varpro"), "there is no model to compare; name one, such as atlas"),
     ],
 )

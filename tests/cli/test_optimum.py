@@ -1,11 +1,8 @@
 """The command `optimum`."""
 
 import re
-from dataclasses import replace
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
 from bayes_atlas.decisions.optimum import optimum
 from bayes_atlas.decisions.summary import Summary
@@ -33,8 +30,10 @@ def test_optimum_as_json(command, saved, document):
     found = document(command("optimum", saved, "--language", "sw", "--compute", "1e21", "--unique", "1e12", "--json"))
     quantities = {"params", "tokens", "loss", "epochs", "tokens_per_param"}
     asked = {"posterior", "language", "compute", "unique", "weights", "shares", "flops", "max_params", "max_tokens"}
-    assert set(found) == asked | {"served", "action", "cautious_action", "notes", "with_law_error"} | quantities
-    assert found["with_law_error"] is None
+    assert (
+        set(found) == asked | {"served", "action", "cautious_action", "notes", "law_error", "if_law_holds"} | quantities
+    )
+    assert (found["law_error"], found["if_law_holds"]) == ("none", None)  # this posterior has none stored
     assert (found["posterior"], found["language"], found["compute"]) == (str(saved), "sw", 1e21)
     for name in quantities:
         assert set(found[name]) == set(Summary.__annotations__)
@@ -43,28 +42,26 @@ def test_optimum_as_json(command, saved, document):
     assert found["notes"] == []
 
 
-def test_optimum_with_the_error_of_the_law(command, tiny_posterior, tmp_path, document):
-    """Beside the optimum of the law; the runs must be those of the posterior's languages."""
-    group = tiny_posterior.draws["posterior"].to_dataset()
-    noisy = xr.DataTree.from_dict({"posterior": group.assign(sigma=xr.full_like(group["E"], 0.01))})
-    replace(tiny_posterior, draws=noisy).save(tmp_path / "noisy")
-    sizes = {"params": np.tile([1e8, 4e8, 1.6e9, 6.4e9], 4), "tokens": np.repeat([1e9, 4e9, 1.6e10, 6.4e10], 4)}
-    runs = pd.DataFrame({"run": np.arange(16).astype(str), "language": "sw"} | sizes)
-    runs["loss"] = 1.7 + 0.5 * (runs["params"] / 1e9) ** -0.3 + 0.6 * (runs["tokens"] / 1e9) ** -0.3
-    runs.to_csv(tmp_path / "runs.csv", index=False)
-    asked = ("optimum", tmp_path / "noisy", "--language", "sw", "--compute", "1e20")
-    result = command(*asked, "--law-error", tmp_path / "runs.csv")
+def test_optimum_with_and_without_errors_of_the_law(command, erring_posterior, tmp_path, document):
+    """Both are shown, and the difference is explained; `--law-error none` shows the law alone."""
+    erring_posterior.save(tmp_path / "erring")
+    asked = ("optimum", tmp_path / "erring", "--compute", "1e21")
+    result = command(*asked)
     assert result.code == 0
-    assert "with the law's" in result.out and "Note: the law is wrong by about" in result.out
-    found = document(command(*asked, "--law-error", tmp_path / "runs.csv", "--json"))
-    wider, plain = (here["params"]["upper"] / here["params"]["lower"] for here in (found["with_law_error"], found))
-    assert wider != plain
-    assert found["with_law_error"]["params"]["probability"] == 0.9
-    runs.assign(language="fr").to_csv(tmp_path / "other.csv", index=False)
-    result = command(*asked, "--law-error", tmp_path / "other.csv")
-    assert result.code == 2 and "no run of other.csv is of a language that" in result.err
-    result = command(*asked, "--by", "vocabulary")
-    assert result.code == 2 and "--by says how --law-error is grouped" in result.err
+    assert "if the law holds" in result.out
+    assert "The first interval includes errors of the law" in result.out
+    assert max(len(line) for line in result.out.splitlines() if line.startswith(" ")) <= 80  # tables
+    found = document(command(*asked, "--json"))
+    alone = document(command(*asked, "--law-error", "none", "--json"))
+    assert (found["law_error"], alone["law_error"], alone["if_law_holds"]) == ("learned", "none", None)
+    assert found["if_law_holds"] == {name: alone[name] for name in found["if_law_holds"]}
+    wide, narrow = (np.log(here["params"]["upper"] / here["params"]["lower"]) for here in (found, alone))
+    assert wide > 1.2 * narrow
+    assert found["action"]["regret"]["mean"] > alone["action"]["regret"]["mean"]
+    assert "if the law holds" not in command(*asked, "--law-error", "none").out
+    result = command(*asked, "--law-error", "some")
+    assert (result.code, result.out) == (2, "")
+    assert "law_error is 'some'; choose one of: learned, none" in result.err
 
 
 def test_optimum_of_several_languages(command, saved, document):

@@ -86,7 +86,7 @@ def test_every_model_is_scored_on_the_same_rows(runs):
 
 
 def test_each_language_is_held_out_in_turn(runs):
-    found = validate(runs, ["chinchilla"], holdout="language", discrepancy=None, **QUICK)
+    found = validate(runs, ["chinchilla"], holdout="language", law_error="none", **QUICK)
     assert found.n_train == [30 + KEPT_RUNS] * 2
     summary = found.summary("chinchilla")
     assert {name: scores["n_test"] for name, scores in summary["by_language"].items()} == {"en": 27, "sw": 27}
@@ -141,7 +141,7 @@ def test_a_baseline_that_cannot_be_fitted_is_left_out_aloud():
         validate(runs_from_frame(table), ["varpro"])
     with pytest.raises(InputError, match="none of the baselines can be fitted: huber fits five"):
         validate(runs_from_frame(table), ["huber", "varpro"])
-    found = validate(runs_from_frame(table), ["chinchilla", "varpro"], discrepancy=None, chains=2, warmup=150, draws=50)
+    found = validate(runs_from_frame(table), ["chinchilla", "varpro"], law_error="none", chains=2, warmup=150, draws=50)
     assert list(found.scores) == ["chinchilla"]
     assert "varpro fits five parameters to each language" in found.notes[0]
 

@@ -1,13 +1,14 @@
 """Simulated tables of one language under a law with planted errors, and the posterior of the law alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import pytest
+import xarray as xr
 from scipy.optimize import least_squares
 
 from bayes_atlas.law_error.coordinates import Coordinates
-from bayes_atlas.law_error.learning import Language, Rows
+from bayes_atlas.law_error.learned import GROUP, stored
+from bayes_atlas.law_error.learning import KAPPAS, Language, Rows, learn_together
 from bayes_atlas.law_error.walks import Walk
 from bayes_atlas.law_error.wrong_law import Bend
 from bayes_atlas.laws import chinchilla
@@ -53,7 +54,7 @@ def study(seed, *, kappa, log_q, rows=60):
     budgets = np.repeat(np.linspace(-3, 1, 5), rows // 5)
     params = np.exp(budgets / 2 + rng.uniform(-1.2, 1.2, rows))
     tokens = np.exp(budgets) / params
-    known = Study(None, bend, truth)  # type: ignore[arg-type]
+    known = Study(None, bend, truth)
     log_loss = np.log(known.loss(params, tokens)) + SIGMA * rng.standard_t(4, rows)
     data = Rows(
         covariates={"params": params[:, None], "tokens": tokens[:, None]},
@@ -86,6 +87,17 @@ def law_alone(data, rng):
     return coordinates.unpack(rng.multivariate_normal(found.x, covariance, COUNT))
 
 
-@pytest.fixture
-def make_study():
-    return study
+def posterior_of(study, like):
+    """A posterior of en of the Chinchilla law, with the errors that a study shows; the rest is `like` another."""
+    arrays = {
+        name: (("chain", "draw", "language"), values[None, :, None]) for name, values in study.language.drawn.items()
+    }
+    (learned,) = learn_together([study.language], KAPPAS)
+    group = stored({"en": study.language}, {"en": learned}, KAPPAS, np.zeros(len(KAPPAS)))
+    groups = {"posterior": xr.Dataset(arrays, {"language": ["en"]}), GROUP: group}
+    update = {
+        "references": {"en": {"params": 1e9, "tokens": 2e10}},
+        "languages": ["en"],
+        "sources": {"en": []},
+    }
+    return replace(like, draws=xr.DataTree.from_dict(groups), info=like.info.model_copy(update=update))
