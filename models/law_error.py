@@ -17,6 +17,7 @@ import numpyro.distributions as dist
 from jax import vmap
 
 from bayes_atlas.law_error.population import NU
+from bayes_atlas.modelling.pooling import pooled_from
 from bayes_atlas.observations.evidence import Evidence
 
 LAW = "running_exponents"
@@ -32,10 +33,15 @@ def model(evidence: Evidence, log_q=None):
         "log_q": numpyro.sample("log_q_scale", dist.LogNormal(jnp.log(0.3), 0.6)),
     }
     with numpyro.plate("language", evidence.error.shape[0]):
-        away = {name: numpyro.sample(f"{name}_away", dist.StudentT(NU)) for name in centre}
-        drawn = {name: centre[name] + spread[name] * away[name] for name in centre}
+        drawn = {
+            name: numpyro.sample(
+                name,
+                dist.StudentT(NU, centre[name], spread[name]),
+                infer=pooled_from(f"{name}_location", f"{name}_scale"),
+            )
+            for name in centre
+        }
         numpyro.deterministic("kappa", jnp.exp(drawn["log_kappa"]))
-        numpyro.deterministic("log_q", drawn["log_q"])
         shown = vmap(jnp.interp, (0, None, 0))(drawn["log_kappa"], evidence.log_kappa, evidence.log_evidence)
         numpyro.factor("runs", shown)
         numpyro.sample("log_q_estimate", dist.Normal(drawn["log_q"], evidence.error), obs=log_q)
