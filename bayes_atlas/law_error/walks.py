@@ -48,7 +48,7 @@ class Walk:
         Returns:
             Two arrays ``(..., element)``.
         """
-        values, cumulated = self._tables(exponent)
+        values, cumulated = self._of_one
         rows = np.arange(len(values))[draws]
         place = np.asarray(log_size) / STEP - self.first
         within = np.clip(place, 0.0, values.shape[1] - 1.0)
@@ -58,7 +58,8 @@ class Walk:
         start, end = values[rows, left], values[rows, left + 1]
         local = start + (end - start) * part
         integral = cumulated[rows, left] + STEP * (start + (end - start) * part / 2) * part
-        return local, integral + STEP * (place - within) * local
+        constant = exponent[draws]
+        return constant * local, constant * (integral + STEP * (place - within) * local)
 
     def mean(self, exponent: Floats, log_start: Any, grown: Any) -> Floats:
         """Return the mean of the local exponent ``(draw,)`` from a log size over a growth of it, in logs.
@@ -73,9 +74,10 @@ class Walk:
         far = np.abs(grown * ones) > LEAST_GROWN
         return np.where(far, (after - before) / np.where(far, grown * ones, 1.0), local)
 
-    def _tables(self, exponent: Floats) -> tuple[Floats, Floats]:
-        """Return local exponents at the knots, and their integrals from the origin; both ``(draw, knot)``."""
-        local = exponent[:, None] * np.exp(self.values)
+    @cached_property
+    def _of_one(self) -> tuple[Floats, Floats]:
+        """Local exponents at the knots for a constant of 1, and their integrals from the origin; ``(draw, knot)``."""
+        local = np.exp(self.values)
         pieces = STEP * (local[:, 1:] + local[:, :-1]) / 2
         cumulated = np.concatenate([np.zeros((len(local), 1)), np.cumsum(pieces, axis=1)], axis=1)
         return local, cumulated - cumulated[:, [self.origin - self.first]]
