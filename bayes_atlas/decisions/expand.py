@@ -348,10 +348,9 @@ class _Growth:
         bend = self.error.bend(language)
         if start is None:  # where the walks begin
             run = {name: np.exp(bend.origin(of)) for name, of in zip(AXES, ("alpha", "beta", "phi"), strict=True)}
-        local = bend.local(capacity, run, drawn)
-        weight = capacity.size_weight(**run, **_only(local, ("A", "B", *EXPONENTS)))
+        bent = bend.terms(capacity, run, drawn)
+        weight, q = bent.parts["alpha"], bent.q
         grown = {"alpha": grown_params, "beta": grown_tokens}
-        q = np.exp(bend.log_q)
         found = {}
         for name, axis in zip(EXPONENTS, ("params", "tokens", "languages", "languages"), strict=True):
             log_start = np.log(run[axis]) + bend.log_units[name]

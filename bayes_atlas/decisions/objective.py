@@ -91,7 +91,11 @@ class Objective:
         found = {}
         for language in self.weights:
             covariates = self._covariates(language, params, tokens)
-            found[language] = law.loss(**covariates, **self._local(language, covariates, tokens, draws))
+            drawn = self._drawn(language, tokens)
+            if self.error is None:
+                found[language] = law.loss(**covariates, **_chosen(drawn, draws))
+            else:
+                found[language] = self.error.bend(language).loss(law, covariates, drawn, draws)
         return found
 
     def loss(self, params: Any, tokens: Mapping[str, Any], draws: Draws = EVERY) -> Floats:
@@ -106,7 +110,12 @@ class Objective:
         of_tokens: dict[str, Any] = dict.fromkeys(tokens, 0.0)
         for language, weight in self.weights.items():
             covariates = self._covariates(language, params, tokens)
-            slopes = law.slopes(**covariates, **self._local(language, covariates, tokens, draws, tangent=True))
+            drawn = self._drawn(language, tokens)
+            if self.error is None:
+                chosen = _chosen(drawn, draws)
+            else:
+                chosen = self.error.bend(language).with_slopes(law, covariates, drawn, draws)
+            slopes = law.slopes(**covariates, **chosen)
             of_params = of_params + weight * slopes.params
             of_tokens[source_of(language)] = of_tokens[source_of(language)] + weight * slopes.tokens
             if slopes.source_tokens is not None:
@@ -157,22 +166,16 @@ class Objective:
     def _limits(self, sources: list[str], unit: float) -> Floats:
         return np.array([self.unique.get(name, np.inf) / unit for name in sources])
 
-    def _local(
-        self,
-        language: str,
-        covariates: Mapping[str, Any],
-        tokens: Mapping[str, Any],
-        draws: Draws,
-        *,
-        tangent: bool = False,
-    ) -> dict[str, Any]:
-        """Return parameters with which the law has the value of the law with its errors at one plan, or also slopes."""
+    def _drawn(self, language: str, tokens: Mapping[str, Any]) -> dict[str, Floats]:
+        """Return draws of a language's parameters, with the taus of those sources alone that are in `tokens`."""
         drawn = {name: values for name, values in self.parameters[language].items() if values.ndim == 1}
         if slots := self._slots(language, tokens):
             drawn["tau"] = self.parameters[language]["tau"][:, slots]
-        if self.error is None:
-            return {name: values[draws] for name, values in drawn.items()}
-        return self.error.bend(language).local(self.posterior.law, covariates, drawn, draws, tangent=tangent)
+        return drawn
+
+
+def _chosen(drawn: Mapping[str, Floats], draws: Draws) -> dict[str, Floats]:
+    return {name: values[draws] for name, values in drawn.items()}
 
 
 def objective(

@@ -9,15 +9,11 @@ tokens, or log languages) with standard deviation `kappa` per square root of an 
 the law is additive. Real tables have q > 1: size matters less while data are short, and data less while size is short
 (compare the joint forms of Videau et al. 2026).
 
-`learning` finds what the runs of a posterior say about both, `WrongLaw` draws laws that are wrong in this way, and
+`learning` finds what the runs of a posterior say about both, `learned` draws laws that are wrong in this way, and
 `population` holds what public tables say about `kappa` and q of a table that has not been seen. The walks are pinned at
 the centre of the runs, where the law's own parameters take up their level and slope (Kennedy & O'Hagan 2001;
 Brynjarsdottir & O'Hagan 2014: a discrepancy helps extrapolation only with an informative prior).
 
-At any one plan a wrong law equals the law itself with local parameters, in its value and in its slopes. This is why a
-decision needs nothing but `WrongLaw.local`:
-
-* a running exponent e(c) at c = log size: the exponent is e(c), and log A changes so that the term keeps its value;
-* q: A times (x / R)^(q - 1) and B times (y / R)^(q - 1), where R is reducible loss. The new terms sum to R, and their
-  slopes are those of R.
+A decision needs the loss of the wrong law (`Bend.loss`) and, where it follows slopes, a law with the same slopes at one
+plan (`Bend.with_slopes`): slopes of a term are proportional to its coefficient, so another coefficient gives any slope.
 """

@@ -207,8 +207,7 @@ class Language:
             walks[name] = Walk(axis.first, axis.origin, states[:, start : start + axis.steps])
             start += axis.steps
         bend = Bend(walks, states[:, count], states[:, count + 1], self.log_units)
-        local = bend.local(self.law, self.rows.covariates, drawn)
-        return np.log(self.law.loss(**self.rows.covariates, **local))
+        return np.log(bend.loss(self.law, self.rows.covariates, drawn))
 
     def _slopes(self, state: Floats) -> Floats:
         """Return slopes of expected log loss, ``(row, coordinate of the state)``."""

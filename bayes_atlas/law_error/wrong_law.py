@@ -3,17 +3,37 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.law_error.walks import STEP, Walk
 
-BOTH = ("alpha", "beta")  # exponents of size and of data
+EVERY = slice(None)
+BOTH = {"alpha": "A", "beta": "B"}  # exponents of size and of data, and the coefficients of their terms
 FARTHEST = 4.0  # e-folds of size and tokens from their origins, after which q stays constant
 LOG_Q = (-0.2, 1.5)  # least and largest log q
-EVERY = slice(None)
+
+
+class Terms(NamedTuple):
+    """The two terms of reducible loss at a plan, in logs, and how they join."""
+
+    logs: dict[str, Any]  # exponent, of `BOTH` -> log of its term
+    steeper: dict[str, Any]  # exponent, of `BOTH` -> log of the local exponent over the law's constant
+    above: dict[str, Any]  # exponent, of `BOTH` -> log of its term over that of the law's constants
+    q: Any
+    drift: Any  # slope of log q in the log of size, and of tokens
+
+    @property
+    def log_reducible(self) -> Any:
+        """Log of reducible loss."""
+        return np.logaddexp(*(self.q * each for each in self.logs.values())) / self.q
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """Shares of the terms to the power q; they sum to 1."""
+        return {name: np.exp(self.q * (each - self.log_reducible)) for name, each in self.logs.items()}
 
 
 @dataclass(frozen=True)
@@ -29,56 +49,62 @@ class Bend:
         """Return the log of what `exponent` is an exponent of, in its unit, where its walks begin."""
         return self.walks[exponent].origin * STEP - self.log_units[exponent]
 
-    def local(
-        self,
-        law: ModuleType,
-        covariates: Mapping[str, Any],
-        drawn: Mapping[str, Floats],
-        draws: Any = EVERY,
-        *,
-        tangent: bool = False,
-    ) -> dict[str, Any]:
-        """Return parameters with which the law, at one plan, has the value of the wrong law.
+    def loss(
+        self, law: ModuleType, covariates: Mapping[str, Any], drawn: Mapping[str, Floats], draws: Any = EVERY
+    ) -> Floats:
+        """Return the loss of the wrong law, ``(..., element)``.
 
         Args:
             law: a law with `RUNNING`, `axes` and `terms`.
             covariates: the plan, in the units of the parameters, ``(..., element)``.
             drawn: parameters ``(draw,)`` or ``(draw, source)``.
             draws: the draw of each element, or all draws in turn.
-            tangent: whether the law has the slopes of the wrong law too. Local exponents may then be negative.
-
-        Returns:
-            Parameters ``(..., element)``.
         """
-        found: dict[str, Any] = {name: values[draws] for name, values in drawn.items()}
-        reached = law.axes(**covariates, **found)
+        chosen = {name: values[draws] for name, values in drawn.items()}
+        irreducible = law.loss(**covariates, **chosen) - sum(law.terms(**covariates, **chosen))
+        return np.asarray(irreducible + np.exp(self.terms(law, covariates, drawn, draws).log_reducible))
+
+    def terms(
+        self, law: ModuleType, covariates: Mapping[str, Any], drawn: Mapping[str, Floats], draws: Any = EVERY
+    ) -> Terms:
+        """Return the terms of reducible loss; arguments as in `loss`."""
+        chosen = {name: values[draws] for name, values in drawn.items()}
+        reached, terms = law.axes(**covariates, **chosen), law.terms(**covariates, **chosen)
+        above: dict[str, Any] = dict.fromkeys(BOTH, 0.0)
+        steeper = {}
+        of_term = {coefficient: name for name, coefficient in BOTH.items()}
         for name, (coefficient, sign) in law.RUNNING.items():
-            walk, unit = self.walks[name], self.log_units[name]
             log_size = np.log(reached[name])
-            exponent, integral = walk.at(drawn[name], log_size + unit, draws)
-            constant = drawn[name][draws] * (walk.origin * STEP - unit)
-            found[coefficient] = found[coefficient] * np.exp(sign * (constant + integral - exponent * log_size))
-            found[name] = exponent
-        terms = law.terms(**covariates, **found)
+            exponent, integral = self.walks[name].at(drawn[name], log_size + self.log_units[name], draws)
+            constant = chosen[name] * (log_size - self.origin(name))
+            above[of_term[coefficient]] = above[of_term[coefficient]] + sign * (integral - constant)
+            if name in BOTH:
+                steeper[name] = np.log(exponent / chosen[name])
         along = sum(np.log(reached[name]) - self.origin(name) for name in BOTH) / 2
         wanted = self.log_q[draws] + self.drift[draws] * np.clip(along, -FARTHEST, FARTHEST)
-        log_q = np.clip(wanted, *LOG_Q)
-        q = np.exp(log_q)
-        logs = np.log(terms.size), np.log(terms.data)
-        total = np.logaddexp(q * logs[0], q * logs[1]) / q
-        for (coefficient, _), log_term in zip((law.RUNNING[name] for name in BOTH), logs, strict=True):
-            found[coefficient] = found[coefficient] * np.exp((q - 1) * (log_term - total))
-        if tangent:
-            self._add_drift(found, reached, logs, total, q, np.where(log_q == wanted, self.drift[draws], 0.0))
-        return found
+        moving = (np.abs(along) < FARTHEST) & (wanted > LOG_Q[0]) & (wanted < LOG_Q[1])
+        logs = {name: np.log(term) + above[name] for name, term in zip(BOTH, terms, strict=True)}
+        return Terms(
+            logs, steeper, above, np.exp(np.clip(wanted, *LOG_Q)), np.where(moving, self.drift[draws] / 2, 0.0)
+        )
 
-    def _add_drift(
-        self, found: dict[str, Any], reached: Mapping[str, Any], logs: Any, total: Any, q: Any, drift: Any
-    ) -> None:
-        """Change the local exponents so that slopes include the change of q along a plan."""
-        parts = [np.exp(q * (log_term - total)) for log_term in logs]
-        of_loss = sum(part * q * (log_term - total) for part, log_term in zip(parts, logs, strict=True)) / q
-        for name, coefficient, part in zip(BOTH, ("A", "B"), parts, strict=True):
-            change = of_loss * drift / 2 / part
-            found[name] = found[name] - change
-            found[coefficient] = found[coefficient] * np.exp(-change * np.log(reached[name]))
+    def with_slopes(
+        self, law: ModuleType, covariates: Mapping[str, Any], drawn: Mapping[str, Floats], draws: Any = EVERY
+    ) -> dict[str, Any]:
+        """Return parameters with which the law, at one plan, has the slopes of the wrong law; arguments as in `loss`.
+
+        The slope of a term of the law in its own log size is its exponent times the term. That of the wrong law is
+        another number at that plan, and so that of a law with another coefficient.
+        """
+        found: dict[str, Any] = {name: values[draws] for name, values in drawn.items()}
+        bent = self.terms(law, covariates, drawn, draws)
+        parts, total = bent.parts, bent.log_reducible
+        of_q = np.exp(total) * sum(
+            part * (log - total) for part, log in zip(parts.values(), bent.logs.values(), strict=True)
+        )
+        for name, coefficient in BOTH.items():
+            log_term = bent.logs[name]
+            factor = np.exp(bent.above[name] + bent.steeper[name] + (bent.q - 1) * (log_term - total))
+            of_law = found[name] * np.exp(log_term - bent.above[name])
+            found[coefficient] = found[coefficient] * (factor - of_q * bent.drift / of_law)
+        return found

@@ -101,7 +101,7 @@ def _of_language(
             f"run table says nothing of it; validate a law of size and data, such as chinchilla or atlas"
         )
     if error is not None:
-        drawn = error.bend(language).local(law, asked, drawn)
+        return error.bend(language).loss(law, asked, drawn)
     return np.asarray(law.loss(**asked, **drawn), dtype=float)
 
 

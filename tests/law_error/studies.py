@@ -39,7 +39,7 @@ class Study:
     def loss(self, params, tokens):
         """The true loss; sizes in their units, 1-D."""
         at = {"params": np.asarray(params)[:, None], "tokens": np.asarray(tokens)[:, None]}
-        return chinchilla.loss(**at, **self.bend.local(chinchilla, at, self.truth))[:, 0]
+        return self.bend.loss(chinchilla, at, self.truth)[:, 0]
 
 
 def study(seed, *, kappa, log_q, rows=60):

@@ -37,7 +37,7 @@ def optimum_of(error, drawn=None):
             return chinchilla.loss(params[:, None], tokens[:, None], **drawn)
         count = len(error.chosen)
         at = {"params": params[:, None] * np.ones(count), "tokens": tokens[:, None] * np.ones(count)}
-        return chinchilla.loss(**at, **error.bend("en").local(chinchilla, at, error.parameters("en")))
+        return error.bend("en").loss(chinchilla, at, error.parameters("en"))
 
     return best(loss)
 
