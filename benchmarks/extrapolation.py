@@ -5,10 +5,10 @@ its losses, and the minimum of a parabola through the losses of each sweep of on
 that of the same estimator on the same runs, with noise. Each table is one unit, and the errors of laws that public
 tables show are learned without it. Three predictions stand side by side: of the law alone, of the law with its errors,
 and a Huber point fit with a bootstrap. The control replaces the losses by draws from the law. Run from the root of the
-checkout, with the evidence table of `benchmarks/law_error.py`:
+checkout:
 
-    python -m benchmarks.extrapolation --evidence build/evidence.csv
-    python -m benchmarks.extrapolation --evidence build/evidence.csv --control
+    python -m benchmarks.extrapolation
+    python -m benchmarks.extrapolation --control
 """
 
 import argparse
@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_atlas import InputError, Posterior, fit, optimum, predict, runs_from_frame
+from bayes_atlas import InputError, Posterior, fit, load_posterior, optimum, predict, runs_from_frame
 from bayes_atlas.arrays import Floats
-from bayes_atlas.inference.fit import fit as fit_table
-from bayes_atlas.law_error.population import Population
-from bayes_atlas.observations.kind import get_kind
+from bayes_atlas.law_error.population import PUBLIC, Population
 from bayes_atlas.validation.baselines import BaselineError, predict_baseline
 from bayes_atlas.validation.predict import Prediction
 from bayes_atlas.validation.proper_scores import RowScores
@@ -109,13 +107,25 @@ def fitted_to(case: Case, settings: dict[str, Any]) -> Posterior:
     )
 
 
-def left_out(evidence: pd.DataFrame, table: str, folder: Path) -> Population:
-    """Return what all other tables show."""
-    path = folder / f"without-{table}.csv"
-    folder.mkdir(parents=True, exist_ok=True)
-    evidence[evidence["table"] != table].to_csv(path, index=False)
-    rows = get_kind("evidence").read(path)
-    return Population.of(fit_table(rows, "law_error", with_data=False))
+@cache
+def left_out(table: str, shipped: str = PUBLIC) -> Population:
+    """Return what all public tables but one show, from the evidence that is stored with a posterior."""
+    posterior = load_posterior(shipped)
+    constant, observed = (posterior.draws[name].to_dataset() for name in ("constant_data", "observed_data"))
+    others = [name for name in posterior.info.languages if name != table]
+    dims, shape = ("table", "kappa"), (len(others), constant.sizes["kappa_given"])
+
+    def of_tables(values: xr.DataArray) -> tuple[tuple[str, str], Floats]:
+        chosen = values.sel(language=others).to_numpy().astype(float)
+        return dims, np.broadcast_to(chosen.reshape(len(others), -1), shape)
+
+    columns = {"evidence": constant["log_evidence"], "log_q": observed["log_q"], "error": constant["error"]}
+    rows = xr.Dataset(
+        {name: of_tables(values) for name, values in columns.items()},
+        {"table": others, "kappa": np.exp(constant["log_kappa"].to_numpy().astype(float))},
+        {"name": f"without {table}", "sha256": "-"},
+    )
+    return Population.of(fit(rows, "law_error", with_data=False))
 
 
 def rows_of(case: Case, part: pd.DataFrame) -> xr.Dataset:
@@ -197,7 +207,6 @@ def _log_compute(frame: pd.DataFrame) -> Floats:
 def main() -> None:
     """Print a line for each cut, and summaries by table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--evidence", type=Path, required=True)
     parser.add_argument("--control", action="store_true", help="losses drawn from the law")
     parser.add_argument("--tables", nargs="*", help="only these")
     parser.add_argument("--warmup", type=int, default=500)
@@ -205,7 +214,6 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="CSV of all scores")
     arguments = parser.parse_args()
     settings = {"warmup": arguments.warmup, "draws": arguments.draws}
-    evidence = pd.read_csv(arguments.evidence)
     scores, optima = [], []
     for name, table in public_tables(Path(os.environ["BAYES_ATLAS_DATA"])).items():
         if (arguments.tables and name not in arguments.tables) or "tokens" not in table.frame:
@@ -213,7 +221,7 @@ def main() -> None:
         made = list(cases(name, table))
         if not made:
             continue
-        prior = left_out(evidence, name, arguments.evidence.parent / "left-out")
+        prior = left_out(name)
         if arguments.control:
             whole = fit(rows_of(made[0], table.frame), table.model, with_data=False, law_error=False, **settings)
             made = [simulated(case, whole, number) for number, case in enumerate(made)]

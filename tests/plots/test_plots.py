@@ -228,8 +228,8 @@ def test_crossovers_show_what_was_measured_and_which_sizes_were(tmp_path):
     table = tmp_path / "measured.csv"
     table.write_text("language,params,tokens,error\nde,2e9,1.6e11,.03\nzh,2e9,2.8e11,.03\n", encoding="utf-8")
     axes = plots.crossovers(load_posterior("crossover-atlas"), ["de"], points=read_crossings(table))
-    line, *points = (line for line in axes.get_lines() if line.get_marker() in ("None", "o"))
-    assert line.get_linestyle() == "-"
+    line, within, *points = (line for line in axes.get_lines() if line.get_marker() in ("None", "o"))
+    assert (line.get_linestyle(), within.get_linestyle()) == (":", "-")  # beyond the measured sizes, and among them
     drawn = {point.get_color(): point.get_ydata().item() for point in points}
     assert drawn == {COLOURS[0]: pytest.approx(6 * 2e9 * 1.6e11), "0.6": pytest.approx(6 * 2e9 * 2.8e11)}
     axes = plots.crossovers(load_posterior("crossover-bytes"), ["de"], checkpoint="en", params=(1e7, 1e9))
