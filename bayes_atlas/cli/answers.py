@@ -24,15 +24,16 @@ class WithLawError(Protocol):
 
 
 LEARNED_AND_ALONE = (
-    "The first interval includes errors of the law, as its own runs and public tables show them; the second holds only "
-    "if the law does."
+    "The first interval allows for errors of the law, as seen in its runs and in",
+    "public tables. The second holds only if the law does.",
 )
 
 
 def explain_law_error(decision: WithLawError) -> None:
     """Say what the two intervals of a decision mean, if it has two."""
     if decision.if_law_holds is not None:
-        say(LEARNED_AND_ALONE)
+        for line in LEARNED_AND_ALONE:
+            say(line)
 
 
 def show(

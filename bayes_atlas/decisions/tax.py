@@ -97,7 +97,7 @@ class Taxes(Decision, Sequence[Tax]):
     def question(self) -> str:
         """The comparison in one line."""
         limit = "" if self.unique is None else f", with {number(self.unique)} unique tokens"
-        return f"{self.posterior.name}: compute of configurations of {self.language} for equal loss{limit}"
+        return f"{self.posterior.name}: compute for the loss of {self.baseline} at its budget{limit}"
 
     @property
     def draws(self) -> xr.Dataset:
@@ -140,7 +140,7 @@ class Taxes(Decision, Sequence[Tax]):
                     _, ends = _cells(alone[name][column]["factor"], probability).values()
                     cells["if the law holds"] = ends
                 rows.append(
-                    {"configuration": name, f"compute of {self.baseline}": f"{row['compute']:.3g}"}
+                    {"configuration": name, "budget": f"{row['compute']:.3g}"}
                     | cells
                     | {"identified": "yes" if row["identified"] else "no"}
                 )

@@ -49,7 +49,7 @@ def test_optimum_with_and_without_errors_of_the_law(command, erring_posterior, t
     result = command(*asked)
     assert result.code == 0
     assert "if the law holds" in result.out
-    assert "The first interval includes errors of the law" in result.out
+    assert "The first interval allows for errors of the law" in result.out
     assert max(len(line) for line in result.out.splitlines() if line.startswith(" ")) <= 80  # tables
     found = document(command(*asked, "--json"))
     alone = document(command(*asked, "--law-error", "none", "--json"))

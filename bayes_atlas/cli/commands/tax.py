@@ -6,7 +6,7 @@ import typer
 
 from bayes_atlas.cli.answers import explain_law_error, save
 from bayes_atlas.cli.arguments import LEARNED, AsJson, LawError, Plot, PosteriorName, Probability
-from bayes_atlas.cli.console import print_json, print_notes, print_rows
+from bayes_atlas.cli.console import print_json, print_notes, print_rows, say
 
 PANEL = "Decisions"
 
@@ -50,6 +50,7 @@ def tax(
     if as_json:
         print_json(found.to_dict(probability))
         return
+    say(found.question)
     print_rows(found.rows(probability))
     explain_law_error(found)
     print_notes(found.notes)
