@@ -9,7 +9,7 @@ import scipy.stats
 from bayes_atlas.law_error.learned import LawError
 from bayes_atlas.law_error.learning import KAPPAS, learn_together
 from bayes_atlas.laws import chinchilla
-from tests.law_error.studies import posterior_of, study
+from tests.law_error.studies import law_alone, posterior_of, study
 
 STUDIES = 24
 
@@ -83,6 +83,18 @@ def test_intervals_of_the_optimum_hold_beyond_the_runs(tiny_posterior):
     least, most = scipy.stats.binom.interval(0.9999, STUDIES, 0.9)
     assert least <= held <= most
     assert alone < 0.75 * STUDIES
+
+
+def test_what_the_runs_say_nothing_of_is_the_priors():
+    """One run tells the level of loss and no exponent."""
+    many = study(3, kappa=0.0, log_q=0.0).language
+    assert (many.contraction > 0.5).all()
+    one = {name: getattr(many.rows, name)[:1] for name in ("log_loss", "scale", "curve", "persistence", "size")}
+    rows = replace(many.rows, covariates={name: each[:1] for name, each in many.rows.covariates.items()}, **one)
+    alone = replace(many, rows=rows, drawn=law_alone(rows, np.random.default_rng(0)))
+    told = dict(zip(alone.coordinates.labels, alone.contraction, strict=True))
+    assert told["E"] > 0.9  # the level
+    assert max(told["alpha"], told["beta"]) < 0.2
 
 
 def pooled(language):
