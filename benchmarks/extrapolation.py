@@ -13,12 +13,12 @@ checkout:
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,8 @@ import xarray as xr
 from bayes_atlas import InputError, Posterior, fit, load_posterior, optimum, predict, runs_from_frame
 from bayes_atlas.arrays import Floats
 from bayes_atlas.law_error.population import PUBLIC, Population
-from bayes_atlas.validation.baselines import BaselineError, predict_baseline
+from bayes_atlas.laws import chinchilla
+from bayes_atlas.validation.baselines import BaselineError, huber, predict_baseline
 from bayes_atlas.validation.predict import Prediction
 from bayes_atlas.validation.proper_scores import RowScores
 from benchmarks.law_error import learned
@@ -146,32 +147,49 @@ def simulated(case: Case, posterior: Posterior, seed: int) -> Case:
     return Case(case.table, case.cut, whole.iloc[: len(case.fitted)], whole.iloc[len(case.fitted) :], case.model)
 
 
-def predictions(case: Case, posterior: Posterior, wrong: Posterior) -> dict[str, Prediction]:
-    """Return what is predicted for the rest, by name."""
-    fitted, rest = rows_of(case, case.fitted), rows_of(case, case.rest)
-    made = {
-        "law": predict(posterior, rest, fitted, law_error="none"),
-        "with errors": predict(wrong, rest, fitted),
-    }
+class Forecast(NamedTuple):
+    """How a method predicts the rest, and which size it would train."""
+
+    predict: Callable[[xr.Dataset], Prediction]
+    plan: Callable[[float, str], float]  # FLOPs and language -> parameters
+
+
+def forecasts(case: Case, posterior: Posterior, wrong: Posterior) -> dict[str, Forecast]:
+    """Return the methods that are compared, by name; without Huber where a language has too few runs."""
+    fitted = rows_of(case, case.fitted)
+
+    def of(which: Posterior, law_error: str) -> Forecast:
+        def plan(compute: float, language: str) -> float:
+            return optimum(which, compute=compute, language=language, law_error=law_error).action.params
+
+        return Forecast(lambda rows: predict(which, rows, fitted, law_error=law_error), plan)
+
+    def of_huber(compute: float, language: str) -> float:
+        own = case.fitted[case.fitted["language"] == language]
+        params, tokens, loss = (own[name].to_numpy(dtype=float) for name in ("params", "tokens", "loss"))
+        constants = huber(params, tokens, loss)
+        return float(chinchilla.optimum(compute, **constants._asdict())[0])
+
+    made = {"law": of(posterior, "none"), "with errors": of(wrong, "learned")}
     with suppress(BaselineError, InputError):
-        made["huber"] = predict_baseline("huber", rest, fitted, seed=0)
+        predict_baseline("huber", fitted.isel(row=[0]), fitted, bootstraps=1)
+        made["huber"] = Forecast(lambda rows: predict_baseline("huber", rows, fitted, seed=0), of_huber)
     return made
 
 
-def minima(case: Case, posterior: Posterior, *, law_error: str) -> list[dict[str, Any]]:
-    """Return for each sweep of the rest whether the predicted minimum holds the measured one."""
-    fitted = rows_of(case, case.fitted)
+def minima(case: Case, forecast: Forecast) -> list[dict[str, Any]]:
+    """Return for each sweep of the rest whether the predicted minimum holds the measured one, and the plan's regret."""
     found = []
     for sweep in sweeps(case.rest):
         rows = rows_of(case, sweep)
-        drawn = predict(posterior, rows, fitted, law_error=law_error).draw(np.random.default_rng(0), 4000)
         params = rows["params"].to_numpy()
         measured = float(vertex(params, rows["loss"].to_numpy()[:, None])[0])
         if not np.log(params.min()) < measured < np.log(params.max()):
             continue
+        drawn = forecast.predict(rows).draw(np.random.default_rng(0), 4000)
         ends = np.log(params.min()) - 5, np.log(params.max()) + 5
         lower, middle, upper = np.quantile(np.clip(vertex(params, drawn), *ends), [0.05, 0.5, 0.95])
-        compute = float(_log_compute(sweep).mean())
+        compute, language = float(_log_compute(sweep).mean()), str(sweep["language"].iloc[0])
         found.append(
             {
                 "beyond": compute - case.largest,
@@ -179,21 +197,15 @@ def minima(case: Case, posterior: Posterior, *, law_error: str) -> list[dict[str
                 "width": upper - lower,
                 "miss": middle - measured,
                 "compute": float(np.exp(compute)),
-                "language": str(sweep["language"].iloc[0]),
-                "regret": regret(sweep, posterior, law_error),
+                "language": language,
+                "regret": _excess(sweep, np.log(forecast.plan(float(np.exp(compute)), language))),
             }
         )
     return found
 
 
-def regret(sweep: pd.DataFrame, posterior: Posterior, law_error: str) -> float:
-    """Return the relative regret of the plan to act on, on the parabola through the losses of a sweep."""
-    compute = float(np.exp(_log_compute(sweep).mean()))
-    plan = optimum(posterior, compute=compute, language=str(sweep["language"].iloc[0]), law_error=law_error).action
-    return _excess(sweep, np.log(plan.params))
-
-
 def _excess(sweep: pd.DataFrame, log_params: float) -> float:
+    """Return the relative regret of a size, on the parabola through the losses of a sweep."""
     logs = np.log(sweep["params"].to_numpy())
     curve = np.polyfit(logs - logs.mean(), sweep["loss"].to_numpy(), 2)
     best = -curve[1] / (2 * curve[0])
@@ -231,19 +243,17 @@ def main() -> None:
             wrong = learned(case.table, cut, posterior, prior)
             line = f"{case.name:28} {len(case.fitted):4} fitted {len(case.rest):4} tested "
             rest = rows_of(case, case.rest)
-            for what, prediction in predictions(case, posterior, wrong).items():
-                each = RowScores.of(prediction, rest)._summary()
+            methods = forecasts(case, posterior, wrong)
+            for what, method in methods.items():
+                each = RowScores.of(method.predict(rest), rest).summary()
                 scores.append({"table": name, "cut": case.cut, "prediction": what, "inside": each["coverage"]["0.9"]})
                 scores[-1] |= {"crps": each["crps"], "width": each["width"]["0.9"]}
                 line += f"| {what} {each['coverage']['0.9']:4.0%} {each['crps']:.4f} "
             if posterior.failed_checks:
                 line += f"# failed {', '.join(check.name for check in posterior.failed_checks)}"
             print(line, flush=True)
-            pairs = (("law", posterior, "none"), ("with errors", wrong, "learned"))
-            if case.model != "chinchilla":
-                continue
-            for what, which, law_error in pairs:
-                for found in minima(case, which, law_error=law_error):
+            for what, method in methods.items() if case.model == "chinchilla" else ():
+                for found in minima(case, method):
                     optima.append({"table": name, "cut": case.cut, "prediction": what} | found)
                     print(optimum_line(what, found), flush=True)
     summarise(pd.DataFrame(scores), pd.DataFrame(optima))

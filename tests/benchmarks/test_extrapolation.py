@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_atlas import predict
-from benchmarks.extrapolation import Case, cases, fitted_to, left_out, minima, rows_of, sweeps, vertex
+from bayes_atlas.validation.proper_scores import RowScores
+from benchmarks.extrapolation import Case, cases, fitted_to, forecasts, left_out, minima, rows_of, sweeps, vertex
 from benchmarks.law_error import learned
 from benchmarks.public_tables import PublicTable, public_tables
 
@@ -74,9 +74,9 @@ def test_optima_of_a_real_table_beyond_its_runs(tables):
     compute = 6 * frame["params"] * frame["tokens"]
     for cut in (8e19, 1.9e20, 5.5e20):
         case = Case("chinchilla", f"{cut:g}", frame[compute <= cut], frame[compute > cut], "chinchilla")
-        posterior, wrong = with_errors(case)
-        held += [found["inside"] for found in minima(case, wrong, law_error="learned")]
-        alone += [found["inside"] for found in minima(case, posterior, law_error="none")]
+        methods = forecasts(case, *with_errors(case))
+        held += [found["inside"] for found in minima(case, methods["with errors"])]
+        alone += [found["inside"] for found in minima(case, methods["law"])]
     assert len(held) >= 5
     assert sum(held) >= 0.8 * len(held)
     assert sum(alone) <= 0.5 * len(alone)
@@ -87,13 +87,7 @@ def test_optima_of_a_real_table_beyond_its_runs(tables):
 def test_losses_of_a_real_table_beyond_its_runs(tables, cut):
     """Gemstones, where size and data interact: at least .75 of held-out losses inside; the law alone holds half."""
     (case,) = (each for each in cases("gemstones", tables["gemstones"]) if each.cut == cut)
-    posterior, wrong = with_errors(case)
-    rest, fitted = rows_of(case, case.rest), rows_of(case, case.fitted)
-    inside = {}
-    for name, which, law_error in (("alone", posterior, "none"), ("learned", wrong, "learned")):
-        drawn = predict(which, rest, fitted, law_error=law_error).draw(np.random.default_rng(0))
-        lower, upper = np.quantile(drawn, [0.05, 0.95], axis=1)
-        loss = rest["loss"].to_numpy()
-        inside[name] = float(((lower <= loss) & (loss <= upper)).mean())
-    assert inside["learned"] >= 0.75
-    assert inside["alone"] < 0.6
+    methods, rest = forecasts(case, *with_errors(case)), rows_of(case, case.rest)
+    inside = {name: RowScores.of(methods[name].predict(rest), rest).summary()["coverage"]["0.9"] for name in methods}
+    assert inside["with errors"] >= 0.75
+    assert inside["law"] < 0.6
