@@ -14,7 +14,7 @@ import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bayes_atlas.data.names import source_of
-from bayes_atlas.data.text import cells, interval, number
+from bayes_atlas.data.text import interval, number
 from bayes_atlas.decisions.base import Decision, positive
 from bayes_atlas.decisions.bayes_action import Action
 from bayes_atlas.decisions.expand import Expansion, expand
@@ -129,22 +129,25 @@ class Answer(Decision):
     def rows(self, probability: float | None = None) -> list[dict[str, str]]:
         """Return the mixture, the compute-optimal plan, and the plan to act on; or the factors of a growth."""
         probability = self.scenario.probability if probability is None else probability
+        of_optimum = [] if self.optimum is None else [list(row.values()) for row in self.optimum.rows(probability)]
+        heads = ["answer", "median", interval(probability)]
+        if self.optimum is not None and self.optimum.if_law_holds is not None:
+            heads.append("if the law holds")
         found: list[dict[str, str]] = []
 
         def add(label: str, value: str) -> None:
-            found.append({"answer": label, "median": value, interval(probability): ""})
+            found.append(dict.fromkeys(heads, "") | {"answer": label, "median": value})
 
         if self.mixture is not None:
             for source, share in self.mixture.plan.shares.items():
                 add(f"share of {source}", f"{share:.2%}")
         if self.optimum is not None:
-            heads = "answer", "median", interval(probability)
-            found += [dict(zip(heads, row.values(), strict=False)) for row in self.optimum.rows(probability)]
+            found += [dict(zip(heads, row, strict=True)) for row in of_optimum]
             add("params N to act on", number(self.optimum.action.params))
             add("tokens D to act on", number(self.optimum.action.tokens))
         if self.expansion is not None:
-            growth = self.expansion.summary(probability)
-            found += [{"answer": name.replace("_", " ")} | cells(each, probability) for name, each in growth.items()]
+            growth = self.expansion.rows(probability)
+            found += [dict(zip(("answer", *list(row)[1:]), row.values(), strict=True)) for row in growth]
         return found
 
 
