@@ -27,6 +27,7 @@ KAPPAS = np.array([0.01, 0.05, 0.1, 0.16, 0.25, 0.4, 0.64])  # sd of a walk per 
 LENT = 0.15  # least share of the posterior's information that other languages must have lent to count
 
 DRIFT = 0.07  # prior sd of the slope of log q in log size; the evidence of public tables is largest around .1
+ALIKE = 0.1  # standard deviation of log q between languages of one table
 ROUNDS = 8  # of centring anew what languages lent
 SETTLED = 0.01  # largest further movement that ends this
 ITERATIONS = 60
@@ -95,25 +96,60 @@ class Learned:
     covariance: Floats  # (coordinate, coordinate) of the law's parameters
 
 
+class Company(NamedTuple):
+    """What the other languages of a table say about one."""
+
+    moved: Floats  # (coordinate,) how far errors of the law have moved the parameters that it borrows from
+    log_q: tuple[float, float]  # mean and sd of log q
+
+
 def learn_together(languages: Sequence["Language"], kappas: Floats) -> list[list[Learned]]:
     """Fit the laws of languages that were fitted together, for each of `kappas`; by language.
 
-    What languages lent each other moves with them, as far as makes all of them together most probable.
+    What languages lent each other moves with them, as far as makes all of them together most probable. Their log q vary
+    little around one value for the table, about which each learns from the others.
     """
     found: list[list[Learned]] = [[] for _ in languages]
     states: list[Floats | None] = [None] * len(languages)
     for kappa in sorted(kappas, reverse=True):
-        moved = np.zeros(len(languages[0].middle))
+        moved, log_q = np.zeros(len(languages[0].middle)), [each.log_q for each in languages]
         for _ in range(ROUNDS):
-            fits = [each.learn(kappa, state, moved) for each, state in zip(languages, states, strict=True)]
+            companies = [Company(moved, each) for each in log_q]
+            asked = zip(languages, states, companies, strict=True)
+            fits = [language.learn(kappa, state, company) for language, state, company in asked]
             states = [state for _, state in fits]
-            further = _further([learned for learned, _ in fits], languages, moved)
-            if np.abs(further).max() < SETTLED:
+            learned = [each for each, _ in fits]
+            further = _further(learned, languages, moved)
+            last, log_q = log_q, _log_q(learned, log_q, languages[0].log_q)
+            if max(np.abs(further).max(), np.abs(np.subtract(log_q, last)).max()) < SETTLED:
                 break
             moved = moved + further
-        for own, (learned, _) in zip(found, fits, strict=True):
-            own.insert(0, learned)
+        for own, each in zip(found, learned, strict=True):
+            own.insert(0, each)
     return found
+
+
+def _log_q(
+    fits: Sequence[Learned], before: Sequence[tuple[float, float]], of_table: tuple[float, float]
+) -> list[tuple[float, float]]:
+    """Return what each language knows about its log q from all others, mean and sd.
+
+    Args:
+        fits: what was learned of each language with the knowledge `before`.
+        before: mean and sd, by language.
+        of_table: mean and sd for a table of one language.
+    """
+    if len(fits) == 1:
+        return [of_table]
+    knew, sd = np.array(before).T
+    found = np.array([each.mean[0] for each in fits]), np.array([each.log_q_sd for each in fits])
+    told = np.maximum(found[1] ** -2.0 - sd**-2.0, 1e-6)  # precision of what a language's own runs say
+    estimate = (found[0] * found[1] ** -2.0 - knew * sd**-2.0) / told
+    weight = 1 / (1 / told + ALIKE**2)
+    first = max(of_table[1] ** 2 - ALIKE**2, ALIKE**2)
+    precision = 1 / first + weight.sum() - weight
+    mean = (of_table[0] / first + (weight * estimate).sum() - weight * estimate) / precision
+    return list(zip(mean.tolist(), np.sqrt(1 / precision + ALIKE**2).tolist(), strict=True))
 
 
 def _further(fits: Sequence[Learned], languages: Sequence["Language"], moved: Floats) -> Floats:
@@ -184,19 +220,20 @@ class Language:
         spread = np.atleast_2d(np.cov(self.vectors.T))
         return np.asarray(spread + 1e-10 * np.eye(len(spread)))
 
-    def learn(self, kappa: float, start: Floats | None = None, moved: Floats | None = None) -> tuple[Learned, Floats]:
+    def learn(
+        self, kappa: float, start: Floats | None = None, company: Company | None = None
+    ) -> tuple[Learned, Floats]:
         """Fit the law with its errors for one size of the walks.
 
         Args:
             kappa: the size.
             start: the state to start from, as returned for another size.
-            moved: ``(coordinate,)`` how far errors of the law have moved the parameters of the languages that this one
-                borrows from.
+            company: what the other languages say; by default what is known before the runs.
 
         Returns:
             What was learned, and the state at the mode.
         """
-        return self._fit(kappa, start, np.zeros(len(self.middle)) if moved is None else moved)
+        return self._fit(kappa, start, company or Company(np.zeros(len(self.middle)), self.log_q))
 
     def _expected(self, states: Floats) -> Floats:
         """Return expected log loss ``(row, state)`` of states (parameters, log q, increments)."""
@@ -223,17 +260,17 @@ class Language:
         names, index = np.unique(self.rows.size, return_inverse=True)
         return np.eye(len(names))[index]
 
-    def _prior(self, kappa: float, moved: Floats) -> tuple[Floats, Floats]:
+    def _prior(self, kappa: float, company: Company) -> tuple[Floats, Floats]:
         """Return mean and precision of the whole state, with size effects last."""
-        mean, precision = self._prior_of_law(moved)
+        mean, precision = self._prior_of_law(company.moved)
         steps = sum(axis.steps for axis in self.axes.values())
         sizes = self._size_columns.shape[1]
         of_sizes = 1 / (self.rows.size_effect or 1.0) ** 2
-        rest = [1 / self.log_q[1] ** 2, 1 / DRIFT**2, *[1 / (kappa**2 * STEP)] * steps, *[of_sizes] * sizes]
+        rest = [1 / company.log_q[1] ** 2, 1 / DRIFT**2, *[1 / (kappa**2 * STEP)] * steps, *[of_sizes] * sizes]
         whole = np.zeros((len(mean) + len(rest),) * 2)
         whole[: len(mean), : len(mean)] = precision
         np.fill_diagonal(whole[len(mean) :, len(mean) :], rest)
-        return np.concatenate([mean, [self.log_q[0]], np.zeros(1 + steps + sizes)]), whole
+        return np.concatenate([mean, [company.log_q[0]], np.zeros(1 + steps + sizes)]), whole
 
     @property
     def lent(self) -> Floats:
@@ -276,8 +313,8 @@ class Language:
         counts = self.rows.counts
         return np.asarray((NU + counts) / (NU + self.rows.squares(white) / noise**2) / noise**2)
 
-    def _fit(self, kappa: float, start: Floats | None, moved: Floats) -> tuple[Learned, Floats]:
-        search = _Search(self, *self._prior(kappa, moved), start)
+    def _fit(self, kappa: float, start: Floats | None, company: Company) -> tuple[Learned, Floats]:
+        search = _Search(self, *self._prior(kappa, company), start)
         search.run()
         count, inner = len(self.middle), search.inner
         known = np.linalg.slogdet(search.precision)[1] - np.linalg.slogdet(search.curvature)[1]

@@ -10,7 +10,7 @@ from bayes_atlas.arrays import Floats
 
 STEP = 0.5  # e-folds between two knots
 LEAST_GROWN = 1e-6  # growth, in logs, whose mean exponent is the local one
-STEEPEST = 3.0  # largest absolute value of a walk: exponents change by at most a factor of 20
+STEEPEST = 1.0  # largest absolute value of a walk: exponents change by at most a factor of 2.7
 
 
 def knot(log_size: float) -> int:
