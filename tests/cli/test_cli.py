@@ -20,7 +20,6 @@ import bayes_atlas.inference.staleness
 import bayes_atlas.validation.review
 from bayes_atlas import catalogue
 from bayes_atlas.catalogue import model_names
-from bayes_atlas.cli.console import number
 from bayes_atlas.posterior import load_posterior
 from bayes_atlas.validation.review import Influence, PredictedRows, Review, Sensitivity
 
@@ -496,27 +495,6 @@ def test_diagnose_draws_nothing_that_it_has_not_checked(command, saved, full, mo
     nothing = Review(False, None, None, None, None, None, None, None, {"prediction": "the runs"})
     monkeypatch.setattr(bayes_atlas.validation.review, "review_fit", lambda posterior: nothing)
     refused(command("diagnose", saved, "--full", "--plot", "checks.svg"), "for lack of the runs; leave --plot out")
-
-
-# Numbers
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.34567, "0.3457"),
-        (2.0, "2"),
-        (999.94, "999.9"),
-        (1234.5, "1,234"),
-        (123_456.0, "123,456"),
-        (7.7e8, "770M"),
-        (8.45e9, "8.45B"),
-        (1.4e12, "1.4T"),
-        (-2e9, "-2B"),
-    ],
-)
-def test_numbers_as_people_write_them(value, text):
-    assert number(value) == text
 
 
 # Validating
