@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.catalogue import NameOrPath, find_posterior
-from bayes_atlas.data.text import page, screen
+from bayes_atlas.data.text import page, plural, screen
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import get_law
 
@@ -151,13 +151,14 @@ class Posterior:
         """What it was fitted to and how it was sampled, as a small table for people: column -> cell."""
         info, sampling, failed = self.info, self.info.sampling, len(self.failed_checks)
         more = f" and {len(info.languages) - LISTED} more" if len(info.languages) > LISTED else ""
+        drawn = f"{plural(sampling.chains, 'chain')} of {plural(sampling.draws, 'draw')}"
         facts = {
             "name": self.name,
             "model": info.model,
             "law": info.law,
             "languages": ", ".join(info.languages[:LISTED]) + more,
-            "runs": f"{info.runs.name}: {info.runs.rows:,} rows, {info.runs.curves:,} curves",
-            "sampling": f"{sampling.chains} chains of {sampling.draws:,} draws, {sampling.kept:,} of each stored",
+            "runs": f"{info.runs.name}: {plural(info.runs.rows, 'row')}, {plural(info.runs.curves, 'curve')}",
+            "sampling": f"{drawn}, {sampling.kept:,} of each stored",
             "checks": f"{failed} of {len(info.checks)} failed" if failed else f"all {len(info.checks)} passed",
         }
         return [{"posterior": name, "": value} for name, value in facts.items()]
@@ -314,8 +315,9 @@ def read_info(posterior: NameOrPath) -> Info:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise PosteriorError(
-            f"{path} is not a posterior of schema {SCHEMA}: {place}: {first['msg']} ({error.error_count()} faults in "
-            f"all); use the version of bayes-atlas that wrote it, or fit again with --force"
+            f"{path} is not a posterior of schema {SCHEMA}: {place}: {first['msg']} "
+            f"({plural(error.error_count(), 'fault')} in all); use the version of bayes-atlas that wrote it, or "
+            f"fit again with --force"
         ) from error
 
 

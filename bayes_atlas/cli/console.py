@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bayes_atlas.data.text import number
+from bayes_atlas.data.text import number, plural
 from bayes_atlas.errors import InputError
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "new_table",
     "number",
     "out",
+    "plural",
     "print_json",
     "print_notes",
     "print_rows",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from bayes_atlas.cli.console import new_table, number, out, print_notes, say
+from bayes_atlas.cli.console import new_table, number, out, plural, print_notes, say
 from bayes_atlas.cli.options import HeldOut
 from bayes_atlas.errors import InputError
 
@@ -40,10 +40,9 @@ def about(found: "Validation") -> dict[str, Any]:
 
 def print_about(found: "Validation") -> None:
     rows = next(iter(found.scores.values())).loss.size
-    fitted = (
-        f"{found.n_train[0]:,} rows" if len(found.n_train) == 1 else f"the rest in each of {len(found.n_train)} folds"
-    )
-    say(f"Held out ({found.holdout}): {rows:,} rows; fitted: {fitted}")
+    folds = len(found.n_train)
+    fitted = plural(found.n_train[0], "row") if folds == 1 else f"the rest in each of {folds} folds"
+    say(f"Held out ({found.holdout}): {plural(rows, 'row')}; fitted: {fitted}")
     print_left_out(found)
     for name, by_fold in found.discrepancy.items():
         every = [(size, error) for errors in by_fold for size, error in errors.items()]
@@ -56,7 +55,7 @@ def print_about(found: "Validation") -> None:
 
 def print_left_out(found: "Validation | LeaveOneOut") -> None:
     for reason, count in found.left_out.items():
-        say(f"Left out: {count:,} rows, which {reason}")
+        say(f"Left out: {plural(count, 'row')}, which {reason}")
 
 
 def print_scores(summaries: dict[str, Any], what: str, weights: dict[str, float] | None = None) -> None:

@@ -18,8 +18,8 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun, as in "1 run" and "1,234 runs"; `noun` is singular and its plural ends in s."""
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun, as in "1 run" and "1,234 runs"; `noun` is the singular of a regular plural."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import xarray as xr
 
 from bayes_atlas.catalogue import ModelError, ModelFile, NameOrPath, read_model
+from bayes_atlas.data.text import plural
 from bayes_atlas.errors import InputError
 from bayes_atlas.inference.options import Options
 from bayes_atlas.inference.tau_prior import tau_prior
@@ -108,7 +109,7 @@ def check_alike(tables: Sequence[Prepared]) -> None:
     for number, table in enumerate(tables):
         if len(table.data.languages) != len(first.languages):
             raise UnlikeError(
-                f"table {number} ({table.name}) has {len(table.data.languages)} languages, the first has "
+                f"table {number} ({table.name}) has {plural(len(table.data.languages), 'language')}, the first has "
                 f"{len(first.languages)}; fit tables of as many languages together"
             )
         if reason := table.curves.unlike(first):

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from bayes_atlas.catalogue import NameOrPath
 from bayes_atlas.data.runs import group_runs
+from bayes_atlas.data.text import plural
 from bayes_atlas.errors import InputError
 from bayes_atlas.inference.fit import fit, fit_without
 from bayes_atlas.inference.options import RunOptions
@@ -127,8 +128,8 @@ def leave_one_out(
         left_out=left_out,
         failed_checks={name: each.failed_checks for name, each in scored.items()},
         notes=[
-            f"{name}: {len(each.high_k)} runs that importance sampling cannot take out were left out in {each.refits} "
-            f"folds, several at once, which understates its ELPD a little"
+            f"{name}: {len(each.high_k)} runs that importance sampling cannot take out were left out in "
+            f"{plural(each.refits, 'fold')}, several at once, which understates its ELPD a little"
             for name, each in scored.items()
             if len(each.high_k) > each.refits
         ],

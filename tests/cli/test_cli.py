@@ -206,7 +206,7 @@ def test_an_interrupt_is_no_traceback(command, monkeypatch, table):
 def test_check_describes_a_table(command, table):
     result = command("check", table)
     assert (result.code, result.err) == (0, "")
-    assert result.out.startswith("runs.csv: 4 rows of 4 runs, 1 languages\n")
+    assert result.out.startswith("runs.csv: 4 rows of 4 runs, 1 language\n")
     assert "100M to 1B" in result.out
     assert re.search(r"\n alpha +(yes|weak|no) ", result.out)
 
@@ -471,7 +471,7 @@ def test_diagnose_in_full_says_what_to_look_at_and_passes(command, saved, full, 
     assert re.search(r"\n alpha\[sw\] +0\.3 +0\.01 +strong prior or weak likelihood ", result.out)
     assert re.search(r"\n \[red\]r3 +0\.1 ", result.out)
     assert (
-        "PSIS-LOO: elpd 12.5 (standard error 1), 3 effective parameters; Pareto k above 0.7 for 0 of 30" in result.out
+        "PSIS-LOO: ELPD 12.5 (standard error 1), effective parameters: 3; Pareto k above 0.7 for 0 of 30" in result.out
     )
     assert (
         "Remark: the law does not account for [red]r3: outliers with a low weight (noise alone would produce 0.7 "

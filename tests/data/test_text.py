@@ -2,7 +2,7 @@
 
 import pytest
 
-from bayes_atlas.data.text import counted, number
+from bayes_atlas.data.text import number, plural
 
 
 @pytest.mark.parametrize(
@@ -28,4 +28,4 @@ def test_numbers_as_people_write_them(value, text):
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 runs"), (1, "1 run"), (2, "2 runs"), (1234, "1,234 runs")])
 def test_nouns_agree_with_their_count(count, text):
-    assert counted(count, "run") == text
+    assert plural(count, "run") == text

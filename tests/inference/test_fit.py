@@ -320,7 +320,7 @@ def test_more_folds_compile_nothing(many, plain, compiled):
 def test_many_tables_must_be_alike(plain, mixed):
     with pytest.raises(InputError, match="there are no tables to fit; give at least one"):
         fit_many([], "chinchilla", **QUICK)
-    with pytest.raises(InputError, match=r"table 1 \(plain\.csv\) has 1 languages, the first has 2; fit tables of as"):
+    with pytest.raises(InputError, match=r"table 1 \(plain\.csv\) has 1 language, the first has 2; fit tables of as"):
         fit_many([plain, plain_table(languages=["en"])], "chinchilla", **QUICK)
     with pytest.raises(InputError, match=r"table 1 \(plain\.csv\) and the first differ in unique, which only one"):
         fit_many([mixed, plain], "atlas", **QUICK, sources=1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, Unpack
 import typer
 
 from bayes_atlas.cli.arguments import AsJson, RunsFile
-from bayes_atlas.cli.console import new_table, out, print_json, print_notes, say
+from bayes_atlas.cli.console import new_table, out, plural, print_json, print_notes, say
 from bayes_atlas.cli.held_out import about, print_about, print_failed, print_left_out, print_scores, validated
 from bayes_atlas.cli.options import HeldOut, Runs, Sampling
 from bayes_atlas.errors import InputError
@@ -106,7 +106,7 @@ def _compare_loo(runs: Path, asked: Sequence[str], as_json: bool, **options: "Un
         models = {name: each | {"failed_checks": failed[name]} for name, each in scores.items()}
         print_json({"runs": str(runs)} | about | {"models": models})
     else:
-        say(f"Left out in turn: each of {found.n_runs:,} runs, with all its rows ({found.n_rows:,} together)")
+        say(f"Left out in turn: each of {plural(found.n_runs, 'run')}, with all its rows ({found.n_rows:,} together)")
         print_left_out(found)
         print_notes(notes)
         table = new_table("model", "ELPD", "SE", "difference", "SE", "p_loo", "high k", "refits", "weight")

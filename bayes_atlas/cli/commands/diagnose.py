@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayes_atlas.cli.arguments import AsJson, Plot, PosteriorName
-from bayes_atlas.cli.console import new_table, number, out, print_json, say, value_range, writing
+from bayes_atlas.cli.console import new_table, number, out, plural, print_json, say, value_range, writing
 from bayes_atlas.cli.sampling import print_posterior, sampling_report
 from bayes_atlas.errors import InputError
 
@@ -89,11 +89,11 @@ def print_checks(found: "Review") -> None:
         for name, weight in list(found.weights.items())[:SHOWN]:
             table.add_row(name, number(weight, 2))
         out.print(table)
-        _say_more(len(found.weights), "runs")
+        _say_more(len(found.weights), "more run")
     if (loo := found.influence) is not None:
         say(
-            f"PSIS-LOO: elpd {number(loo.elpd)} (standard error {number(loo.se)}), {number(loo.p, 3)} effective "
-            f"parameters; Pareto k above {loo.limit:.2g} for {len(loo.above)} of {loo.curves:,} curves"
+            f"PSIS-LOO: ELPD {number(loo.elpd)} (standard error {number(loo.se)}), effective parameters: "
+            f"{number(loo.p, 3)}; Pareto k above {loo.limit:.2g} for {len(loo.above)} of {plural(loo.curves, 'curve')}"
         )
     for remark in found.remarks:
         say(f"Remark: {remark}.")
@@ -132,9 +132,9 @@ def _print_sensitivity(sensitivity: "list[Sensitivity]") -> None:
         likelihood = "-" if each.likelihood is None else number(each.likelihood, 2)
         table.add_row(each.parameter, number(each.prior, 2), likelihood, each.diagnosis)
     out.print(table)
-    _say_more(len(sensitivity), "parameters, less sensitive to their priors")
+    _say_more(len(sensitivity), "less sensitive parameter")
 
 
-def _say_more(count: int, what: str) -> None:
+def _say_more(count: int, noun: str) -> None:
     if count > SHOWN:
-        say(f".. and {count - SHOWN:,} more {what}: see --json")
+        say(f".. and {plural(count - SHOWN, noun)}: see --json")

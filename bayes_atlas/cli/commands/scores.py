@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bayes_atlas.cli.arguments import AsJson, Probability, RunsFile
-from bayes_atlas.cli.console import print_json, print_notes, print_rows, say, writing
+from bayes_atlas.cli.console import plural, print_json, print_notes, print_rows, say, writing
 from bayes_atlas.cli.options import Sampling
 
 PANEL = "Languages and checkpoints"
@@ -66,7 +66,7 @@ def scores(
         print_json(found.to_dict(probability))
         return
     for reason, rows in found.left_out.items():
-        say(f"Left out: {rows:,} rows, which {reason}")
+        say(f"Left out: {plural(rows, 'row')}, which {reason}")
     print_rows(found.rows(probability))
     print_notes(found.notes)
     if output is not None:

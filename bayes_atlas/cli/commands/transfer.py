@@ -7,7 +7,7 @@ import typer
 
 from bayes_atlas.cli.answers import interval, median_and_interval, save
 from bayes_atlas.cli.arguments import AsJson, Plot, PosteriorName, Probability
-from bayes_atlas.cli.console import chance, new_table, out, print_json, print_notes, say
+from bayes_atlas.cli.console import chance, new_table, out, plural, print_json, print_notes, say
 from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _print_sources(found: "TransferAnswer", sources: Sequence["Source"], probabi
         table.add_row(each["source"], *cells)
     out.print(table)
     if len(sources) > SHOWN:
-        say(f"({len(sources) - SHOWN} more sources: --json lists all)")
+        say(f"({plural(len(sources) - SHOWN, 'more source')}: --json lists all)")
 
 
 def _print_pair(pair: "Pair", probability: float) -> None:
