@@ -39,7 +39,7 @@ def known(fold: Fold, left_out: dict[str, int]) -> Fold:
             f"no language of the held-out rows ({listed(np.unique(labels(fold.rows, 'language')))}) has rows to be "
             f"fitted; hold out other runs, or add runs of these languages"
         )
-    count(left_out, "are of languages with nothing to fit", ~known)
+    count(left_out, "had no fitted row of the same language", ~known)
     return fold._replace(rows=fold.rows.isel(row=known))
 
 

@@ -124,7 +124,7 @@ def test_what_is_left_out_is_counted(runs):
     later.loc[:4, "init"] = "unimax"
     later.loc[29, "language"] = "yo"
     found = validate(runs, ["varpro"], test=runs_from_frame(later, "later.csv"))
-    assert found.left_out == {"started from a checkpoint": 5, "are of languages with nothing to fit": 1}
+    assert found.left_out == {"started from a checkpoint": 5, "had no fitted row of the same language": 1}
     assert found.summary("varpro")["n_test"] == 24
 
 
