@@ -21,6 +21,7 @@ __all__ = [
     "number",
     "out",
     "plural",
+    "print_columns",
     "print_json",
     "print_notes",
     "print_rows",
@@ -28,6 +29,8 @@ __all__ = [
     "value_range",
     "writing",
 ]
+
+UNLIMITED = 100_000  # width beyond that of any table
 
 # What is printed holds names, paths and titles of the user's, in which square brackets and colons mean nothing.
 out = Console(highlight=False, markup=False, emoji=False)
@@ -70,6 +73,30 @@ def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
     for row in rows:
         table.add_row(*row.values())
     out.print(table)
+
+
+def print_columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table with whole cells. Columns that the terminal has no room for follow below, beside the first column.
+
+    A cell breaks only if the first column and one other are wider than the terminal.
+    """
+    first, *rest = zip(heads, *rows, strict=True)
+    while rest:
+        count = next((count for count in range(len(rest), 1, -1) if _fits([first, *rest[:count]])), 1)
+        out.print(_table_of([first, *rest[:count]]))
+        rest = rest[count:]
+
+
+def _table_of(columns: Sequence[Sequence[str]]) -> Table:
+    heads, *rows = zip(*columns, strict=True)
+    table = new_table(*heads)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _fits(columns: Sequence[Sequence[str]]) -> bool:
+    return out.measure(_table_of(columns), options=out.options.update(width=UNLIMITED)).maximum <= out.width
 
 
 def value_range(values: tuple[float, float] | None) -> str:

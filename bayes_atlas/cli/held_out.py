@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from bayes_atlas.cli.console import new_table, number, out, plural, print_notes, say
+from bayes_atlas.cli.console import number, plural, print_columns, print_notes, say
 from bayes_atlas.cli.options import HeldOut
 from bayes_atlas.errors import InputError
 
@@ -59,18 +59,19 @@ def print_left_out(found: "Validation | LeaveOneOut") -> None:
 
 
 def print_scores(summaries: dict[str, Any], what: str, weights: dict[str, float] | None = None) -> None:
-    inside = [f"{float(level):.0%}" for level in next(iter(summaries.values()))["coverage"]]
-    table = new_table(
-        what, "rows", "RMSE", "R²", "CRPS", "ELPD", *inside, "90% width", *(["weight"] if weights else [])
-    )
+    levels = [f"{float(level):.0%}" for level in next(iter(summaries.values()))["coverage"]]
+    weight = ["weight"] if weights else []
+    inside = [f"inside {levels[0]}", *levels[1:]]
+    heads = (what, "rows", "RMSE", "R²", "CRPS", "ELPD", *weight, "90% width", *inside)
+    rows = []
     for name, scores in summaries.items():
         accuracy = (scores["rmse"], scores["r2"], scores["crps"], scores["elpd"])
         cells = ["-" if value is None else number(value, 3) for value in accuracy]
-        cells += [f"{share:.0%}" for share in scores["coverage"].values()] + [number(scores["width"]["0.9"], 3)]
         cells += [f"{weights[name]:.2f}" if name in weights else "-"] if weights else []
-        table.add_row(name, f"{scores['n_test']:,}", *cells)
-    out.print(table)
-    say(f"Under {inside[0]} to {inside[-1]}: the rows that intervals of this probability hold")
+        cells += [number(scores["width"]["0.9"], 3), *(f"{share:.0%}" for share in scores["coverage"].values())]
+        rows.append([name, f"{scores['n_test']:,}", *cells])
+    print_columns(heads, rows)
+    say(f"Inside {levels[0]} to {levels[-1]}: share of the rows inside intervals of this probability")
 
 
 def print_failed(found: "Validation | LeaveOneOut") -> None:

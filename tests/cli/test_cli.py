@@ -20,6 +20,7 @@ import bayes_atlas.inference.staleness
 import bayes_atlas.validation.review
 from bayes_atlas import catalogue
 from bayes_atlas.catalogue import model_names
+from bayes_atlas.cli.held_out import print_scores
 from bayes_atlas.posterior import load_posterior
 from bayes_atlas.validation.review import Influence, PredictedRows, Review, Sensitivity
 
@@ -555,9 +556,28 @@ def test_compare_shows_models_and_baselines_on_the_same_rows(command, design, do
     assert set(found["stack"]) == SCORES | {"by_language"}
     assert found["stack"]["n_test"] == 10
     shown = command("compare", design, "--models", "varpro", "--holdout", "tokens").out
-    assert re.search(r"^ *stack +10 .* - *$", shown, re.MULTILINE)
+    assert re.search(r"^ *stack +10( +\S+){4} +- +[\d.]+( +\d+%){4} *$", shown, re.MULTILINE)
     assert re.search(r"^ *varpro +10 ", shown, re.MULTILINE)
     assert re.search(r"^ *huber +10 ", shown, re.MULTILINE)
+
+
+def test_names_and_numbers_stay_whole_in_a_narrow_terminal(monkeypatch, capsys):
+    """Columns that have no room follow below, beside the names."""
+    scores = {"rmse": 0.0123, "r2": 0.987, "crps": 0.00812, "elpd": -1234.5, "n_test": 1234}
+    scores |= {"coverage": {"0.5": 0.52, "0.8": 0.8, "0.9": 0.93, "0.95": 1.0}, "width": {"0.9": 0.0345}}
+    names = ["data_constrained", "chinchilla", "./models/mine.py"]
+    shown = {}
+    for width in (80, 120):
+        monkeypatch.setenv("COLUMNS", str(width))
+        print_scores(dict.fromkeys(names, scores), "model", dict.fromkeys(names, 0.25))
+        shown[width] = capsys.readouterr().out
+    for name in names:
+        whole, narrow = (
+            re.findall(rf"^ {re.escape(name)} +(.*?) *$", shown[width], re.MULTILINE) for width in (120, 80)
+        )
+        assert (len(whole), len(narrow)) == (1, 2)
+        assert whole[0].split() == " ".join(narrow).split()
+    assert max(map(len, shown[80].splitlines())) <= 80
 
 
 LOO = {"elpd", "se", "elpd_diff", "dse", "p_loo", "high_k", "refits", "weight", "failed_checks"}

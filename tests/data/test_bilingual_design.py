@@ -85,7 +85,9 @@ def test_partners_are_the_sources_of_a_study():
 
 
 def test_other_mixtures_and_studies_without_partners_are_refused():
-    with pytest.raises(InputError, match=r"equal parts, and runs has 1 row of another mixture; select .*bilingual_study"):
+    with pytest.raises(
+        InputError, match=r"equal parts, and runs has 1 row of another mixture; select .*bilingual_study"
+    ):
         arrange(table(row("all", "en", en=1e10, sw=1e10, fr=1e10)), ["tokens", PARTNER, "curves"])
     with pytest.raises(InputError, match=r"has no run on two languages in equal parts"):
         arrange(table(rows=ROWS[:2]), ["tokens", PARTNER, "curves"])

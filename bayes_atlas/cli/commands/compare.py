@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, Unpack
 import typer
 
 from bayes_atlas.cli.arguments import AsJson, RunsFile
-from bayes_atlas.cli.console import new_table, out, plural, print_json, print_notes, say
+from bayes_atlas.cli.console import plural, print_columns, print_json, print_notes, say
 from bayes_atlas.cli.held_out import about, print_about, print_failed, print_left_out, print_scores, validated
 from bayes_atlas.cli.options import HeldOut, Runs, Sampling
 from bayes_atlas.errors import InputError
@@ -109,10 +109,10 @@ def _compare_loo(runs: Path, asked: Sequence[str], as_json: bool, **options: "Un
         say(f"Left out in turn: each of {plural(found.n_runs, 'run')}, with all its rows ({found.n_rows:,} together)")
         print_left_out(found)
         print_notes(notes)
-        table = new_table("model", "ELPD", "SE", "difference", "SE", "p_loo", "high k", "refits", "weight")
+        rows = []
         for name, each in scores.items():
             figures = [f"{each[key]:,.1f}" for key in ("elpd", "se", "elpd_diff", "dse", "p_loo")]
-            table.add_row(name, *figures, f"{each['high_k']:,}", f"{each['refits']:,}", f"{each['weight']:.2f}")
-        out.print(table)
+            rows.append([name, *figures, f"{each['high_k']:,}", f"{each['refits']:,}", f"{each['weight']:.2f}"])
+        print_columns(("model", "ELPD", "SE", "difference", "SE", "p_loo", "high k", "refits", "weight"), rows)
         print_failed(found)
     raise typer.Exit(1 if any(found.failed_checks.values()) else 0)
