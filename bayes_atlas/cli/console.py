@@ -1,4 +1,4 @@
-"""What every command prints with: tables and lines on stdout, one JSON document instead of them, messages on stderr."""
+"""Output of every command: tables and lines, or one JSON document, on stdout; messages on stderr."""
 
 import json
 import sys
@@ -32,33 +32,33 @@ __all__ = [
 
 UNLIMITED = 100_000  # width beyond that of any table
 
-# What is printed holds names, paths and titles of the user's, in which square brackets and colons mean nothing.
+# Names, paths and titles of the user may contain square brackets and colons, which must not count as markup.
 out = Console(highlight=False, markup=False, emoji=False)
 err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """That a file cannot be written is for the user to mend."""
+    """Turn a failure to write `target` into an `InputError`."""
     try:
         yield
     except OSError as error:
-        raise InputError(f"cannot write {target}: {error}; name another place, or make room there") from error
+        raise InputError(f"cannot write {target}: {error}; choose another path, or free the space for it") from error
 
 
 def print_notes(notes: Sequence[str]) -> None:
-    """What a reader should know before trusting an answer."""
+    """Print the caveats of an answer."""
     for note in notes:
         say(f"Note: {note}.")
 
 
 def say(text: str) -> None:
-    """A line on stdout, broken by the terminal alone, so that what it names can be copied."""
+    """Print a line on stdout. Only the terminal wraps it, so paths in it can be copied."""
     out.print(text, soft_wrap=True)
 
 
 def new_table(*columns: str) -> Table:
-    """An empty table with these columns."""
+    """Return an empty table with these columns."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -66,7 +66,7 @@ def new_table(*columns: str) -> Table:
 
 
 def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
-    """The table of an answer, column -> cell, row by row; nothing where there are no rows."""
+    """Print a table of rows, each column -> cell; print nothing if there are no rows."""
     if not rows:
         return
     table = new_table(*rows[0])
@@ -76,9 +76,9 @@ def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
 
 
 def print_columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table with whole cells. Columns that the terminal has no room for follow below, beside the first column.
+    """Print a table without breaking its cells. If the terminal is too narrow, print further columns below.
 
-    A cell breaks only if the first column and one other are wider than the terminal.
+    Each part repeats the first column. A cell breaks only if the first column and one other exceed the terminal.
     """
     first, *rest = zip(heads, *rows, strict=True)
     while rest:
@@ -100,7 +100,7 @@ def _fits(columns: Sequence[Sequence[str]]) -> bool:
 
 
 def value_range(values: tuple[float, float] | None) -> str:
-    """A least and a largest value, or that there are none."""
+    """Return the text of a range (least, greatest), or a dash if there is none."""
     if values is None:
         return "-"
     lower, upper = values
@@ -108,10 +108,10 @@ def value_range(values: tuple[float, float] | None) -> str:
 
 
 def chance(probability: float) -> str:
-    """A probability, to three digits."""
+    """Return the text of a probability, to three digits."""
     return number(probability, 3)
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """The one JSON document of a command."""
+    """Print the JSON document of a command."""
     sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")

@@ -1,4 +1,4 @@
-"""How runs are held out, and how their scores are shown."""
+"""Validation on held-out runs, and output of its scores."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def validated(runs: Path, models: Sequence[str], held_out: HeldOut, **options: "Unpack[RunOptions]") -> "Validation":
-    """Scores of `models` on the rows that are held out."""
+    """Score `models` on held-out rows."""
     from bayes_atlas.data.runs import read_runs
     from bayes_atlas.validation.held_out import validate as run_validate
 
     holdout, test = held_out.holdout, held_out.test
     if holdout is not None and test is not None:
-        raise InputError(f"both --holdout {holdout} and --test {test} say what to score; leave one out")
+        raise InputError(f"--holdout {holdout} and --test {test} both choose the rows to score; give only one of them")
     rows = None if test is None else read_runs(test)
     form = None if held_out.discrepancy == "none" else held_out.discrepancy
     return run_validate(read_runs(runs), models, holdout=holdout or "random", test=rows, discrepancy=form, **options)
@@ -49,7 +49,7 @@ def print_about(found: "Validation") -> None:
         if every:
             largest = {size: max(error for other, error in every if other == size) for size, _ in every}
             wrong = ", ".join(f"{error:.1%} for {size}" for size, error in largest.items())
-            say(f"{name}: taken to be wrong, at one e-fold beyond what was fitted, by typically {wrong}")
+            say(f"{name}: typical model error at one e-fold beyond the fitted range: {wrong}")
     print_notes([note.rstrip(".") for note in found.notes])
 
 
@@ -77,4 +77,4 @@ def print_scores(summaries: dict[str, Any], what: str, weights: dict[str, float]
 def print_failed(found: "Validation | LeaveOneOut") -> None:
     for name, failed in found.failed_checks.items():
         if failed:
-            say(f"{name}: checks of the sampling failed: {', '.join(failed)}; raise --warmup and --draws")
+            say(f"{name}: failed checks of the sampling: {', '.join(failed)}; raise --warmup and --draws")

@@ -1,4 +1,4 @@
-"""How the sampling of a posterior is shown."""
+"""Output about the sampling of a posterior."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ def print_posterior(posterior: "Posterior") -> None:
     drawn = f"{plural(sampling.chains, 'chain')} of {plural(sampling.draws, 'draw')}"
     say(f"{drawn} after {sampling.warmup:,} of warm-up, {sampling.seconds:.0f} s")
     if sampling.interrupted:
-        say("Interrupted: there are fewer draws than were asked for")
+        say("Interrupted: there are fewer draws than requested")
     table = new_table("check", "", "value", "limit", "worst at")
     for check in info.checks:
         result = "pass" if check.passed else "FAIL"

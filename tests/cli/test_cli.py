@@ -117,7 +117,7 @@ MISTAKES = {
     "budgets": (("trajectory", "{saved}", "--from", "1e22", "--to", "1e20"), ["budgets run from 1e+22 to 1e+20"]),
     "bound": (("mixture", "{saved}", "--compute", "1e21", "--bound", "sw=a:1"), ["--bound sw is 'a'; it must"]),
     "bounds": (("mixture", "{saved}", "--compute", "1e21", "--bound", "sw=:0.1", "--bound", "en=:0.1"), ["cannot be"]),
-    "nothing asked": (("transfer", "transfer-atlas"), ["nothing was asked; give --target LANGUAGE"]),
+    "nothing asked": (("transfer", "transfer-atlas"), ["there is no question; give --target LANGUAGE"]),
     "target to help": (("transfer", "transfer-atlas", "--target", "xx"), ["no language 'xx'; choose one of: en"]),
     "pair": (("transfer", "transfer-atlas", "--pair", "en", "en"), ["the pair is en with itself; name two"]),
     "top": (("transfer", "transfer-atlas", "--target", "sw", "--top", "0"), ["top is 0; it must be at least 1"]),
@@ -142,7 +142,7 @@ MISTAKES = {
     "probability": ((*OPTIMUM, "--language", "sw", "--probability", "2"), ["probability is 2.0; it must lie between"]),
     "suffix": (("simulate", "{new}.xlsx"), ["end its name in .csv, .parquet or .pq"]),
     "seed": (("simulate", "{new}.csv", "--seed", "-1"), ["the seed is -1; it must be a whole number"]),
-    "place": (("simulate", "{new}/deep/runs.csv"), ["cannot write {new}/deep/runs.csv", "name another place"]),
+    "place": (("simulate", "{new}/deep/runs.csv"), ["cannot write {new}/deep/runs.csv", "choose another path"]),
     "option": (("check", "{table}", "--jason"), ["No such option: --jason"]),
     "argument": (("check",), ["Missing argument 'RUNS'"]),
     "command": (("divine", "{table}"), ["No such command 'divine'"]),
@@ -382,7 +382,7 @@ def test_a_fit_that_is_interrupted_while_it_draws_stores_what_there_is(fits, who
     result = stop(fits.start("some"), unfinished / "0-2-block4.npz", signal.SIGINT)
     stored = load_posterior(fits.folder / "some")
     assert result.code == (1 if stored.failed_checks else 0)
-    assert "Interrupted: there are fewer draws than were asked for" in result.out
+    assert "Interrupted: there are fewer draws than requested" in result.out
     assert "Traceback" not in result.err
     sampling = stored.info.sampling
     assert sampling.interrupted
@@ -402,7 +402,7 @@ def test_a_fit_that_is_interrupted_in_warm_up_stores_nothing_and_says_so(fits, w
     unfinished = fits.folder / ".none.unfinished"
     result = stop(fits.start("none", warmup=9000), unfinished / "0-0-block1.npz", signal.SIGINT)
     assert (result.code, result.out) == (130, "")
-    assert result.err == "Interrupted in warm-up; .none.unfinished holds what was done: --resume goes on with it\n"
+    assert result.err == "Interrupted in warm-up; .none.unfinished holds the progress: --resume continues it\n"
     assert not (fits.folder / "none").exists()
     assert unfinished.is_dir()
 
@@ -416,7 +416,7 @@ def test_diagnose_passes(command, saved, staleness):
     assert (result.code, result.err) == (0, "")
     assert "Made by hand: 12 rows, 12 curves, 2 languages" in result.out
     assert re.search(r"\n r_hat_below_1_01 +pass +1\.002 +1\.01 +alpha\[sw\] ", result.out)
-    assert "still gives the density" in result.out
+    assert "its model still gives the sampled density" in result.out
 
 
 def test_diagnose_says_what_failed_and_what_to_do(command, failing, staleness):
@@ -478,7 +478,7 @@ def test_diagnose_in_full_says_what_to_look_at_and_passes(command, saved, full, 
         "Remark: the law does not account for [red]r3: outliers with a low weight (noise alone would produce 0.7 "
         "outliers" in result.out
     )
-    assert "Not checked: this, for lack of that." in result.out
+    assert "Not checked: this. It needs that." in result.out
     assert (tmp_path / "checks.svg").read_bytes().startswith(b"<?xml")
 
 
@@ -495,7 +495,7 @@ def test_diagnose_draws_nothing_that_it_has_not_checked(command, saved, full, mo
     refused(command("diagnose", saved, "--plot", "checks.svg"), "add --full, or leave --plot out")
     nothing = Review(False, None, None, None, None, None, None, None, {"prediction": "the runs"})
     monkeypatch.setattr(bayes_atlas.validation.review, "review_fit", lambda posterior: nothing)
-    refused(command("diagnose", saved, "--full", "--plot", "checks.svg"), "for lack of the runs; leave --plot out")
+    refused(command("diagnose", saved, "--full", "--plot", "checks.svg"), "it needs the runs; leave --plot out")
 
 
 # Validating
@@ -540,7 +540,7 @@ def test_validate_exits_with_1_if_a_check_fails(command, design):
     quick = ("--chains", 2, "--warmup", 150, "--draws", 50)
     result = command("validate", design, "--model", "chinchilla", *quick)
     assert result.code == 1
-    assert "chinchilla: checks of the sampling failed: " in result.out
+    assert "chinchilla: failed checks of the sampling: " in result.out
     result = command("validate", design, "--model", "chinchilla", *quick, "--json")
     assert (result.code, json.loads(result.out)["failed_checks"] != []) == (1, True)
 
@@ -598,7 +598,7 @@ def test_compare_leaves_out_one_run_at_a_time(command, design, monkeypatch, docu
     found = document(command(*asked, "--json"))
     assert list(found["models"]) == ["atlas", "chinchilla"]
     assert (found["n_runs"], found["n_rows"], found["left_out"]) == (50, 50, {})
-    assert found["notes"] == ["huber is a point fit, with no posterior to take runs out of"]
+    assert found["notes"] == ["huber is a point fit and has no leave-one-out score"]
     assert all(set(scores) == LOO for scores in found["models"].values())
     assert (found["models"]["chinchilla"]["elpd_diff"], found["models"]["chinchilla"]["dse"]) == (-25, 0)
     assert found["models"]["atlas"]["weight"] == pytest.approx(1)
@@ -610,8 +610,8 @@ def test_compare_leaves_out_one_run_at_a_time(command, design, monkeypatch, docu
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("--holdout", "params"), "both --loo and --holdout params say what to score; leave one out"),
-        (("--test", "later.csv"), "both --loo and --test later.csv say what to score"),
+        (("--holdout", "params"), "--loo and --holdout params both choose the rows to score; give only one of them"),
+        (("--test", "later.csv"), "--loo and --test later.csv both choose the rows to score"),
         (("--discrepancy", "linear"), "leave out --discrepancy linear"),
         (("--models", "varpro"), "there is no model to compare; name one, such as atlas"),
     ],
@@ -629,7 +629,7 @@ def test_leaving_out_single_runs_takes_nothing_else(command, design, arguments, 
         (("--holdout", "mixture"), "design.csv has fewer than two mixtures, so none can be held out"),
         (
             ("--holdout", "params", "--test", "later.csv"),
-            "both --holdout params and --test later.csv say what to score",
+            "--holdout params and --test later.csv both choose the rows to score",
         ),
         (("--test", "later.csv"), "later.csv"),
         (("--model", "varpo"), "no model is called 'varpo'"),

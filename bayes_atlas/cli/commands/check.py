@@ -1,4 +1,4 @@
-"""`check`: a run table described or refused."""
+"""`check`: check and describe a run table."""
 
 from bayes_atlas.cli.arguments import AsJson, RunsFile
 from bayes_atlas.cli.console import new_table, out, plural, print_json, say, value_range
@@ -7,7 +7,9 @@ PANEL = "Run tables"
 
 
 def check(runs: RunsFile, as_json: AsJson = False) -> None:
-    """Describe a run table and what can be learned from it, or refuse it with every fault at once.
+    """Check a run table, and show its ranges and the parameters that it identifies.
+
+    A table with faults is refused, with a list of all its faults.
 
     Example: `bayes-atlas check runs.csv`
     """

@@ -35,7 +35,7 @@ def optimum(
     by: By = None,
     shown: Shown,
 ) -> None:
-    """The compute-optimal size and data for a budget, with intervals, and the one plan to act on.
+    """Find the compute-optimal size and data for a budget, with intervals, and the plan to act on.
 
     Examples:
 
