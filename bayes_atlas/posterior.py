@@ -1,7 +1,7 @@
 """The posterior artifact: a folder with ``draws.nc`` (an xarray DataTree) and ``info.json``.
 
-It is data, not objects: any version that knows its schema can read it, and reading it runs none of its content. It is
-written beside its place and renamed, so that a killed fit leaves the old posterior or none.
+It stores data, not objects. Any version that knows its schema can read it, and reading executes nothing in it. A save
+writes a new folder beside the target and then renames it. If it is killed, it leaves the old posterior or none.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.catalogue import NameOrPath, find_posterior
-from bayes_atlas.data.text import page, screen
+from bayes_atlas.data.text import page, plural, screen
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import get_law
 
@@ -33,11 +33,11 @@ DRAWS, INFO = "draws.nc", "info.json"
 
 
 class PosteriorError(InputError):
-    """A folder that holds no posterior this version can use; the message says why and what to do."""
+    """A folder without a posterior that this version can read. The message gives the reason and the next step."""
 
 
 class _Record(BaseModel):
-    # As strings, because JSON has no NaN: the value of a check that failed may be one.
+    # JSON has no NaN, and the value of a failed check may be NaN; such numbers are stored as strings.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
@@ -48,12 +48,12 @@ class Check(_Record):
     passed: bool
     value: float
     limit: float
-    where: str  # the parameter or chain with the worst value; empty where there is none
-    advice: str  # what to do if it fails
+    where: str  # the parameter or chain with the worst value; empty if there is none
+    advice: str  # next step if it fails
 
 
 class Runs(_Record):
-    """The run table that was fitted."""
+    """The fitted run table."""
 
     name: str
     sha256: str
@@ -65,12 +65,12 @@ class Runs(_Record):
 
 
 class Sampling(_Record):
-    """How it was sampled."""
+    """The sampler's settings and its run."""
 
     chains: int
     warmup: int
-    draws: int  # per chain, as sampled; `checks` are of these
-    interrupted: bool = False  # whether more were asked for
+    draws: int  # per chain, as sampled; `checks` use all of them
+    interrupted: bool = False  # True if there are fewer draws than requested
     kept: int  # per chain, as stored
     seed: int
     target_accept: float
@@ -80,20 +80,20 @@ class Sampling(_Record):
 
 
 class Staleness(_Record):
-    """Log density at stored draws on a synthetic probe: while the model's text gives it, the posterior is current."""
+    """Log density at stored draws on a synthetic probe. The posterior is current as long as its model reproduces it."""
 
     draws: list[tuple[int, int]]  # chain, draw
     log_density: list[float]
-    covariates: dict[str, bool]  # those of the model, and whether it was given them
+    covariates: dict[str, bool]  # covariate of the model -> True if the table has it
     sources: int
     sizes: int
     repeated: bool
     epochs: bool
-    layout: dict[str, int] = {}  # of tables other than run tables: what their probe is made up from
+    layout: dict[str, int] = {}  # for tables other than run tables: input of their probe
 
 
 class Info(_Record):
-    """What info.json holds."""
+    """Contents of info.json."""
 
     schema_version: Literal[1] = SCHEMA
     title: str
@@ -102,7 +102,7 @@ class Info(_Record):
     law: str
     languages: list[str]
     sources: dict[str, list[str]]  # named sources of each language, by rank
-    tau_from: str = ""  # posterior of transfer scores that the prior of tau came from, with the hash of its draws
+    tau_from: str = ""  # posterior of transfer scores behind the prior of tau, with the hash of its draws
     references: dict[str, dict[str, float]]  # language -> units of params and tokens in its parameters
     runs: Runs
     sampling: Sampling
@@ -121,8 +121,8 @@ class Posterior:
         draws: DataTree with groups ``posterior``, ``sample_stats``, ``prior``, ``log_prior`` (see
             `bayes_atlas.inference.evaluate`) and, unless left out, ``log_likelihood``, ``observed_data``,
             ``constant_data``; dims ``chain``, ``draw`` and those of the model's plates.
-        info: everything else that is known of it.
-        name: where it came from, for messages.
+        info: model, table, settings and checks of the fit.
+        name: its source, for messages.
     """
 
     draws: xr.DataTree
@@ -131,36 +131,37 @@ class Posterior:
 
     @property
     def law(self) -> ModuleType:
-        """The law that the posterior's model fits."""
+        """The law of the posterior's model."""
         return get_law(self.info.law)
 
     @property
     def failed_checks(self) -> list[Check]:
-        """Checks of the sampling that did not pass."""
+        """The failed checks of the sampling."""
         return [check for check in self.info.checks if not check.passed]
 
     @property
     def notes(self) -> list[str]:
-        """Checks that failed and other doubts about the sampling, a sentence each without its full stop."""
+        """Failed checks and other caveats about the sampling, each a sentence without its full stop."""
         notes = [
             f"the check {check.name} failed ({check.value:.4g}, limit {check.limit:.4g}): {check.advice}"
             for check in self.failed_checks
         ]
         if self.info.sampling.interrupted:
-            notes.append("sampling was interrupted: there are fewer draws than were asked for")
+            notes.append("sampling was interrupted: there are fewer draws than requested")
         return notes
 
     def rows(self) -> list[dict[str, str]]:
-        """What it was fitted to and how it was sampled, as a small table for people: column -> cell."""
+        """Return a summary of the fit and its sampling as rows of a table, column -> cell."""
         info, sampling, failed = self.info, self.info.sampling, len(self.failed_checks)
         more = f" and {len(info.languages) - LISTED} more" if len(info.languages) > LISTED else ""
+        drawn = f"{plural(sampling.chains, 'chain')} of {plural(sampling.draws, 'draw')}"
         facts = {
             "name": self.name,
             "model": info.model,
             "law": info.law,
             "languages": ", ".join(info.languages[:LISTED]) + more,
-            "runs": f"{info.runs.name}: {info.runs.rows:,} rows, {info.runs.curves:,} curves",
-            "sampling": f"{sampling.chains} chains of {sampling.draws:,} draws, {sampling.kept:,} of each stored",
+            "runs": f"{info.runs.name}: {plural(info.runs.rows, 'row')}, {plural(info.runs.curves, 'curve')}",
+            "sampling": f"{drawn}, {sampling.kept:,} of each stored",
             "checks": f"{failed} of {len(info.checks)} failed" if failed else f"all {len(info.checks)} passed",
         }
         return [{"posterior": name, "": value} for name, value in facts.items()]
@@ -176,10 +177,10 @@ class Posterior:
         return self.draws["posterior"].to_dataset().stack(sample=("chain", "draw"), create_index=False)
 
     def language(self, name: str | None) -> str:
-        """`name` if the posterior knows it; the only language where `name` is None.
+        """Return `name` if it is a language of the posterior, or the only language if `name` is None.
 
         Raises:
-            InputError: no such language, or none named though there are several; the message lists them.
+            InputError: there is no such language, or there are several and `name` is None; the message lists them.
         """
         languages = self.info.languages
         if name is None and len(languages) == 1:
@@ -190,17 +191,17 @@ class Posterior:
         return name
 
     def parameters(self, language: str) -> dict[str, Floats]:
-        """Draws of the law's parameters for one language, in its units of `Info.references`.
+        """Return draws of the law's parameters for one language, in its units of `Info.references`.
 
         Returns:
-            name -> ``(draw,)``, or ``(draw, source)`` for parameters of its named sources.
+            name -> ``(draw,)``, or ``(draw, source)`` for parameters of the language's named sources.
         """
         chosen = self._stacked.sel(language=self.language(language))
         names = [name for name in self.law.PARAMETERS if name in chosen]
         return {name: chosen[name].transpose("sample", ...).to_numpy().astype(float) for name in names}
 
     def drawn(self, *sites: str) -> dict[str, Floats]:
-        """Draws of `sites`, as they are stored: name -> ``(draw, ...)``.
+        """Return the stored draws of `sites`: name -> ``(draw, ...)``.
 
         Raises:
             InputError: the posterior lacks one of them.
@@ -214,11 +215,11 @@ class Posterior:
         return {name: self._stacked[name].transpose("sample", ...).to_numpy().astype(float) for name in sites}
 
     def save(self, folder: str | Path, *, force: bool = False) -> "Posterior":
-        """Write to `folder`; all of it or, if interrupted, nothing.
+        """Write the posterior to `folder`. An interrupted save writes nothing.
 
         Raises:
-            InputError: `folder` exists and `force` is not set, or is no posterior.
-            OSError: it cannot be written.
+            InputError: `folder` exists and is no posterior, or is one and `force` is not set.
+            OSError: `folder` cannot be written.
         """
         check_target(folder, force=force)
         target = Path(folder).absolute()
@@ -251,38 +252,40 @@ class Posterior:
 
 
 def check_target(folder: str | Path, *, force: bool) -> None:
-    """Refuse to write a posterior where something already is, unless it is a posterior and `force` is set.
+    """Check that a posterior can be written to `folder`. A fit calls this before it samples.
 
-    Also where no folder can be made: a fit should learn that before it samples, not after.
+    Raises:
+        InputError: `folder` exists and is no posterior, or is one and `force` is not set; or it cannot be created.
     """
     target = Path(folder)
     if not os.path.lexists(target):
         above = next(path for path in target.absolute().parents if path.exists())
         if not above.is_dir():
-            raise InputError(f"{target} cannot be made, as {above} is a file; name another folder")
+            raise InputError(f"{target} cannot be created, because {above} is a file; choose another folder")
         if not os.access(above, os.W_OK | os.X_OK):
-            raise InputError(f"{target} cannot be made, as {above} is not yours to write in; name another folder")
+            raise InputError(f"{target} cannot be created, because {above} is not writable; choose another folder")
         return
     if not (target / INFO).is_file():
-        raise InputError(f"{target} exists and is no posterior; name another folder, or remove it yourself")
+        raise InputError(f"{target} exists and is no posterior; choose another folder, or remove it yourself")
     if not force:
-        raise InputError(f"{target} already holds a posterior; name another folder, or replace it with --force")
+        raise InputError(f"{target} already holds a posterior; choose another folder, or replace it with --force")
 
 
 def load_posterior(posterior: NameOrPath, *, parameters_only: bool = False) -> Posterior:
-    """Load a posterior that ships, by name, or any other, by path. Its content is data: nothing in it is executed.
+    """Load a posterior that ships by its name, or any other by its path. Nothing in it is executed.
 
     With `parameters_only` the groups ``posterior`` and ``law_error`` alone are read. Decisions use no others.
 
     Raises:
-        InputError: there is none (the message lists those there are), or it is damaged, foreign or of another schema.
+        InputError: there is no such posterior (the message lists the available ones), or it is damaged, of another
+            kind or of another schema.
     """
     folder = find_posterior(posterior)
     info = read_info(posterior)
     if info.draws_sha256 != _sha256(folder / DRAWS):
         raise PosteriorError(
-            f"{folder / DRAWS} is not the file that {INFO} describes (its sha256 differs); it was damaged or replaced: "
-            f"restore it, or fit again with --force"
+            f"{folder / DRAWS} was damaged or replaced: its sha256 differs from that in {INFO}; restore it, or fit "
+            f"again with --force"
         )
     try:
         if parameters_only:
@@ -297,8 +300,8 @@ def load_posterior(posterior: NameOrPath, *, parameters_only: bool = False) -> P
     languages = coords.get("language", coords.get("target"))
     if languages is None or languages.to_numpy().tolist() != info.languages:
         raise PosteriorError(
-            f"{folder / DRAWS} holds no posterior of the languages that {INFO} names ({', '.join(info.languages)}); "
-            f"restore both, or fit again with --force"
+            f"{folder / DRAWS} does not have the languages in {INFO} ({', '.join(info.languages)}); restore both "
+            f"files, or fit again with --force"
         )
     return Posterior(draws, info, str(posterior))
 
@@ -311,7 +314,7 @@ def _groups(path: Path, names: Sequence[str]) -> dict[str, xr.Dataset]:
 
 
 def read_info(posterior: NameOrPath) -> Info:
-    """What a posterior's info.json says, without its draws; errors as of `load_posterior`."""
+    """Read a posterior's info.json, without its draws; errors as `load_posterior`."""
     path = find_posterior(posterior) / INFO
     try:
         text = path.read_text(encoding="utf-8")
@@ -323,8 +326,9 @@ def read_info(posterior: NameOrPath) -> Info:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise PosteriorError(
-            f"{path} is not a posterior of schema {SCHEMA}: {place}: {first['msg']} ({error.error_count()} faults in "
-            f"all); use the version of bayes-atlas that wrote it, or fit again with --force"
+            f"{path} is not a posterior of schema {SCHEMA}: {place}: {first['msg']} "
+            f"({plural(error.error_count(), 'fault')} in all); use the version of bayes-atlas that wrote it, or "
+            f"fit again with --force"
         ) from error
 
 
@@ -336,14 +340,14 @@ def _sha256(path: Path) -> str:
 
 
 def _sync(folder: Path) -> None:
-    """Make the folder's files durable before it is renamed into place."""
+    """Flush the files of `folder` to disk, before the folder is renamed."""
     for path in folder.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
 
 
 def thin(draws: xr.DataTree, kept: int) -> xr.DataTree:
-    """`kept` evenly spaced draws of each chain, in every group that has chains."""
+    """Keep `kept` evenly spaced draws of each chain, in every group with draws."""
 
     def thinned(dataset: xr.Dataset) -> Any:
         size = dataset.sizes.get("draw", kept)

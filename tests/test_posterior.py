@@ -106,7 +106,7 @@ def test_a_relative_folder_may_be_the_one_we_stand_in(tiny_posterior, saved, mon
 
 def test_an_existing_posterior_is_replaced_only_with_force(tiny_posterior, saved):
     new = retitled(tiny_posterior, "new")
-    with pytest.raises(InputError, match=r"saved already holds a posterior; name another folder, or replace it with"):
+    with pytest.raises(InputError, match=r"saved already holds a posterior; choose another folder, or replace it with"):
         new.save(saved)
     assert load_posterior(saved).info.title == tiny_posterior.info.title
     new.save(saved, force=True)
@@ -122,7 +122,7 @@ def test_what_is_no_posterior_is_never_replaced(tiny_posterior, tmp_path, force)
     file.write_text("dear")
     link.symlink_to(tmp_path / "nowhere")
     for target in (thesis, file, link):
-        with pytest.raises(InputError, match=rf"{target.name} exists and is no posterior; name another folder"):
+        with pytest.raises(InputError, match=rf"{target.name} exists and is no posterior; choose another folder"):
             tiny_posterior.save(target, force=force)
     assert (thesis / "chapter.tex").read_text() == file.read_text() == "dear"
     assert link.is_symlink()
@@ -130,10 +130,10 @@ def test_what_is_no_posterior_is_never_replaced(tiny_posterior, tmp_path, force)
 
 def test_a_folder_that_cannot_be_made_is_refused_before_sampling(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"cannot be made, as .*file is a file; name another folder"):
+    with pytest.raises(InputError, match=r"cannot be created, because .*file is a file; choose another folder"):
         check_target(tmp_path / "file" / "deep" / "mine", force=False)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(InputError, match=rf"cannot be made, as {tmp_path} is not yours to write in"):
+    with pytest.raises(InputError, match=rf"cannot be created, because {tmp_path} is not writable"):
         check_target(tmp_path / "deep" / "mine", force=False)
 
 
@@ -167,9 +167,9 @@ def drop_the_law(folder: Path) -> None:
 
 
 DAMAGE = {
-    "truncated": (truncate, r"draws\.nc is not the file that info\.json describes .* damaged or replaced: restore it"),
-    "bit flipped": (flip_a_bit, r"is not the file that info\.json describes \(its sha256 differs\)"),
-    "another NetCDF": (lambda f: foreign(f / DRAWS), r"is not the file that info\.json describes"),
+    "truncated": (truncate, r"draws\.nc was damaged or replaced: its sha256 differs .*; restore it"),
+    "bit flipped": (flip_a_bit, r"its sha256 differs from that in info\.json"),
+    "another NetCDF": (lambda f: foreign(f / DRAWS), "its sha256 differs"),
     "no draws": (lambda f: (f / DRAWS).unlink(), r"draws\.nc cannot be read \(.*No such file.*\); restore it"),
     "draws are a folder": (
         lambda f: ((f / DRAWS).unlink(), (f / DRAWS).mkdir()),
@@ -181,11 +181,11 @@ DAMAGE = {
     ),
     "draws of another kind": (
         lambda f: replace_draws(f, foreign),
-        r"draws\.nc holds no posterior of the languages that info\.json names \(en, sw\); restore both",
+        r"draws\.nc does not have the languages in info\.json \(en, sw\); restore both",
     ),
     "draws of other languages": (
         lambda f: replace_draws(f, other_languages),
-        r"holds no posterior of the languages that info\.json names \(en, sw\)",
+        r"does not have the languages in info\.json \(en, sw\)",
     ),
     "no JSON": (
         lambda f: (f / INFO).write_text("schema: 1"),
@@ -464,7 +464,7 @@ def test_a_posterior_of_many_languages_that_failed_its_checks_shows_that(tiny_po
     assert "languages  l0, l1, l2, l3, l4, l5, l6, l7 and 392 more" in lines
     assert "checks     30 of 30 failed" in lines
     assert "Note: the check check_0 failed (2, limit 1): more draws." in lines
-    assert shown.notes[-1] == "sampling was interrupted: there are fewer draws than were asked for"
+    assert shown.notes[-1] == "sampling was interrupted: there are fewer draws than requested"
 
 
 def test_a_title_is_text_in_a_notebook_and_one_line_on_a_screen(tiny_posterior):

@@ -1,7 +1,7 @@
-"""The command ``bayes-atlas``: arguments in, tables or JSON out. No mathematics, and no sampler unless it samples.
+"""The command ``bayes-atlas``: it reads arguments and prints tables or JSON. Only commands that fit load the sampler.
 
-Each module of `bayes_atlas.cli.commands` is a command of its own name. It has a function of that name (``list_`` in
-``list.py``, where the name is Python's) and says in ``PANEL`` under which heading of ``--help`` it stands.
+Each module of `bayes_atlas.cli.commands` is one command. Its function has the command's name; only ``list.py`` has
+``list_``, because ``list`` is a builtin. ``PANEL`` is the command's heading in ``--help``.
 """
 
 import importlib.metadata
@@ -42,7 +42,7 @@ def about(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """How big, how much data, in which languages, and how sure: Bayesian scaling laws for multilingual pretraining.
+    """Bayesian scaling laws for multilingual pretraining: model size, data and languages, with their uncertainty.
 
     Decide from a posterior that ships:
 
@@ -59,7 +59,7 @@ def about(
 
 
 def found_commands() -> dict[str, tuple[str, Callable[..., Any]]]:
-    """Panel and function of each command, in the order of ``--help``."""
+    """Return the panel and the function of each command, in the order of ``--help``."""
     names = [module.name for module in iter_modules(commands.__path__)]
     modules = {name: import_module(f"{commands.__name__}.{name}") for name in names}
     functions = {name: getattr(module, name, None) or getattr(module, f"{name}_") for name, module in modules.items()}
@@ -72,7 +72,7 @@ for name, (panel, function) in found_commands().items():
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit; a user's mistake is one message on stderr and exit code 2."""
+    """Run the command and exit. A mistake in the input ends in one message on stderr and exit code 2."""
     try:
         app(args=arguments, prog_name="bayes-atlas")
     except InputError as error:

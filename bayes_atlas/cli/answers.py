@@ -1,4 +1,4 @@
-"""How the answers of decisions are shown: tables for people, and figures."""
+"""Output of decisions: tables, figures and JSON."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -39,13 +39,13 @@ def explain_law_error(decision: WithLawError) -> None:
 def show(
     decision: "Decision", shown: "Shown", tables: Callable[[], None], figure: Callable[[Path, float], None]
 ) -> None:
-    """A decision as a figure where one is asked for, and as JSON or as text.
+    """Print a decision as JSON or as text, and draw its figure if the user asks for one.
 
     Args:
-        decision: what was decided.
-        shown: how to show it.
-        tables: prints it for people, between the question and the notes.
-        figure: draws it to a file, with intervals of a probability.
+        decision: the decision to show.
+        shown: the options of the output.
+        tables: prints the decision as text, without its notes.
+        figure: draws the decision to a file, with intervals of a given probability.
     """
     document = decision.to_dict(shown.probability)
     if shown.plot is not None:
@@ -58,7 +58,7 @@ def show(
 
 
 def print_optimum(decision: "Optimum", probability: float) -> None:
-    """The question, the compute-optimal plan, the plans to act on, and the sizes that are as good."""
+    """Print the question, the compute-optimal plan, the plans to act on, and the range of sizes that are as good."""
     say(decision.question)
     print_rows(decision.rows(probability))
     explain_law_error(decision)
@@ -68,23 +68,23 @@ def print_optimum(decision: "Optimum", probability: float) -> None:
 
 
 def print_mixture(found: "Mixture", probability: float) -> None:
-    """The mixture beside those it was compared with, and what it saves over them."""
+    """Print the mixture beside the usual mixtures, and its gain over them."""
     print_rows(found.plan_rows())
     print_rows(found.gain_rows(probability))
 
 
 def interval(probability: float) -> str:
-    """The head of a column of intervals."""
+    """Return the head of a column of intervals."""
     return f"{100 * probability:.4g}% interval"
 
 
 def median_and_interval(values: Mapping[str, Any]) -> tuple[str, str]:
-    """The cells of a summary."""
+    """Return the median and the interval of a summary as two cells."""
     return number(values["median"]), f"{number(values['lower'])} to {number(values['upper'])}"
 
 
 def draw_optimum(decision: "Optimum", path: Path, probability: float) -> None:
-    """The trade-off around the plan to act on, and the regret of it and of the cautious one."""
+    """Draw the trade-off around the plan to act on, and the regret of this plan and of the cautious one."""
     from bayes_atlas.plots import new_axes, regret, trade_off
 
     left, right = new_axes(2)
@@ -94,7 +94,7 @@ def draw_optimum(decision: "Optimum", path: Path, probability: float) -> None:
 
 
 def draw_mixture(found: "Mixture", path: Path, probability: float) -> None:
-    """Shares and gains."""
+    """Draw the shares of the mixture and its gains."""
     from bayes_atlas.plots import gains, new_axes, shares
 
     left, right = new_axes(2)
@@ -103,7 +103,7 @@ def draw_mixture(found: "Mixture", path: Path, probability: float) -> None:
 
 
 def save(axes: "Axes", path: Path) -> None:
-    """Write the figure of `axes`."""
+    """Write the figure of `axes` to `path`."""
     from bayes_atlas.plots import save
 
     with writing(path):

@@ -1,4 +1,4 @@
-"""What every command prints with: tables and lines on stdout, one JSON document instead of them, messages on stderr."""
+"""Output of every command: tables and lines, or one JSON document, on stdout; messages on stderr."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bayes_atlas.data.text import number
+from bayes_atlas.data.text import number, plural
 from bayes_atlas.errors import InputError
 
 __all__ = [
@@ -20,6 +20,8 @@ __all__ = [
     "new_table",
     "number",
     "out",
+    "plural",
+    "print_columns",
     "print_json",
     "print_notes",
     "print_rows",
@@ -28,33 +30,35 @@ __all__ = [
     "writing",
 ]
 
-# What is printed holds names, paths and titles of the user's, in which square brackets and colons mean nothing.
+UNLIMITED = 100_000  # width beyond that of any table
+
+# Names, paths and titles of the user may contain square brackets and colons, which must not count as markup.
 out = Console(highlight=False, markup=False, emoji=False)
 err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """That a file cannot be written is for the user to mend."""
+    """Turn a failure to write `target` into an `InputError`."""
     try:
         yield
     except OSError as error:
-        raise InputError(f"cannot write {target}: {error}; name another place, or make room there") from error
+        raise InputError(f"cannot write {target}: {error}; choose another path, or free the space for it") from error
 
 
 def print_notes(notes: Sequence[str]) -> None:
-    """What a reader should know before trusting an answer."""
+    """Print the caveats of an answer."""
     for note in notes:
         say(f"Note: {note}.")
 
 
 def say(text: str) -> None:
-    """A line on stdout, broken by the terminal alone, so that what it names can be copied."""
+    """Print a line on stdout. Only the terminal wraps it, so paths in it can be copied."""
     out.print(text, soft_wrap=True)
 
 
 def new_table(*columns: str) -> Table:
-    """An empty table with these columns."""
+    """Return an empty table with these columns."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -62,7 +66,7 @@ def new_table(*columns: str) -> Table:
 
 
 def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
-    """The table of an answer, column -> cell, row by row; nothing where there are no rows."""
+    """Print a table of rows, each column -> cell; print nothing if there are no rows."""
     if not rows:
         return
     table = new_table(*rows[0])
@@ -71,8 +75,32 @@ def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
     out.print(table)
 
 
+def print_columns(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table without breaking its cells. If the terminal is too narrow, print further columns below.
+
+    Each part repeats the first column. A cell breaks only if the first column and one other exceed the terminal.
+    """
+    first, *rest = zip(heads, *rows, strict=True)
+    while rest:
+        count = next((count for count in range(len(rest), 1, -1) if _fits([first, *rest[:count]])), 1)
+        out.print(_table_of([first, *rest[:count]]))
+        rest = rest[count:]
+
+
+def _table_of(columns: Sequence[Sequence[str]]) -> Table:
+    heads, *rows = zip(*columns, strict=True)
+    table = new_table(*heads)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _fits(columns: Sequence[Sequence[str]]) -> bool:
+    return out.measure(_table_of(columns), options=out.options.update(width=UNLIMITED)).maximum <= out.width
+
+
 def value_range(values: tuple[float, float] | None) -> str:
-    """A least and a largest value, or that there are none."""
+    """Return the text of a range (least, greatest), or a dash if there is none."""
     if values is None:
         return "-"
     lower, upper = values
@@ -80,10 +108,10 @@ def value_range(values: tuple[float, float] | None) -> str:
 
 
 def chance(probability: float) -> str:
-    """A probability, to three digits."""
+    """Return the text of a probability, to three digits."""
     return number(probability, 3)
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """The one JSON document of a command."""
+    """Print the JSON document of a command."""
     sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")

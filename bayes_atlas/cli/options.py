@@ -1,6 +1,6 @@
-"""Groups of options that several commands share, each declared once, with the engine's own defaults.
+"""Groups of options that several commands share. Their defaults are those of the engine.
 
-A command takes a group as one argument, and `expanded` gives typer a signature with the group's fields in its place.
+A command takes a group as one argument. `expanded` replaces this argument by the group's fields, for typer.
 """
 
 import functools
@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample; see `bayes_atlas.inference.options.SamplerOptions`."""
+    """Options of the sampler; see `bayes_atlas.inference.options.SamplerOptions`."""
 
-    chains: Annotated[int, typer.Option(help="Chains.")] = Settings.chains
+    chains: Annotated[int, typer.Option(help="Number of chains.")] = Settings.chains
     warmup: Annotated[int, typer.Option(help="Warm-up draws per chain.")] = Settings.warmup
     draws: Annotated[int, typer.Option(help="Draws per chain.")] = Settings.draws
-    seed: Annotated[int, typer.Option(help="The same seed on the same machine gives the same draws.")] = Settings.seed
-    platform: Annotated[str, typer.Option(help="cpu, gpu or tpu.")] = Options.platform
+    seed: Annotated[int, typer.Option(help="Seed; on one machine the same seed gives the same draws.")] = Settings.seed
+    platform: Annotated[str, typer.Option(help="Device: cpu, gpu or tpu.")] = Options.platform
 
     def options(self) -> SamplerOptions:
-        """As Python's functions take them."""
+        """Return the arguments of Python's functions."""
         return SamplerOptions(
             chains=self.chains, warmup=self.warmup, draws=self.draws, seed=self.seed, platform=self.platform
         )
@@ -54,13 +54,13 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Runs:
-    """How runs are read; see `bayes_atlas.inference.options.RunOptions`."""
+    """Options of the run table; see `bayes_atlas.inference.options.RunOptions`."""
 
     by: By = None
     sources: Annotated[
-        int, typer.Option(help="Named sources per language, the most co-sampled (models with transfer).")
+        int, typer.Option(help="Number of named sources per language, the most co-sampled (models with transfer).")
     ] = Selection.sources
-    others: Annotated[bool, typer.Option(help="Count all other sources together too (models with transfer).")] = (
+    others: Annotated[bool, typer.Option(help="Include all other sources together (models with transfer).")] = (
         Selection.others
     )
     all_tokens: Annotated[
@@ -68,7 +68,7 @@ class Runs:
     ] = Selection.all_tokens
 
     def options(self) -> RunOptions:
-        """As Python's functions take them."""
+        """Return the arguments of Python's functions."""
         return RunOptions(by=self.by or (), sources=self.sources, others=self.others, all_tokens=self.all_tokens)
 
 
@@ -80,30 +80,31 @@ class HeldOut:
         str | None,
         typer.Option(
             metavar="SPLIT",
-            help="params, tokens, compute (the largest), mixture, random, or language (each in turn).",
+            help="Held-out rows: params, tokens or compute (the largest), mixture, random, or language (each in turn).",
             show_default="random",
         ),
     ] = None
     test: Annotated[
         Path | None,
-        typer.Option(metavar="TEST", help="Run table to score instead of a part of RUNS.", show_default=False),
+        typer.Option(metavar="TEST", help="Run table to score, instead of a part of RUNS.", show_default=False),
     ] = None
     law_error: LawError = LEARNED
 
 
 @dataclass(frozen=True)
 class Training:
-    """What is trained; see `bayes_atlas.decisions.problem.Request`."""
+    """Options of the training problem; see `bayes_atlas.decisions.problem.Request`."""
 
     language: Annotated[
-        str | None, typer.Option(help="Language whose loss counts; not needed if there is one.", show_default=False)
+        str | None,
+        typer.Option(help="Language whose loss counts; required if the posterior has several.", show_default=False),
     ] = None
     weight: Weights = None
     unique: Unique = None
     share: Shares = None
 
     def request(self) -> "Request":
-        """As Python's functions take it."""
+        """Return the arguments of Python's functions."""
         plain = self.unique is not None and len(self.unique) == 1 and "=" not in self.unique[0]
         return {
             "language": self.language,
@@ -117,7 +118,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits on size and tokens, and what the budget pays besides; see `bayes_atlas.decisions.problem.Request`."""
+    """Limits on size and tokens, and served tokens; see `bayes_atlas.decisions.problem.Request`."""
 
     max_params: MaxParams = None
     max_tokens: MaxTokens = None
@@ -126,7 +127,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Shown:
-    """How an answer is shown."""
+    """Options of the output."""
 
     probability: Probability = 0.9
     plot: Plot = None
@@ -134,7 +135,7 @@ class Shown:
 
 
 def expanded(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`command` with each argument that is a group of options replaced by the group's fields, for typer to read."""
+    """Return `command` with the fields of its groups of options as separate arguments, for typer."""
     hints = get_type_hints(command, include_extras=True)
     groups = {name: hint for name, hint in hints.items() if is_dataclass(hint) and isinstance(hint, type)}
     if not groups:

@@ -1,9 +1,9 @@
-"""How the sampling of a posterior is shown."""
+"""Output about the sampling of a posterior."""
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from bayes_atlas.cli.console import new_table, out, say
+from bayes_atlas.cli.console import new_table, out, plural, say
 
 if TYPE_CHECKING:
     from bayes_atlas.posterior import Check, Posterior
@@ -17,13 +17,15 @@ def sampling_report(posterior: "Posterior") -> dict[str, Any]:
 
 def print_posterior(posterior: "Posterior") -> None:
     info = posterior.info
-    say(f"{info.title}: {info.runs.rows:,} rows, {info.runs.curves:,} curves, {len(info.languages)} languages")
+    counts = f"{plural(info.runs.rows, 'row')}, {plural(info.runs.curves, 'curve')}"
+    say(f"{info.title}: {counts}, {plural(len(info.languages), 'language')}")
     for reason, rows in info.runs.left_out.items():
-        say(f"Left out: {rows:,} rows, which {reason}")
+        say(f"Left out: {plural(rows, 'row')}, which {reason}")
     sampling = info.sampling
-    say(f"{sampling.chains} x {sampling.draws} draws after {sampling.warmup} of warm-up, {sampling.seconds:.0f} s")
+    drawn = f"{plural(sampling.chains, 'chain')} of {plural(sampling.draws, 'draw')}"
+    say(f"{drawn} after {sampling.warmup:,} of warm-up, {sampling.seconds:.0f} s")
     if sampling.interrupted:
-        say("Interrupted: there are fewer draws than were asked for")
+        say("Interrupted: there are fewer draws than requested")
     table = new_table("check", "", "value", "limit", "worst at")
     for check in info.checks:
         result = "pass" if check.passed else "FAIL"

@@ -1,4 +1,4 @@
-"""Values that people type: numbers, and names with numbers."""
+"""Parsing of typed values: numbers, and NAME=VALUE pairs."""
 
 from bayes_atlas.errors import InputError
 

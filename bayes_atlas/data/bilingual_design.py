@@ -22,7 +22,7 @@ class Study:
 
     runs: xr.Dataset  # monolingual or 50/50 bilingual runs of one model size; every language has both
     params: float  # number of parameters
-    left_out: dict[str, int]  # reason -> number of rows
+    left_out: dict[str, int]  # reason, in the past tense -> number of rows
 
 
 def bilingual_study(runs: xr.Dataset, params: float | None = None) -> Study:
@@ -55,10 +55,10 @@ def bilingual_study(runs: xr.Dataset, params: float | None = None) -> Study:
         )
     reasons = {
         "started from a checkpoint": ~scratch,
-        "have other mixtures than one language or two half and half": scratch & ~(alone | half),
-        "have another size": scratch & (alone | half) & ~of_size,
-        "use another vocabulary": scratch & (alone | half) & of_size & ~vocabulary,
-        "have nothing to compare with": kept & ~compared,
+        "trained on neither one language alone nor two in equal parts": scratch & ~(alone | half),
+        "had another model size": scratch & (alone | half) & ~of_size,
+        "used another vocabulary": scratch & (alone | half) & of_size & ~vocabulary,
+        "had no run to compare with": kept & ~compared,
     }
     left_out = {reason: int(rows.sum()) for reason, rows in reasons.items() if rows.any()}
     return Study(runs.isel(row=compared), size, left_out)

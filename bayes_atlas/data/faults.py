@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayes_atlas.arrays import Flags
+from bayes_atlas.data.text import plural
 from bayes_atlas.errors import InputError
 
 SHOWN = 3  # rows that a message lists for each kind of fault
@@ -42,8 +43,8 @@ class TableError(InputError):
         for fault in self.faults:
             column = None if fault.row is None else fault.column
             kinds.setdefault((column, fault.rule, fault.advice), []).append(fault)
-        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
-        return "\n".join([f"{self.name} is not a usable {self.KIND}: {count}", *map(_describe_kind, kinds.values())])
+        head = f"{self.name} is not a usable {self.KIND}: {plural(len(self.faults), 'fault')}"
+        return "\n".join([head, *map(_describe_kind, kinds.values())])
 
 
 def _describe_kind(faults: Sequence[Fault]) -> str:

@@ -71,7 +71,7 @@ def _exponents(runs: xr.Dataset) -> list[Finding]:
 def _exponent(name: str, noun: str, log_size: Floats, codes: NDArray[np.intp], together: float) -> Finding:
     levels = np.array([_levels(log_size[codes == code]) for code in range(codes.max() + 1)])
     informative = int((levels >= LEVELS).sum())
-    of = f"{informative} of {len(levels)} languages have at least {LEVELS} distinct levels"
+    of = f"languages with at least {LEVELS} distinct levels: {informative} of {len(levels)}"
     spread = _widest(log_size, codes)
     if _levels(log_size) == 1:
         return Finding(name, "no", f"every run has the same {noun}")
@@ -153,7 +153,8 @@ def _worth(name: str, shares: Floats, codes: NDArray[np.intp], noun: str, absent
         return Finding(name, "weak", f"the share of {noun} never varies within a language")
     unknowns = [int(rows.any(axis=0).sum()) for rows in trained]
     enough = sum(count > wanted for count, wanted in zip(mixtures, unknowns, strict=True))
-    reason = f"{enough} of {len(trained)} languages have more distinct mixtures than unknown transfer weights of {noun}"
+    of = f"{enough} of {len(trained)}"
+    reason = f"languages with more distinct mixtures than unknown transfer weights of {noun}: {of}"
     return Finding(name, "yes" if enough else "weak", reason)
 
 

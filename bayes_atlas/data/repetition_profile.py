@@ -9,6 +9,7 @@ from scipy.optimize import least_squares
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.runs import SCRATCH
+from bayes_atlas.data.text import plural
 from bayes_atlas.laws import data_constrained
 
 SAME_EPOCHS = 1.01  # epoch counts within this factor are equal; up to this many epochs no data are repeated
@@ -39,7 +40,7 @@ def profile_rows(runs: xr.Dataset) -> tuple[xr.Dataset, str]:
     kind = "final checkpoints" + (" of runs from scratch" if scratch.sizes["row"] else "")
     return runs.isel(row=used.index.to_numpy()), (
         f"profile on {len(used)} of {len(final)} {kind}, own tokens only, "
-        f"{used['language'].nunique()} of {len(by_language)} languages"
+        f"{used['language'].nunique()} of {plural(len(by_language), 'language')}"
     )
 
 

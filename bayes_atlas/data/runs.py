@@ -26,6 +26,7 @@ from bayes_atlas.arrays import Flags, Floats
 from bayes_atlas.data.cells import Cells, Format, Rule, parse_frame, read_cells
 from bayes_atlas.data.faults import Fault, Table, TableError, row_faults, shorten
 from bayes_atlas.data.printed import families_of
+from bayes_atlas.data.text import plural
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import TRAINING_FLOPS
 
@@ -86,7 +87,9 @@ def group_runs(runs: xr.Dataset, by: Sequence[str]) -> xr.Dataset:
         values = runs[name].to_series().astype(str)
         if (values == "").any():
             empty = int((values == "").sum())
-            raise InputError(f"cannot group runs by {name!r}: it is empty in {empty} rows; give every row a label")
+            raise InputError(
+                f"cannot group runs by {name!r}: it is empty in {plural(empty, 'row')}; give every row a label"
+            )
         label = label + ":" + values
     return runs.assign_coords(language=("row", label.to_numpy().astype(str)))
 

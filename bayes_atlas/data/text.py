@@ -1,27 +1,35 @@
-"""Answers as text: numbers as people read them, a screen for a terminal, a table for a notebook."""
+"""Answers as text: numbers and counts in words, a screen for a terminal, and a table for a notebook."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from math import isinf
 from typing import Any
 
 WIDTH, HEIGHT = 80, 24  # of the screen that a repr fits
 
 
 def number(value: float, digits: int = 4) -> str:
-    """Three significant digits of large counts, with their usual letters, or `digits` of numbers below 1000."""
+    """Format a number: from a million on, three significant digits and a letter; below 1000, `digits` digits."""
+    if isinf(value):
+        return "infinite" if value > 0 else "-infinite"
     for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
         if abs(value) >= size:
             return f"{value / size:.3g}{unit}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun, as in "1 run" and "1,234 runs"; `noun` is the singular of a regular plural."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def interval(probability: float) -> str:
-    """The head of a column of intervals."""
+    """Return the head of a column of intervals."""
     return f"{100 * probability:.4g}% interval"
 
 
 def cells(values: Mapping[str, Any], probability: float) -> dict[str, str]:
-    """The cells of a summary: its median and its interval."""
+    """Return the median and the interval of a summary as two cells, column -> text."""
     return {
         "median": number(values["median"]),
         interval(probability): f"{number(values['lower'])} to {number(values['upper'])}",
@@ -29,7 +37,10 @@ def cells(values: Mapping[str, Any], probability: float) -> dict[str, str]:
 
 
 def screen(title: str, rows: Sequence[Mapping[str, str]], notes: Sequence[str]) -> str:
-    """Title, table and notes in at most `HEIGHT` lines of at most `WIDTH` characters; what is cut is counted."""
+    """Return title, table and notes in at most `HEIGHT` lines of at most `WIDTH` characters.
+
+    If rows or notes do not fit, the last line of each says how many are missing.
+    """
     heads = list(rows[0]) if rows else []
     widths = {head: max(len(head), *(len(row[head]) for row in rows)) for head in heads}
     table = ["  ".join(f"{row[head]:<{widths[head]}}" for head in heads).rstrip() for row in rows]
@@ -45,13 +56,13 @@ def screen(title: str, rows: Sequence[Mapping[str, str]], notes: Sequence[str]) 
 
 
 def _cut(line: str) -> str:
-    """One line of at most `WIDTH` characters."""
+    """Return `line` in at most `WIDTH` printable characters."""
     line = "".join(character if character.isprintable() else " " for character in line)
     return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
 
 
 def page(title: str, rows: Sequence[Mapping[str, str]], notes: Sequence[str]) -> str:
-    """Title, table and notes in HTML, with everything escaped."""
+    """Return title, table and notes as escaped HTML."""
     heads = "".join(f"<th>{escape(head)}</th>" for head in (rows[0] if rows else {}))
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row.values()) + "</tr>" for row in rows)
     told = "".join(f"<li>{escape(note)}.</li>" for note in notes)

@@ -29,6 +29,7 @@ from bayes_atlas.data.runs import (
 )
 from bayes_atlas.data.selection import Selection
 from bayes_atlas.data.size_groups import SizeGroups
+from bayes_atlas.data.text import plural
 from bayes_atlas.errors import InputError
 from bayes_atlas.observations.kind import Covariates, Dims, MissingError
 from bayes_atlas.observations.normal_prior import Prior
@@ -375,7 +376,7 @@ def _select(runs: xr.Dataset, languages: Sequence[str], *, every_start: bool) ->
             f"add runs with init = {SCRATCH}"
         )
     left_out = {
-        "are of other languages": int((~wanted).sum()),
+        "belonged to another language": int((~wanted).sum()),
         "started from a checkpoint": int((wanted & ~scratch).sum()),
     }
     return runs.isel(row=wanted & scratch), {reason: rows for reason, rows in left_out.items() if rows}
@@ -514,7 +515,7 @@ def _partners(runs: xr.Dataset) -> tuple[np.ndarray, list[str]]:
             f"bayes_atlas.data.bilingual_design.bilingual_study, or use `bayes-atlas scores`"
         )
     if not half.any():
-        raise InputError(f"{runs.attrs['name']} has no run on two languages half and half; add some for this model")
+        raise InputError(f"{runs.attrs['name']} has no run on two languages in equal parts; add some for this model")
     partners = share[half].any(axis=0)
     return share[:, partners].astype(float), runs["source"].to_numpy()[partners].tolist()
 

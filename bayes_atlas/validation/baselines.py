@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.outliers import NU
+from bayes_atlas.data.text import plural
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import chinchilla
 from bayes_atlas.validation.predict import Prediction
@@ -142,8 +143,8 @@ def predict_baseline(
         by_run = _rows_by_run(own)
         if len(by_run) < FEWEST:
             raise BaselineError(
-                f"{name} fits five parameters to each language, but {fitted.attrs['name']} has {len(by_run)} runs of "
-                f"{language} (needed: {FEWEST}); add runs, or leave {name} out"
+                f"{name} fits five parameters to each language, but {fitted.attrs['name']} has "
+                f"{plural(len(by_run), 'run')} of {language} (needed: {FEWEST}); add runs, or leave {name} out"
             )
         with threadpool_limits(1, "blas"):  # on five parameters threads wait for each other: up to nine times slower
             point, fits = _bootstrap(BASELINES[name], _columns(own), by_run, bootstraps, rng)

@@ -1,14 +1,14 @@
-"""Compare models fitted to all runs, by leaving out one run at a time: `leave_one_out`.
+"""Leave-one-out cross-validation by run: `leave_one_out`.
 
-What is left out is a whole run, with all its checkpoints and languages, and what is scored is their joint density: they
-miss together (`bayes_atlas.modelling.curve_noise`), so that a row would be told by its neighbours, and leaving out
-single rows asks how well a run's own curve is interpolated. Nobody plans by that. A run that was left out keeps the
-effect of its model size only as far as other runs of this size say.
+Each fold leaves out a whole run, with all its checkpoints and languages, and scores their joint density. Residuals
+within a run are correlated (`bayes_atlas.modelling.curve_noise`). The neighbours of a single left-out row would
+predict it, and its score would measure interpolation within a curve, which no plan needs. Only other runs of the same
+model size inform the size effect of a left-out run.
 
-Each model is fitted once and Pareto-smoothed importance sampling takes runs out of its posterior (Vehtari et al. 2017).
-Where k-hat says that this fails, the model is fitted again without the run. Moment matching (Paananen et al. 2021) is
-not used: it shifts and scales the draws at hand, needs every model's density in coordinates of its own, and must be
-followed by a refit where it fails; refits are exact, and all of a model's share one compiled program.
+Each model is fitted once. Pareto-smoothed importance sampling removes runs from its posterior (Vehtari et al. 2017). If
+k-hat shows that this is unreliable for a run, the model is fitted again without the run. Moment matching (Paananen et
+al. 2021) is not used: to shift and scale the draws, it needs every model's density in unconstrained coordinates, and if
+it fails, it needs a refit. Refits are exact, and all refits of a model share one compiled program.
 """
 
 import warnings
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from bayes_atlas.catalogue import NameOrPath
 from bayes_atlas.data.runs import group_runs
+from bayes_atlas.data.text import plural
 from bayes_atlas.errors import InputError
 from bayes_atlas.inference.fit import fit, fit_without
 from bayes_atlas.inference.options import RunOptions
@@ -36,42 +37,46 @@ REFITS = 10
 
 
 class _Scored(NamedTuple):
-    """What is known of one model."""
+    """Score of one model."""
 
     elpd: Any  # ArviZ's ELPDData, pointwise by run
-    high_k: list[str]  # runs that importance sampling could not take out
+    high_k: list[str]  # runs with unreliable importance sampling
     refits: int
     failed_checks: list[str]
 
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """Models scored on the same runs, each left out in turn."""
+    """Scores of models on the same runs, each run left out in turn."""
 
     scores: dict[str, Any]  # model -> ArviZ's ELPDData, pointwise by run; best first
-    high_k: dict[str, list[str]]  # model -> runs that importance sampling could not take out, and refits did
+    high_k: dict[str, list[str]]  # model -> runs with unreliable importance sampling, which refits score
     refits: dict[str, int]
     n_rows: int
-    left_out: dict[str, int]  # reason -> rows that no model was fitted to
-    failed_checks: dict[str, list[str]]  # model -> checks of its sampling that failed, in the fit or a refit
+    left_out: dict[str, int]  # reason -> rows that are neither fitted nor scored
+    failed_checks: dict[str, list[str]]  # model -> failed checks of the sampling, in the fit or a refit
     notes: list[str]
 
     @property
     def n_runs(self) -> int:
-        """Number of runs, each of which is scored."""
+        """Number of scored runs."""
         return len(next(iter(self.scores.values())).elpd_i)
 
     def weights(self) -> dict[str, float]:
-        """Stacking weights, of whole runs."""
+        """Return stacking weights, by the scores of whole runs."""
         return stacking_weights({name: score.elpd_i.to_numpy() for name, score in self.scores.items()})
 
     def summary(self, model: str) -> dict[str, Any]:
-        """``elpd`` and ``se``, ``elpd_diff`` to the best model and its ``dse``, ``p_loo``, ``high_k`` and ``refits``.
+        """Return the scores of `model`.
 
-        ELPD is the sum over runs of the log density of a run's losses, per unit of loss, given all other runs. ``dse``
-        is of the runs' paired differences; with fewer than a hundred runs it is rough, as errors of ELPD are. ``p_loo``
-        is the effective number of parameters, ``high_k`` the number of runs that importance sampling could not take
-        out.
+        Returns:
+            ``elpd``: sum over runs of the log density of a run's losses, per unit of loss, given all other runs.
+            ``se``: its standard error.
+            ``elpd_diff``: difference to the best model.
+            ``dse``: standard error of the paired differences; rough with fewer than a hundred runs, as is ``se``.
+            ``p_loo``: effective number of parameters.
+            ``high_k``: number of runs with unreliable importance sampling.
+            ``refits``: number of refits.
         """
         score, best = self.scores[model], next(iter(self.scores.values()))
         apart = score.elpd_i.to_numpy() - best.elpd_i.to_numpy()
@@ -93,18 +98,18 @@ def leave_one_out(
     refits: int = REFITS,
     **options: Unpack[RunOptions],
 ) -> LeaveOneOut:
-    """Fit each of `models` to all of `runs`, and score what it predicts for each run given the others.
+    """Fit each of `models` to all `runs`, and score its prediction of each run given the others.
 
     Args:
-        runs: a run table, from `read_runs`. Only runs from scratch count.
+        runs: a run table, from `read_runs`; only runs from scratch are used.
         models: models by name or path.
-        refits: the most refits of a model. Where importance sampling fails for more runs than that, they are dealt to
-            so many folds, and each fold's runs are left out together.
+        refits: largest number of refits of a model. If importance sampling is unreliable for more runs than this, each
+            refit leaves out several of them together.
         options: of the runs and of the sampler, as in `fit` (`bayes_atlas.inference.options.RunOptions`).
 
     Raises:
-        InputError: nothing to compare: a baseline, which has no posterior; a model that the table does not suit; a
-            single run.
+        InputError: there is no model, a model is a baseline (without a posterior) or does not suit the table, `refits`
+            is not positive, or the table has a single run.
     """
     if not models:
         raise InputError("there is no model to compare; name one, such as atlas")
@@ -116,7 +121,7 @@ def leave_one_out(
     by = options.pop("by", ())
     table = from_scratch(group_runs(runs, by) if by else runs, left_out)
     if len(np.unique(table["run"])) < 2:
-        raise InputError(f"{runs.attrs['name']} has a single run, without which nothing is left to fit; add runs")
+        raise InputError(f"{runs.attrs['name']} has a single run, so none would be left to fit; add runs")
     scored = {str(model): _score(table, model, refits, options) for model in models}
     scored = dict(sorted(scored.items(), key=lambda item: -item[1].elpd.elpd))
     return LeaveOneOut(
@@ -127,8 +132,8 @@ def leave_one_out(
         left_out=left_out,
         failed_checks={name: each.failed_checks for name, each in scored.items()},
         notes=[
-            f"{name}: {len(each.high_k)} runs that importance sampling cannot take out were left out in {each.refits} "
-            f"folds, several at once, which understates its ELPD a little"
+            f"{name}: importance sampling is unreliable for {len(each.high_k)} runs, and "
+            f"{plural(each.refits, 'refit')} left out several of them together, which slightly understates the ELPD"
             for name, each in scored.items()
             if len(each.high_k) > each.refits
         ],
@@ -138,7 +143,7 @@ def leave_one_out(
 def _check(model: NameOrPath) -> None:
     if model in BASELINES:
         raise InputError(
-            f"the baseline {model} is a point fit, with no posterior to take runs out of; leave it out, or compare on "
+            f"the baseline {model} is a point fit, without a posterior for leave-one-out; leave it out, or compare on "
             f"held-out rows"
         )
     check_model(model)
@@ -149,7 +154,7 @@ def _score(table: xr.Dataset, model: NameOrPath, refits: int, options: RunOption
     failed = {check.name for check in posterior.failed_checks}
     tree = _described(posterior, table)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto")  # what the refits are for
+        warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto")  # refits follow
         psis = az.loo(tree, pointwise=True)
     bad = psis.pareto_k["run"].to_numpy()[psis.pareto_k > psis.good_k].tolist()
     if not bad:
@@ -168,25 +173,25 @@ def _score(table: xr.Dataset, model: NameOrPath, refits: int, options: RunOption
 
 
 class _Refitted(az.SamplingWrapper):
-    """Hands ArviZ the refits that were made for it."""
+    """Passes the refits to ArviZ."""
 
     def __init__(self, tree: xr.DataTree, without: dict[str, xr.DataArray]) -> None:
         super().__init__(model=None, idata_orig=tree)
-        self.without = without  # run -> its log density (chain, draw) in a fit that it had no part in
+        self.without = without  # run -> its log density (chain, draw) in a fit without it
         self.runs = tree["log_likelihood"]["run"].to_numpy().tolist()
 
     def sel_observations(self, idx: int) -> tuple[None, str]:
-        """The data are chosen already: only which run was left out."""
+        """Return the left-out run; its refit needs no data."""
         return None, self.runs[idx]
 
     def sample(self, modified_observed_data: None) -> None:
-        """Done already."""
+        """Do nothing: the refits exist."""
 
     def get_inference_data(self, fitted_model: None) -> None:
-        """Not needed."""
+        """Do nothing: the refits exist."""
 
     def log_likelihood__i(self, excluded_obs: str, idata__i: None) -> xr.DataArray:
-        """Log density of the run left out."""
+        """Return the log density of the left-out run."""
         return self.without[excluded_obs]
 
 
@@ -194,7 +199,7 @@ class _Refitted(az.SamplingWrapper):
 
 
 def _described(posterior: Posterior, table: xr.Dataset) -> xr.DataTree:
-    """What ArviZ needs: the draws, and their log densities of runs."""
+    """Return the tree for ArviZ: the draws, and the log densities of runs."""
     density = _by_run(posterior.draws["log_likelihood"].to_dataset()["log_loss"], table)
     return xr.DataTree.from_dict(
         {"posterior": posterior.draws["posterior"].to_dataset(), "log_likelihood": density.to_dataset(name="loss")}
@@ -202,14 +207,14 @@ def _described(posterior: Posterior, table: xr.Dataset) -> xr.DataTree:
 
 
 def _by_run(of_curves: xr.DataArray, table: xr.Dataset) -> xr.DataArray:
-    """Log densities of log losses of curves as those of losses of runs, by run in the order of their names."""
+    """Convert log densities of curves' log losses to those of runs' losses, ordered by the names of runs."""
     log_loss = xr.DataArray(np.log(table["loss"].to_numpy()), {"run": _labels(table)}, ["run"])
     of_runs = of_curves.astype(float).assign_coords(run=_runs_of_curves(table)).groupby("run").sum()
     return of_runs - log_loss.groupby("run").sum()
 
 
 def _runs_of_curves(table: xr.Dataset) -> NDArray[np.str_]:
-    """The run of each curve, in the order in which a fit has them: as runs and languages first meet in the table."""
+    """Return the run of each curve, in the order of a fit: by first occurrence of run and language in the table."""
     return np.array([run for run, _ in dict.fromkeys(zip(_labels(table), table["language"].values, strict=True))])
 
 

@@ -1,9 +1,9 @@
-"""What is predicted for rows that were held out: a mixture, over draws, of Student-t distributions of log loss.
+"""Posterior predictive of held-out rows: a mixture, over draws, of Student-t distributions of log loss.
 
-`predict` evaluates a posterior's law at each of its draws and adds what its models know beside the law
-(`bayes_atlas.modelling.curve_noise`): the effect of a model size, drawn anew for sizes that were not fitted, and noise
-by language, stage of training and number of epochs. It needs neither jax nor numpyro. Rows are predicted each by
-itself: that checkpoints of a run miss together does not show.
+`predict` evaluates the posterior's law at each draw. It adds size effects and noise
+(`bayes_atlas.modelling.curve_noise`): the effect of a model size is drawn anew for sizes that were not fitted, and the
+noise depends on language, stage of training and number of epochs. It needs neither jax nor numpyro. Each row is
+predicted by itself, without the correlation between checkpoints of a run.
 """
 
 from dataclasses import dataclass
@@ -35,13 +35,13 @@ class Prediction:
     scale: Floats  # broadcasts to (row, draw); relative noise of loss
 
     def draw(self, rng: Rng, least: int = 2000) -> Floats:
-        """Losses ``(row, draw)``: one for each draw or, where there are fewer than `least`, several for each."""
+        """Draw losses ``(row, draw)``: one for each draw of the posterior, or several if it has fewer than `least`."""
         times = -(-least // self.location.shape[1])
         location, scale = (np.tile(np.broadcast_to(each, self.location.shape), times) for each in self._both)
         return np.exp(location + scale * rng.standard_t(NU, location.shape))
 
     def log_density(self, loss: Floats) -> Floats:
-        """Log predictive density of `loss` ``(row,)``, per unit of loss: the mean of the density over draws."""
+        """Return the log predictive density of `loss` ``(row,)``, per unit of loss: the log of the mean over draws."""
         of_log = np.asarray(student_t.logpdf(np.log(loss)[:, None], NU, *self._both))
         return np.asarray(logsumexp(of_log, axis=1) - np.log(of_log.shape[1]) - np.log(loss))
 
@@ -64,8 +64,8 @@ def predict(
         law_error: ``learned`` or ``none``; see `bayes_atlas.decisions.objective.objective`.
 
     Raises:
-        InputError: a language or a source of `rows` that the posterior knows nothing of; a law that asks for more than
-            a run table has; a posterior without noise (`sigma`).
+        InputError: `rows` have a language or a source without an estimate in the posterior, the law needs more than a
+            run table and the posterior have, or the posterior has no noise (`sigma`).
     """
     error = LawError.of(posterior) if law_error == LEARNED else None
     law = np.log(expected(posterior, rows, fitted, error))
@@ -97,8 +97,8 @@ def _of_language(
     asked = _covariates(posterior, language, rows, fitted, drawn)
     if needed := set(law.PARAMETERS) - {*drawn, *getattr(law, "OPTIONAL", ())}:
         raise InputError(
-            f"{posterior.name} fits the law {posterior.info.law!r}, which asks for {', '.join(sorted(needed))}, and a "
-            f"run table says nothing of it; validate a law of size and data, such as chinchilla or atlas"
+            f"{posterior.name} has no draws of {', '.join(sorted(needed))}, which the law {posterior.info.law!r} needs "
+            f"for a run table; validate a law of size and data, such as chinchilla or atlas"
         )
     if error is not None:
         return error.bend(language).loss(law, asked, drawn)
@@ -108,7 +108,7 @@ def _of_language(
 def _covariates(
     posterior: Posterior, language: str, rows: xr.Dataset, fitted: xr.Dataset, drawn: dict[str, Floats]
 ) -> dict[str, Any]:
-    """Covariates of each row in the posterior's units, ready to broadcast with draws: ``(row, 1[, source])``."""
+    """Return the covariates of each row in the posterior's units, to broadcast with draws: ``(row, 1[, source])``."""
     units = Units(**posterior.info.references[language])
     found = covariates(rows, posterior.law.COVARIATES, units)
     asked: dict[str, Any] = {name: values[:, None] for name, values in found.items()}
@@ -120,10 +120,10 @@ def _covariates(
 def _borrowed(
     posterior: Posterior, language: str, rows: xr.Dataset, fitted: xr.Dataset, drawn: dict[str, Floats]
 ) -> dict[str, Any]:
-    """Tokens of the language's named sources and of all others; `drawn` loses the tau of sources there are not.
+    """Return the tokens of the language's named sources and of all others, and cut `drawn["tau"]` to named sources.
 
-    Where the posterior leaves others out although runs that it was fitted to have them, it was told to, and they are
-    left out here too.
+    If the fit left out other sources although its runs have them, this was an option of the fit. The prediction then
+    leaves them out, too.
     """
     named = posterior.info.sources.get(language, []) if "tau" in drawn else []
     unit = posterior.info.references[language]["tokens"]
@@ -144,23 +144,23 @@ def _refuse_unknown(posterior: Posterior, language: str, rows: xr.Dataset, named
     trained = rows["source"].to_numpy()[(rows["source_tokens"] > 0).any("row").to_numpy()]
     unknown = [name for name in trained.tolist() if name not in (*named, source_of(language))]
     raise InputError(
-        f"rows of {language} train on tokens of {', '.join(unknown)} too, of whose worth {posterior.name} knows "
-        f"nothing; fit it to runs that mix, or hold out other runs"
+        f"rows of {language} also train on tokens of {', '.join(unknown)}, and {posterior.name} has no estimate of "
+        f"their transfer; fit it to runs with these mixtures, or hold out other runs"
     )
 
 
-# What is not the law
+# Noise and size effects
 
 
 def noise_scale(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset) -> Floats:
-    """Relative noise of loss, ``(row, draw)``: the scale of `predict` without its law. Its arguments and errors."""
+    """Return the relative noise of loss ``(row, draw)``: the scale of `predict`. Arguments and errors as `predict`."""
     return np.exp(_Noise.of(posterior, rows, fitted, np.random.default_rng(0)).log_scale)
 
 
 @dataclass(frozen=True)
 class _Noise:
     log_scale: Floats  # (row, draw)
-    size_effect: Floats  # (row, draw), or (1, 1) where there is none
+    size_effect: Floats  # (row, draw), or (1, 1) if there is none
 
     @classmethod
     def of(
@@ -207,8 +207,8 @@ def _size_effect(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset, rng
     groups = SizeGroups.of(*_sizes(fitted.isel(row=np.unique(last_rows(fitted)))))
     if len(groups.keys.T) != drawn["size_effect"].shape[1]:
         raise InputError(
-            f"{posterior.name} has {drawn['size_effect'].shape[1]} model sizes and {fitted.attrs['name']} "
-            f"{len(groups.keys.T)}; give the run table that was fitted"
+            f"{posterior.name} has {plural(drawn['size_effect'].shape[1], 'model size')}, but {fitted.attrs['name']} "
+            f"has {len(groups.keys.T)}; give the fitted run table"
         )
     held_out = _sizes(rows.isel(row=last_rows(rows)))
     known = groups.find(*held_out)

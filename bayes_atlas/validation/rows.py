@@ -1,4 +1,4 @@
-"""Rows of a run table that are fitted and those that are held out, each with a name and a hash of its own."""
+"""Fitted and held-out rows of a run table, each part with its own name and hash."""
 
 import hashlib
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from bayes_atlas.errors import InputError
 
 
 class Fold(NamedTuple):
-    """What is fitted, and what is scored."""
+    """Fitted rows, and rows to score."""
 
     name: str
     fitted: xr.Dataset
@@ -21,7 +21,11 @@ class Fold(NamedTuple):
 
 
 def from_scratch(runs: xr.Dataset, left_out: dict[str, int]) -> xr.Dataset:
-    """Without rows of runs that began from a checkpoint, which are counted in `left_out`."""
+    """Return the rows of runs from scratch, and count the others in `left_out`.
+
+    Raises:
+        InputError: there is no run from scratch.
+    """
     scratch = labels(runs, "init") == SCRATCH
     if not scratch.any():
         raise InputError(
@@ -32,19 +36,23 @@ def from_scratch(runs: xr.Dataset, left_out: dict[str, int]) -> xr.Dataset:
 
 
 def known(fold: Fold, left_out: dict[str, int]) -> Fold:
-    """Without rows of languages that have nothing to be fitted."""
+    """Return `fold` without rows of languages that have no fitted rows, and count these rows in `left_out`.
+
+    Raises:
+        InputError: no held-out language has fitted rows.
+    """
     known = np.isin(labels(fold.rows, "language"), labels(fold.fitted, "language"))
     if not known.any():
         raise InputError(
-            f"no language of the held-out rows ({listed(np.unique(labels(fold.rows, 'language')))}) has rows to be "
-            f"fitted; hold out other runs, or add runs of these languages"
+            f"no language of the held-out rows ({listed(np.unique(labels(fold.rows, 'language')))}) has fitted rows; "
+            f"hold out other runs, or add runs of these languages"
         )
-    count(left_out, "are of languages with nothing to fit", ~known)
+    count(left_out, "had no fitted row of the same language", ~known)
     return fold._replace(rows=fold.rows.isel(row=known))
 
 
 def part(runs: xr.Dataset, chosen: Flags, what: str) -> xr.Dataset:
-    """Some rows, under a name and a hash of their own."""
+    """Return the `chosen` rows, with their own name and hash."""
     sha256 = hashlib.sha256(str(runs.attrs["sha256"]).encode() + chosen.tobytes()).hexdigest()
     return runs.isel(row=chosen).assign_attrs(name=f"{name_of(runs)} ({what})", sha256=sha256)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bayes_atlas.arrays import Flags, Floats, Integers
 from bayes_atlas.data.size_groups import size_step
+from bayes_atlas.data.text import plural
 from bayes_atlas.errors import InputError
 
 FRACTION = 0.2  # share of the runs, or of the mixtures, that is held out
@@ -99,8 +100,8 @@ def by_language(runs: xr.Dataset, language: str, seed: int = 0) -> Flags:
     names = np.unique(runs["run"].to_numpy()[own])
     if len(names) <= KEPT_RUNS:
         raise InputError(
-            f"{_name(runs)} has {len(names)} runs of the language {language!r}, and {KEPT_RUNS} runs have to be kept; "
-            f"hold out a language with more runs"
+            f"{_name(runs)} has {plural(len(names), 'run')} of the language {language!r}, and {KEPT_RUNS} runs have to "
+            f"be kept; hold out a language with more runs"
         )
     if own.all():
         raise InputError(

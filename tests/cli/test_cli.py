@@ -20,7 +20,7 @@ import bayes_atlas.inference.staleness
 import bayes_atlas.validation.review
 from bayes_atlas import catalogue
 from bayes_atlas.catalogue import model_names
-from bayes_atlas.cli.console import number
+from bayes_atlas.cli.held_out import print_scores
 from bayes_atlas.posterior import load_posterior
 from bayes_atlas.validation.review import Influence, PredictedRows, Review, Sensitivity
 
@@ -117,7 +117,7 @@ MISTAKES = {
     "budgets": (("trajectory", "{saved}", "--from", "1e22", "--to", "1e20"), ["budgets run from 1e+22 to 1e+20"]),
     "bound": (("mixture", "{saved}", "--compute", "1e21", "--bound", "sw=a:1"), ["--bound sw is 'a'; it must"]),
     "bounds": (("mixture", "{saved}", "--compute", "1e21", "--bound", "sw=:0.1", "--bound", "en=:0.1"), ["cannot be"]),
-    "nothing asked": (("transfer", "transfer-atlas"), ["nothing was asked; give --target LANGUAGE"]),
+    "nothing asked": (("transfer", "transfer-atlas"), ["there is no question; give --target LANGUAGE"]),
     "target to help": (("transfer", "transfer-atlas", "--target", "xx"), ["no language 'xx'; choose one of: en"]),
     "pair": (("transfer", "transfer-atlas", "--pair", "en", "en"), ["the pair is en with itself; name two"]),
     "top": (("transfer", "transfer-atlas", "--target", "sw", "--top", "0"), ["top is 0; it must be at least 1"]),
@@ -142,7 +142,7 @@ MISTAKES = {
     "probability": ((*OPTIMUM, "--language", "sw", "--probability", "2"), ["probability is 2.0; it must lie between"]),
     "suffix": (("simulate", "{new}.xlsx"), ["end its name in .csv, .parquet or .pq"]),
     "seed": (("simulate", "{new}.csv", "--seed", "-1"), ["the seed is -1; it must be a whole number"]),
-    "place": (("simulate", "{new}/deep/runs.csv"), ["cannot write {new}/deep/runs.csv", "name another place"]),
+    "place": (("simulate", "{new}/deep/runs.csv"), ["cannot write {new}/deep/runs.csv", "choose another path"]),
     "option": (("check", "{table}", "--jason"), ["No such option: --jason"]),
     "argument": (("check",), ["Missing argument 'RUNS'"]),
     "command": (("divine", "{table}"), ["No such command 'divine'"]),
@@ -207,7 +207,7 @@ def test_an_interrupt_is_no_traceback(command, monkeypatch, table):
 def test_check_describes_a_table(command, table):
     result = command("check", table)
     assert (result.code, result.err) == (0, "")
-    assert result.out.startswith("runs.csv: 4 rows of 4 runs, 1 languages\n")
+    assert result.out.startswith("runs.csv: 4 rows of 4 runs, 1 language\n")
     assert "100M to 1B" in result.out
     assert re.search(r"\n alpha +(yes|weak|no) ", result.out)
 
@@ -382,7 +382,7 @@ def test_a_fit_that_is_interrupted_while_it_draws_stores_what_there_is(fits, who
     result = stop(fits.start("some"), unfinished / "0-2-block4.npz", signal.SIGINT)
     stored = load_posterior(fits.folder / "some")
     assert result.code == (1 if stored.failed_checks else 0)
-    assert "Interrupted: there are fewer draws than were asked for" in result.out
+    assert "Interrupted: there are fewer draws than requested" in result.out
     assert "Traceback" not in result.err
     sampling = stored.info.sampling
     assert sampling.interrupted
@@ -402,7 +402,7 @@ def test_a_fit_that_is_interrupted_in_warm_up_stores_nothing_and_says_so(fits, w
     unfinished = fits.folder / ".none.unfinished"
     result = stop(fits.start("none", warmup=9000), unfinished / "0-0-block1.npz", signal.SIGINT)
     assert (result.code, result.out) == (130, "")
-    assert result.err == "Interrupted in warm-up; .none.unfinished holds what was done: --resume goes on with it\n"
+    assert result.err == "Interrupted in warm-up; .none.unfinished holds the progress: --resume continues it\n"
     assert not (fits.folder / "none").exists()
     assert unfinished.is_dir()
 
@@ -416,7 +416,7 @@ def test_diagnose_passes(command, saved, staleness):
     assert (result.code, result.err) == (0, "")
     assert "Made by hand: 12 rows, 12 curves, 2 languages" in result.out
     assert re.search(r"\n r_hat_below_1_01 +pass +1\.002 +1\.01 +alpha\[sw\] ", result.out)
-    assert "still gives the density" in result.out
+    assert "its model still gives the sampled density" in result.out
 
 
 def test_diagnose_says_what_failed_and_what_to_do(command, failing, staleness):
@@ -472,13 +472,13 @@ def test_diagnose_in_full_says_what_to_look_at_and_passes(command, saved, full, 
     assert re.search(r"\n alpha\[sw\] +0\.3 +0\.01 +strong prior or weak likelihood ", result.out)
     assert re.search(r"\n \[red\]r3 +0\.1 ", result.out)
     assert (
-        "PSIS-LOO: elpd 12.5 (standard error 1), 3 effective parameters; Pareto k above 0.7 for 0 of 30" in result.out
+        "PSIS-LOO: ELPD 12.5 (standard error 1), effective parameters: 3; Pareto k above 0.7 for 0 of 30" in result.out
     )
     assert (
         "Remark: the law does not account for [red]r3: outliers with a low weight (noise alone would produce 0.7 "
         "outliers" in result.out
     )
-    assert "Not checked: this, for lack of that." in result.out
+    assert "Not checked: this. It needs that." in result.out
     assert (tmp_path / "checks.svg").read_bytes().startswith(b"<?xml")
 
 
@@ -495,28 +495,7 @@ def test_diagnose_draws_nothing_that_it_has_not_checked(command, saved, full, mo
     refused(command("diagnose", saved, "--plot", "checks.svg"), "add --full, or leave --plot out")
     nothing = Review(False, None, None, None, None, None, None, None, {"prediction": "the runs"})
     monkeypatch.setattr(bayes_atlas.validation.review, "review_fit", lambda posterior: nothing)
-    refused(command("diagnose", saved, "--full", "--plot", "checks.svg"), "for lack of the runs; leave --plot out")
-
-
-# Numbers
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.34567, "0.3457"),
-        (2.0, "2"),
-        (999.94, "999.9"),
-        (1234.5, "1,234"),
-        (123_456.0, "123,456"),
-        (7.7e8, "770M"),
-        (8.45e9, "8.45B"),
-        (1.4e12, "1.4T"),
-        (-2e9, "-2B"),
-    ],
-)
-def test_numbers_as_people_write_them(value, text):
-    assert number(value) == text
+    refused(command("diagnose", saved, "--full", "--plot", "checks.svg"), "it needs the runs; leave --plot out")
 
 
 # Validating
@@ -561,7 +540,7 @@ def test_validate_exits_with_1_if_a_check_fails(command, design):
     quick = ("--chains", 2, "--warmup", 150, "--draws", 50)
     result = command("validate", design, "--model", "chinchilla", *quick)
     assert result.code == 1
-    assert "chinchilla: checks of the sampling failed: " in result.out
+    assert "chinchilla: failed checks of the sampling: " in result.out
     result = command("validate", design, "--model", "chinchilla", *quick, "--json")
     assert (result.code, json.loads(result.out)["failed_checks"] != []) == (1, True)
 
@@ -577,9 +556,28 @@ def test_compare_shows_models_and_baselines_on_the_same_rows(command, design, do
     assert set(found["stack"]) == SCORES | {"by_language"}
     assert found["stack"]["n_test"] == 10
     shown = command("compare", design, "--models", "varpro", "--holdout", "tokens").out
-    assert re.search(r"^ *stack +10 .* - *$", shown, re.MULTILINE)
+    assert re.search(r"^ *stack +10( +\S+){4} +- +[\d.]+( +\d+%){4} *$", shown, re.MULTILINE)
     assert re.search(r"^ *varpro +10 ", shown, re.MULTILINE)
     assert re.search(r"^ *huber +10 ", shown, re.MULTILINE)
+
+
+def test_names_and_numbers_stay_whole_in_a_narrow_terminal(monkeypatch, capsys):
+    """Columns that have no room follow below, beside the names."""
+    scores = {"rmse": 0.0123, "r2": 0.987, "crps": 0.00812, "elpd": -1234.5, "n_test": 1234}
+    scores |= {"coverage": {"0.5": 0.52, "0.8": 0.8, "0.9": 0.93, "0.95": 1.0}, "width": {"0.9": 0.0345}}
+    names = ["data_constrained", "chinchilla", "./models/mine.py"]
+    shown = {}
+    for width in (80, 120):
+        monkeypatch.setenv("COLUMNS", str(width))
+        print_scores(dict.fromkeys(names, scores), "model", dict.fromkeys(names, 0.25))
+        shown[width] = capsys.readouterr().out
+    for name in names:
+        whole, narrow = (
+            re.findall(rf"^ {re.escape(name)} +(.*?) *$", shown[width], re.MULTILINE) for width in (120, 80)
+        )
+        assert (len(whole), len(narrow)) == (1, 2)
+        assert whole[0].split() == " ".join(narrow).split()
+    assert max(map(len, shown[80].splitlines())) <= 80
 
 
 LOO = {"elpd", "se", "elpd_diff", "dse", "p_loo", "high_k", "refits", "weight", "failed_checks"}
@@ -600,7 +598,7 @@ def test_compare_leaves_out_one_run_at_a_time(command, design, monkeypatch, docu
     found = document(command(*asked, "--json"))
     assert list(found["models"]) == ["atlas", "chinchilla"]
     assert (found["n_runs"], found["n_rows"], found["left_out"]) == (50, 50, {})
-    assert found["notes"] == ["huber is a point fit, with no posterior to take runs out of"]
+    assert found["notes"] == ["huber is a point fit and has no leave-one-out score"]
     assert all(set(scores) == LOO for scores in found["models"].values())
     assert (found["models"]["chinchilla"]["elpd_diff"], found["models"]["chinchilla"]["dse"]) == (-25, 0)
     assert found["models"]["atlas"]["weight"] == pytest.approx(1)
@@ -630,7 +628,7 @@ def test_leaving_out_single_runs_takes_nothing_else(command, design, arguments, 
         (("--holdout", "mixture"), "design.csv has fewer than two mixtures, so none can be held out"),
         (
             ("--holdout", "params", "--test", "later.csv"),
-            "both --holdout params and --test later.csv say what to score",
+            "--holdout params and --test later.csv both choose the rows to score",
         ),
         (("--test", "later.csv"), "later.csv"),
         (("--model", "varpo"), "no model is called 'varpo'"),

@@ -87,7 +87,7 @@ def test_transfer(printed):
     found = transfer_map(load_posterior("transfer-atlas")).answer(target="sw", pair=("en", "sw"), top=3)
     assert json.loads(printed(*asked, "--json")) == found.to_dict()
     table = printed(*asked)
-    assert "transfer-atlas: what helps sw" in table
+    assert "transfer-atlas: transfer to sw" in table
     assert "(27 more sources: --json lists all)" in table
     assert "en helps sw more than the reverse with probability" in table
 

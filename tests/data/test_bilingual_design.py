@@ -43,10 +43,10 @@ def test_runs_alone_and_half_and_half_are_chosen_and_the_rest_is_counted():
     assert study.params == 1e9
     assert study.left_out == {
         "started from a checkpoint": 1,
-        "have other mixtures than one language or two half and half": 2,
-        "have another size": 1,
-        "use another vocabulary": 1,
-        "have nothing to compare with": 1,
+        "trained on neither one language alone nor two in equal parts": 2,
+        "had another model size": 1,
+        "used another vocabulary": 1,
+        "had no run to compare with": 1,
     }
 
 
@@ -85,9 +85,11 @@ def test_partners_are_the_sources_of_a_study():
 
 
 def test_other_mixtures_and_studies_without_partners_are_refused():
-    with pytest.raises(InputError, match=r"1 rows of runs are of other mixtures .*bilingual_study"):
+    with pytest.raises(
+        InputError, match=r"equal parts, and runs has 1 row of another mixture; select .*bilingual_study"
+    ):
         arrange(table(row("all", "en", en=1e10, sw=1e10, fr=1e10)), ["tokens", PARTNER, "curves"])
-    with pytest.raises(InputError, match=r"has no run on two languages half and half"):
+    with pytest.raises(InputError, match=r"has no run on two languages in equal parts"):
         arrange(table(rows=ROWS[:2]), ["tokens", PARTNER, "curves"])
 
 

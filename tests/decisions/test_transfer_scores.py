@@ -184,7 +184,7 @@ def test_scores_keep_what_every_decision_promises(found, keeps_its_promises):
     scores = found(study_of(), anchors=[1e10, 2e10])
     info = scores.posterior.info
     named = info.model_copy(update={"runs": info.runs.model_copy(update={"name": "<mine>"})})
-    scores = replace(scores, posterior=replace(scores.posterior, info=named), left_out={"have another size": 3})
+    scores = replace(scores, posterior=replace(scores.posterior, info=named), left_out={"had another model size": 3})
     keeps_its_promises(scores, {"score": ("draw", "pair")})
     for name in ("source", "target", "anchor"):
         assert scores.draws[name].to_numpy().tolist() == [getattr(pair, name) for pair in scores.pairs]
@@ -193,7 +193,7 @@ def test_scores_keep_what_every_decision_promises(found, keeps_its_promises):
     document = scores.to_dict(0.8)
     assert document["scores"] == [pair.to_dict(0.8) for pair in scores.pairs]
     assert (document["params"], document["anchors"]) == (1e9, [1e10, 2e10])
-    assert (document["left_out"], document["table"]) == ({"have another size": 3}, None)
+    assert (document["left_out"], document["table"]) == ({"had another model size": 3}, None)
 
 
 def test_scores_of_no_pair_have_no_draws_and_no_rows(found):

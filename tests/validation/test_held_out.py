@@ -124,7 +124,7 @@ def test_what_is_left_out_is_counted(runs):
     later.loc[:4, "init"] = "unimax"
     later.loc[29, "language"] = "yo"
     found = validate(runs, ["varpro"], test=runs_from_frame(later, "later.csv"))
-    assert found.left_out == {"started from a checkpoint": 5, "are of languages with nothing to fit": 1}
+    assert found.left_out == {"started from a checkpoint": 5, "had no fitted row of the same language": 1}
     assert found.summary("varpro")["n_test"] == 24
 
 
@@ -154,7 +154,7 @@ def test_mistakes_are_found_before_anything_is_sampled(runs):
     with pytest.raises(InputError, match="there is no model to validate; name one"):
         validate(runs, [])
     other = runs_from_frame(frame(languages=("en",)).assign(language="yo"), "other.csv")
-    with pytest.raises(InputError, match=r"no language of the held-out rows \(yo\) has rows to be fitted"):
+    with pytest.raises(InputError, match=r"no language of the held-out rows \(yo\) has fitted rows"):
         validate(runs, ["varpro"], test=other)
     tuned = runs_from_frame(frame().assign(init="unimax"), "tuned.csv")
     with pytest.raises(InputError, match=r"no run of tuned.csv started from scratch \(column init\)"):

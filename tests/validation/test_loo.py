@@ -134,7 +134,7 @@ def test_whole_runs_are_left_out_and_dealt_to_few_refits(tiny_posterior, monkeyp
     assert asked == [["r0:sw", "r0:en", "r3:sw", "r3:en"], ["r2:sw", "r2:en"]]
     assert (found.n_runs, found.n_rows, found.refits) == (5, 20, {"chinchilla": 2})
     assert found.failed_checks == {"chinchilla": ["check_0", "check_1"]}
-    assert "chinchilla: 3 runs that importance sampling cannot take out were left out in 2 folds" in found.notes[0]
+    assert "chinchilla: importance sampling is unreliable for 3 runs, and 2 refits left out several" in found.notes[0]
     log_loss = np.log(runs["loss"].to_numpy())[runs["run"].to_numpy() == "r2"].sum()
     elpd = found.scores["chinchilla"].elpd_i
     assert float(elpd.sel(run="r2")) == pytest.approx(2 * 1.5 - log_loss)  # two curves, per unit of loss
@@ -174,13 +174,13 @@ def test_a_summary_adds_up(found):
 def test_mistakes_are_found_before_anything_is_sampled(runs):
     with pytest.raises(InputError, match="there is no model to compare; name one, such as atlas"):
         leave_one_out(runs, [])
-    with pytest.raises(InputError, match="the baseline huber is a point fit, with no posterior to take runs out of"):
+    with pytest.raises(InputError, match="the baseline huber is a point fit, without a posterior for leave-one-out"):
         leave_one_out(runs, ["chinchilla", "huber"])
     with pytest.raises(InputError, match="model transfer is fitted to pairs"):
         leave_one_out(runs, ["transfer"])
     with pytest.raises(InputError, match="refits is 0; it must be at least 1"):
         leave_one_out(runs, ["chinchilla"], refits=0)
-    with pytest.raises(InputError, match="has a single run, without which nothing is left to fit; add runs"):
+    with pytest.raises(InputError, match="has a single run, so none would be left to fit; add runs"):
         leave_one_out(runs.isel(row=[0]), ["chinchilla"])
     with pytest.raises(InputError, match="runs has no curve 'r10'; name some of: r0, r1"):
         fit_without(runs, "chinchilla", curves=[["r1"], ["r10"]], **QUICK)

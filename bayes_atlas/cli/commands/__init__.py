@@ -1,1 +1,1 @@
-"""One command a file, named as it is typed; `bayes_atlas.cli` finds them here."""
+"""One command per file, under its name; `bayes_atlas.cli` finds them here."""

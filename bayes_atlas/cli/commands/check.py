@@ -1,13 +1,15 @@
-"""`check`: a run table described or refused."""
+"""`check`: check and describe a run table."""
 
 from bayes_atlas.cli.arguments import AsJson, RunsFile
-from bayes_atlas.cli.console import new_table, out, print_json, say, value_range
+from bayes_atlas.cli.console import new_table, out, plural, print_json, say, value_range
 
 PANEL = "Run tables"
 
 
 def check(runs: RunsFile, as_json: AsJson = False) -> None:
-    """Describe a run table and what can be learned from it, or refuse it with every fault at once.
+    """Check a run table, and show its ranges and the parameters that it identifies.
+
+    A table with faults is refused, with a list of all its faults.
 
     Example: `bayes-atlas check runs.csv`
     """
@@ -19,10 +21,11 @@ def check(runs: RunsFile, as_json: AsJson = False) -> None:
         print_json(description.to_dict())
         return
     total = description.total
-    say(f"{description.name}: {total.rows:,} rows of {total.runs:,} runs, {len(description.by_language)} languages")
+    languages = plural(len(description.by_language), "language")
+    say(f"{description.name}: {plural(total.rows, 'row')} of {plural(total.runs, 'run')}, {languages}")
     for started, rows in description.init.items():
         if started != SCRATCH:
-            say(f"{rows:,} rows are of runs that started from the checkpoint {started}")
+            say(f"Started from the checkpoint {started}: {plural(rows, 'row')}")
     for label, counts in description.labels.items():
         if len(counts) > 1:
             shown = ", ".join(f"{name} {rows:,}" for name, rows in list(counts.items())[:6])
@@ -35,7 +38,7 @@ def check(runs: RunsFile, as_json: AsJson = False) -> None:
         table.add_row(name, f"{extent.rows:,}", f"{extent.runs:,}", *map(value_range, ranges))
     out.print(table)
     if len(shown_languages) > 12:
-        say(f"({len(shown_languages) - 12} more languages: --json lists all)")
+        say(f"({plural(len(shown_languages) - 12, 'more language')}: --json lists all)")
     findings = new_table("parameter", "identified", "because")
     for finding in description.identified:
         findings.add_row(finding.parameter, finding.status, finding.reason)

@@ -1,4 +1,4 @@
-"""`compare`: models side by side on the same rows."""
+"""`compare`: score several models on the same rows."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, Unpack
 import typer
 
 from bayes_atlas.cli.arguments import AsJson, RunsFile
-from bayes_atlas.cli.console import new_table, out, print_json, print_notes, say
+from bayes_atlas.cli.console import plural, print_columns, print_json, print_notes, say
 from bayes_atlas.cli.held_out import about, print_about, print_failed, print_left_out, print_scores, validated
 from bayes_atlas.cli.options import HeldOut, Runs, Sampling
 from bayes_atlas.errors import InputError
@@ -27,7 +27,7 @@ def compare(
         str, typer.Option(metavar="MODEL,MODEL,..", help="Models by name or path, and baselines.")
     ] = "chinchilla,data_constrained,atlas,huber,varpro",
     loo: Annotated[
-        bool, typer.Option("--loo", help="Fit all runs, and leave out each in turn (PSIS-LOO), instead of a part.")
+        bool, typer.Option("--loo", help="Leave-one-out cross-validation by run (PSIS-LOO), instead of held-out rows.")
     ] = False,
     *,
     held_out: HeldOut,
@@ -35,14 +35,16 @@ def compare(
     sampling: Sampling,
     as_json: AsJson = False,
 ) -> None:
-    """Score models on the same held-out rows, and point fits with bootstrap intervals. Exits with 1 if sampling fails.
+    """Score models on the same held-out rows, beside point fits with bootstrap intervals.
 
-    The baselines `huber` and `varpro` are always compared with, where every language has enough runs for them. Weights
-    are those of stacking: the mixture of models that gives the held-out rows the highest density. The line `stack`
-    scores that mixture, each half of the runs with weights chosen on the other half.
+    The baselines `huber` and `varpro` are added if every language has enough runs for them. The weights are stacking
+    weights: the mixture of models with these weights gives the held-out rows the highest density. The line `stack`
+    scores this mixture. It scores each half of the runs with weights chosen on the other half.
 
-    With `--loo` each model is fitted once to all runs, and again without those that importance sampling cannot take
-    out. ELPD is then the sum of the log densities of runs, all rows of a run together, each given all other runs.
+    With `--loo` each model is fitted to all runs. It is fitted again without the runs for which importance sampling is
+    unreliable. ELPD is then the sum over runs of the log density of a run's rows, given all other runs.
+
+    The exit code is 1 if a check of the sampling fails.
 
     Examples:
 
@@ -85,14 +87,14 @@ def _check_alone(held_out: HeldOut) -> None:
 
 
 def _compare_loo(runs: Path, asked: Sequence[str], as_json: bool, **options: "Unpack[RunOptions]") -> NoReturn:
-    """Leave-one-out scores, best first. Baselines have none: they are left out aloud. Exits as `compare` does."""
+    """Print leave-one-out scores, best first, with a note on each baseline, and exit as `compare` does."""
     from bayes_atlas.data.runs import read_runs
     from bayes_atlas.validation.baselines import BASELINES
     from bayes_atlas.validation.loo import leave_one_out
 
     points = [name for name in asked if name in BASELINES]
     found = leave_one_out(read_runs(runs), [name for name in asked if name not in points], **options)
-    notes = [*found.notes, *(f"{name} is a point fit, with no posterior to take runs out of" for name in points)]
+    notes = [*found.notes, *(f"{name} is a point fit and has no leave-one-out score" for name in points)]
     weights = found.weights()
     scores = {name: found.summary(name) | {"weight": weights[name]} for name in found.scores}
     if as_json:
@@ -101,13 +103,13 @@ def _compare_loo(runs: Path, asked: Sequence[str], as_json: bool, **options: "Un
         models = {name: each | {"failed_checks": failed[name]} for name, each in scores.items()}
         print_json({"runs": str(runs)} | about | {"models": models})
     else:
-        say(f"Left out in turn: each of {found.n_runs:,} runs, with all its rows ({found.n_rows:,} together)")
+        say(f"Left out in turn: each of {plural(found.n_runs, 'run')}, with all its rows ({found.n_rows:,} together)")
         print_left_out(found)
         print_notes(notes)
-        table = new_table("model", "ELPD", "SE", "difference", "SE", "p_loo", "high k", "refits", "weight")
+        rows = []
         for name, each in scores.items():
             figures = [f"{each[key]:,.1f}" for key in ("elpd", "se", "elpd_diff", "dse", "p_loo")]
-            table.add_row(name, *figures, f"{each['high_k']:,}", f"{each['refits']:,}", f"{each['weight']:.2f}")
-        out.print(table)
+            rows.append([name, *figures, f"{each['high_k']:,}", f"{each['refits']:,}", f"{each['weight']:.2f}"])
+        print_columns(("model", "ELPD", "SE", "difference", "SE", "p_loo", "high k", "refits", "weight"), rows)
         print_failed(found)
     raise typer.Exit(1 if any(found.failed_checks.values()) else 0)

@@ -1,4 +1,4 @@
-"""`crossover`: from scratch or from a checkpoint."""
+"""`crossover`: training from scratch or from a checkpoint."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,19 +19,19 @@ PANEL = "Languages and checkpoints"
 
 @dataclass(frozen=True)
 class Run:
-    """What is to be trained; see `bayes_atlas.decisions.crossover.find_crossover`."""
+    """Options of the planned run; see `bayes_atlas.decisions.crossover.find_crossover`."""
 
     language: Annotated[str | None, typer.Option(help="Language to train in.", show_default=False)] = None
-    tokens: Annotated[float | None, typer.Option(help="Training tokens there is compute for.", show_default=False)] = (
-        None
-    )
+    tokens: Annotated[float | None, typer.Option(help="Planned training tokens.", show_default=False)] = None
     checkpoint: Annotated[
-        str | None, typer.Option(help="Checkpoint, where the posterior has several.", show_default=False)
+        str | None, typer.Option(help="Checkpoint; required if the posterior has several.", show_default=False)
     ] = None
     unique: Annotated[
-        float | None, typer.Option(help="Unique tokens there are; unlimited if not given.", show_default=False)
+        float | None, typer.Option(help="Available unique tokens; unlimited by default.", show_default=False)
     ] = None
-    charge: Annotated[float, typer.Option(help="Tokens of the checkpoint's own training, if they are paid too.")] = 0.0
+    charge: Annotated[float, typer.Option(help="Tokens of the checkpoint's own training, if the budget pays them.")] = (
+        0.0
+    )
 
 
 def crossover(
@@ -41,13 +41,13 @@ def crossover(
     run: Run,
     points: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Measured crossovers to draw in the figure too.", show_default=False),
+        typer.Option(metavar="FILE", help="Measured crossovers to add to the figure.", show_default=False),
     ] = None,
     probability: Probability = 0.9,
     plot: Plot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train from scratch or from a checkpoint: which is better, how surely, and where the two cross.
+    """Compare training from scratch and from a checkpoint: which is better, how probably, and where the two cross.
 
     Examples:
 
@@ -65,7 +65,7 @@ def crossover(
         measured = None if points is None else read_crossings(points)
         save(crossover_by_size(found, points=measured, probability=probability), plot)
     elif points is not None:
-        raise InputError("points are drawn in a figure; give --plot FILE too")
+        raise InputError("--points adds to a figure, and there is none; give --plot FILE")
     if as_json:
         print_json(found.to_dict(probability))
         return
@@ -76,7 +76,7 @@ def crossover(
 
 
 def _print_choice(found: "Crossover") -> None:
-    """Whether there is a crossover, and what is better at the planned tokens."""
+    """Print the probability of no crossover, and the better choice at the planned tokens."""
     if found.probability_none:
         lower, upper = map(number, found.within)
         say(f"No crossover between {lower} and {upper} tokens with probability {chance(found.probability_none)}.")

@@ -1,4 +1,4 @@
-"""`diagnose`: the checks of a posterior's sampling, and with `--full` a review of the fit."""
+"""`diagnose`: checks of a posterior's sampling, and with `--full` a review of the fit."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayes_atlas.cli.arguments import AsJson, Plot, PosteriorName
-from bayes_atlas.cli.console import new_table, number, out, print_json, say, value_range, writing
+from bayes_atlas.cli.console import new_table, number, out, plural, print_json, say, value_range, writing
 from bayes_atlas.cli.sampling import print_posterior, sampling_report
 from bayes_atlas.errors import InputError
 
@@ -16,26 +16,25 @@ if TYPE_CHECKING:
 PANEL = "Posteriors"
 
 
-SHOWN = 8  # rows of a table; --json has all
+SHOWN = 8  # most rows of a table; --json has all
 
 
 def diagnose(
     posterior: PosteriorName,
     full: Annotated[
-        bool, typer.Option("--full", help="Also compare the fit with its data and its priors; see below.")
+        bool, typer.Option("--full", help="Also review the fit against its data and its priors; see below.")
     ] = False,
     plot: Plot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the checks of a posterior's sampling, with what to do about each that fails. Exits with 1 if one does.
+    """Show the checks of a posterior's sampling, with advice on each that fails.
 
-    It also says whether the posterior is stale: whether its model has changed since. That loads, and so executes, the
-    model.
+    A posterior is stale if its model has changed since the fit. To find out, the command executes the model. The exit
+    code is 1 if a check fails or the posterior is stale.
 
-    With `--full` it checks more, of which nothing changes the exit code: prior and posterior prediction of the rows
-    that were fitted, how sensitive the law's parameters are to their priors, runs that decide too much (PSIS-LOO), and
-    runs that the law cannot account for. Most of it needs a fit with its data stored. `--plot` draws PIT values and
-    both predictions.
+    `--full` adds prior and posterior predictions of the fitted rows, the sensitivity of the law's parameters to their
+    priors, influential runs (PSIS-LOO), and runs that the law does not account for. Most of these need a fit with its
+    data stored. None of them changes the exit code. `--plot` draws PIT values and both predictions.
 
     Examples:
 
@@ -47,7 +46,7 @@ def diagnose(
     from bayes_atlas.posterior import load_posterior
 
     if plot is not None and not full:
-        raise InputError("--plot draws what --full checks; add --full, or leave --plot out")
+        raise InputError("--plot draws the checks of --full; add --full, or leave --plot out")
     loaded = load_posterior(posterior)
     if full:
         from bayes_atlas.validation.review import review_fit
@@ -63,16 +62,16 @@ def diagnose(
     else:
         print_posterior(loaded)
         if stale:
-            say("STALE: the model has changed since and gives another density; fit again")
+            say("STALE: the model has changed since the fit and gives another density; fit again")
         else:
-            say("The model still gives the density that was sampled")
+            say("The posterior is current: its model still gives the sampled density")
         if full:
             print_checks(found)
     raise typer.Exit(1 if loaded.failed_checks or stale else 0)
 
 
 def print_checks(found: "Review") -> None:
-    """Tables of what was found, then remarks, then what could not be checked."""
+    """Print the findings, then remarks, then the parts that could not be checked."""
     drawn = {"prior": found.prior, "posterior": found.posterior}
     predictives = {name: each for name, each in drawn.items() if each is not None}
     if predictives:
@@ -85,30 +84,30 @@ def print_checks(found: "Review") -> None:
     if found.sensitivity:
         _print_sensitivity(found.sensitivity)
     if found.weights:
-        table = new_table("run the law cannot account for", "weight")
+        table = new_table("outlying run", "weight")
         for name, weight in list(found.weights.items())[:SHOWN]:
             table.add_row(name, number(weight, 2))
         out.print(table)
-        _say_more(len(found.weights), "runs")
+        _say_more(len(found.weights), "more run")
     if (loo := found.influence) is not None:
         say(
-            f"PSIS-LOO: elpd {number(loo.elpd)} (standard error {number(loo.se)}), {number(loo.p, 3)} effective "
-            f"parameters; Pareto k above {loo.limit:.2g} for {len(loo.above)} of {loo.curves:,} curves"
+            f"PSIS-LOO: ELPD {number(loo.elpd)} (standard error {number(loo.se)}), effective parameters: "
+            f"{number(loo.p, 3)}; Pareto k above {loo.limit:.2g} for {len(loo.above)} of {plural(loo.curves, 'curve')}"
         )
     for remark in found.remarks:
         say(f"Remark: {remark}.")
     for part, lacking in found.missing.items():
-        say(f"Not checked: {part}, for lack of {lacking}.")
+        say(f"Not checked: {part}. It needs {lacking}.")
 
 
 def draw_checks(found: "Review", path: Path) -> None:
-    """PIT values, and both predictives, side by side."""
+    """Draw PIT values beside both predictive distributions."""
     from bayes_atlas.plots import new_axes, pit, predictives, save
 
     drawn = {"prior": found.prior, "posterior": found.posterior}
     if found.posterior is None:
         lacking = "; ".join(found.missing.values())
-        raise InputError(f"there is no predictive check to draw, for lack of {lacking}; leave --plot out")
+        raise InputError(f"there is no predictive check to draw: it needs {lacking}; leave --plot out")
     left, right = new_axes(2)
     pit(found.posterior, axes=left)
     predictives({name: each for name, each in drawn.items() if each is not None}, axes=right)
@@ -132,9 +131,9 @@ def _print_sensitivity(sensitivity: "list[Sensitivity]") -> None:
         likelihood = "-" if each.likelihood is None else number(each.likelihood, 2)
         table.add_row(each.parameter, number(each.prior, 2), likelihood, each.diagnosis)
     out.print(table)
-    _say_more(len(sensitivity), "parameters, less sensitive to their priors")
+    _say_more(len(sensitivity), "less sensitive parameter")
 
 
-def _say_more(count: int, what: str) -> None:
+def _say_more(count: int, noun: str) -> None:
     if count > SHOWN:
-        say(f".. and {count - SHOWN:,} more {what}: see --json")
+        say(f".. and {plural(count - SHOWN, noun)}: see --json")

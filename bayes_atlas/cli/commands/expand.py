@@ -1,4 +1,4 @@
-"""`expand`: from K languages to r K at equal loss."""
+"""`expand`: growth from K to r K languages at equal loss."""
 
 from typing import Annotated, Any
 
@@ -13,9 +13,20 @@ PANEL = "Decisions"
 
 def expand(
     posterior: PosteriorName,
-    factor: Annotated[float, typer.Option(help="r: by how much the number of languages grows.", show_default=False)],
+    factor: Annotated[
+        float, typer.Option(help="r: factor by which the number of languages grows.", show_default=False)
+    ],
     language: Annotated[
-        str | None, typer.Option(help="Language whose loss is kept; a typical one if not given.", show_default=False)
+        str | None, typer.Option(help="Language whose loss stays equal; a typical one by default.", show_default=False)
+    ] = None,
+    params: Annotated[
+        float | None, typer.Option(help="Model size of the run to grow from, in parameters.", show_default=False)
+    ] = None,
+    tokens: Annotated[
+        float | None, typer.Option(help="Training tokens of this run, of all languages.", show_default=False)
+    ] = None,
+    languages: Annotated[
+        float | None, typer.Option(help="Number of languages of this run.", show_default=False)
     ] = None,
     params: Annotated[float | None, typer.Option(help="Size of the run to grow from.", show_default=False)] = None,
     tokens: Annotated[float | None, typer.Option(help="Its training tokens in all.", show_default=False)] = None,
@@ -25,9 +36,9 @@ def expand(
     plot: Plot = None,
     as_json: AsJson = False,
 ) -> None:
-    """From K to r K languages at equal loss: how much larger a model on how much more data.
+    """Find the larger model and the additional data that keep the loss equal with r times as many languages.
 
-    From a compute-optimal run unless one to grow from is given.
+    The growth starts from a compute-optimal run, unless you give a run.
 
     Examples:
 
@@ -54,5 +65,5 @@ def expand(
     print_rows(found.rows(probability))
     explain_law_error(found.expansion)
     if found.too_small is not None:
-        say(f"Below {found.too_small:.3g} times the size no amount of data keeps the loss in half of the draws.")
+        say(f"Below {found.too_small:.3g} times the size, no amount of data keeps the loss in half of the draws.")
     print_notes(found.notes)

@@ -23,10 +23,12 @@ PANEL = "Posteriors"
 
 @dataclass(frozen=True)
 class Tuning:
-    """How NUTS is tuned."""
+    """Options of NUTS."""
 
-    target_accept: Annotated[float, typer.Option(help="Acceptance that step sizes aim for.")] = Settings.target_accept
-    max_tree_depth: Annotated[int, typer.Option(help="Trajectories have at most 2^this steps.")] = (
+    target_accept: Annotated[float, typer.Option(help="Target acceptance probability of NUTS.")] = (
+        Settings.target_accept
+    )
+    max_tree_depth: Annotated[int, typer.Option(help="Largest tree depth; a trajectory has at most 2^depth steps.")] = (
         Settings.max_tree_depth
     )
     no_compile_cache: Annotated[
@@ -36,43 +38,44 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Storage:
-    """Where a posterior is stored, and what of it."""
+    """Options of the stored posterior."""
 
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder to write; default RUNS-MODEL here.", show_default=False),
+        typer.Option(
+            "-o", "--output", help="Folder to write; by default RUNS-MODEL in the current folder.", show_default=False
+        ),
     ] = None
     keep: Annotated[
-        int | None, typer.Option(min=1, help="Draws per chain to keep, evenly spaced.", show_default="all")
+        int | None, typer.Option(min=1, help="Number of draws to keep per chain, evenly spaced.", show_default="all")
     ] = None
     without_data: Annotated[
-        bool, typer.Option("--without-data", help="Keep neither the run table nor the pointwise log likelihood.")
+        bool, typer.Option("--without-data", help="Store neither the run table nor the pointwise log likelihood.")
     ] = False
-    title: Annotated[
-        str | None, typer.Option(help="One line that says what this posterior is.", show_default=False)
-    ] = None
-    force: Annotated[bool, typer.Option("--force", help="Replace a posterior that is there.")] = False
+    title: Annotated[str | None, typer.Option(help="Title of the posterior, one line.", show_default=False)] = None
+    force: Annotated[bool, typer.Option("--force", help="Replace the posterior in the output folder.")] = False
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a fit that was killed; the rest of the command as it was.")
+        bool, typer.Option("--resume", help="Resume an interrupted or killed fit; repeat its other options.")
     ] = False
 
 
 def fit(
     runs: RunsFile,
     model: Annotated[
-        str, typer.Option(help="A model that ships, or the path of a model file; loading a file executes it.")
+        str, typer.Option(help="Name of a model that ships, or path of a model file, which is executed.")
     ] = "atlas",
     language: Annotated[
         list[str] | None,
         typer.Option(
-            help="Fit only this language's losses, and others named so; the rest stay as sources.", show_default=False
+            help="Fit the losses of this language only (repeatable); other languages remain sources.",
+            show_default=False,
         ),
     ] = None,
     tau_from: Annotated[
         str | None,
         typer.Option(
             metavar="POSTERIOR",
-            help="Posterior of bilingual transfer scores that gives the prior of tau (model atlas).",
+            help="Posterior of transfer scores that the prior of tau comes from (model atlas).",
             show_default=False,
         ),
     ] = None,
@@ -80,7 +83,7 @@ def fit(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Script, genus and family of languages (models of transfer scores); those of the paper are known.",
+            help="Script, genus and family of languages outside the paper (models of transfer scores).",
             show_default=False,
         ),
     ] = None,
@@ -91,10 +94,10 @@ def fit(
     tuning: Tuning,
     as_json: AsJson = False,
 ) -> None:
-    """Sample the posterior of a model given the table that it takes. Exits with 1 if a check of the sampling fails.
+    """Fit a model to a table by sampling its posterior. Exits with 1 if a check of the sampling fails.
 
-    What was sampled so far is kept beside the output until the fit is done. Control-C while it draws stores the draws
-    there are, and says so; after that, or if the fit was killed, `--resume` goes on where it was.
+    The progress is kept beside the output until the fit is done. Control-C after warm-up stores the draws made so far.
+    `--resume` continues an interrupted or killed fit.
 
     Examples:
 
@@ -153,17 +156,17 @@ def fit(
 
 @contextmanager
 def _stopping(checkpoint: Path) -> Iterator[None]:
-    """An interrupt before there are draws to store."""
+    """End an interrupt during warm-up, before there are draws to store, with a message and exit code 130."""
     try:
         yield
     except KeyboardInterrupt:
-        err.print(f"Interrupted in warm-up; {checkpoint} holds what was done: --resume goes on with it")
+        err.print(f"Interrupted in warm-up; {checkpoint} holds the progress: --resume continues it")
         raise typer.Exit(130) from None
 
 
 @contextmanager
 def _progress_bar() -> Iterator[Callable[["Progress"], None]]:
-    """A bar on stderr where that is a terminal, else nothing."""
+    """Show a progress bar on stderr if it is a terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 

@@ -7,7 +7,7 @@ PANEL = "Posteriors"
 
 
 def list_(as_json: AsJson = False) -> None:
-    """Models and posteriors that ship, a line each.
+    """List the models and posteriors that ship.
 
     Example: `bayes-atlas list`
     """
@@ -20,11 +20,11 @@ def list_(as_json: AsJson = False) -> None:
         titles = {name: {"title": info.title, "languages": info.languages} for name, info in posteriors.items()}
         print_json({"models": models, "posteriors": titles})
         return
-    table = new_table("model", "what it is")
+    table = new_table("model", "title")
     for name, summary in models.items():
         table.add_row(name, summary)
     out.print(table)
-    table = new_table("posterior", "what it is", "languages")
+    table = new_table("posterior", "title", "languages")
     for name, info in posteriors.items():
         few = info.languages if len(info.languages) <= 4 else [*info.languages[:3], f".. {len(info.languages)} in all"]
         table.add_row(name, info.title, ", ".join(few))

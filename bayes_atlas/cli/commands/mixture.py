@@ -1,4 +1,4 @@
-"""`mixture`: how much of each language to sample."""
+"""`mixture`: the share of each language in the training tokens."""
 
 from dataclasses import asdict
 from functools import partial
@@ -22,7 +22,7 @@ def mixture(
     unique: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="SOURCE=TOKENS", help="Unique tokens there are; unlimited if not given.", show_default=False
+            metavar="SOURCE=TOKENS", help="Available unique tokens; unlimited by default.", show_default=False
         ),
     ] = None,
     bound: Annotated[
@@ -30,16 +30,17 @@ def mixture(
         typer.Option(metavar="SOURCE=LEAST:MOST", help="Least and largest share of a source.", show_default=False),
     ] = None,
     max_epochs: Annotated[
-        float | None, typer.Option(help="Most passes over the unique tokens of a source.", show_default=False)
+        float | None,
+        typer.Option(help="Largest number of passes over the unique tokens of a source.", show_default=False),
     ] = None,
     law_error: LawError = LEARNED,
     *,
     limits: Limits,
     shown: Shown,
 ) -> None:
-    """How much of each language to sample, with size and data, against the usual mixtures.
+    """Find the shares of the languages, the size and the data of least loss, and compare with the usual mixtures.
 
-    All languages of the posterior count evenly unless weights are given.
+    By default all languages of the posterior have equal weights.
 
     Example: `bayes-atlas mixture ./mine --compute 1e22 --weight sw=3 --weight en=1 --unique sw=7.7e8 --max-epochs 4`
     """

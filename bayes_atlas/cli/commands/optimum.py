@@ -19,7 +19,7 @@ def optimum(
     law_error: LawError = LEARNED,
     shown: Shown,
 ) -> None:
-    """The compute-optimal size and data for a budget, with intervals, and the one plan to act on.
+    """Find the compute-optimal size and data for a budget, with intervals, and the plan to act on.
 
     Examples:
 

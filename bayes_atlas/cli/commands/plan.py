@@ -1,4 +1,4 @@
-"""`plan`: all answers to a scenario file."""
+"""`plan`: answer a scenario file."""
 
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ def plan(
     plot: Plot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Answer a scenario file: mixture, size, data, the plan to act on, and what it may cost to be wrong.
+    """Answer a scenario file: the mixture, the size, the data, the plan to act on, and its regret.
 
     Example: `bayes-atlas plan scenario.toml ./mine`
     """
@@ -57,4 +57,4 @@ def _draw(answer: "Answer", path: Path, probability: float) -> None:
     elif answer.optimum is not None:
         draw_optimum(answer.optimum, path, probability)
     else:
-        raise InputError("a scenario of growth has no figure here; draw it with bayes-atlas expand --plot")
+        raise InputError("plan draws no figure of a scenario of growth; draw it with bayes-atlas expand --plot")

@@ -1,4 +1,4 @@
-"""`scores`: transfer scores measured by a bilingual study."""
+"""`scores`: transfer scores from a bilingual study."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from bayes_atlas.cli.arguments import AsJson, Probability, RunsFile
-from bayes_atlas.cli.console import print_json, print_notes, print_rows, say, writing
+from bayes_atlas.cli.console import plural, print_json, print_notes, print_rows, say, writing
 from bayes_atlas.cli.options import Sampling
 
 PANEL = "Languages and checkpoints"
@@ -17,7 +17,7 @@ def scores(
     anchor: Annotated[
         list[float],
         typer.Option(
-            help="Tokens of a target alone, whose loss is compared; several give a curve.", show_default=False
+            help="Tokens of the monolingual run whose loss is compared; repeat it for a curve.", show_default=False
         ),
     ],
     output: Annotated[
@@ -27,19 +27,20 @@ def scores(
         ),
     ] = None,
     params: Annotated[
-        float | None, typer.Option(help="Model size, where bilingual runs have several.", show_default=False)
+        float | None,
+        typer.Option(help="Model size in parameters; required if bilingual runs have several.", show_default=False),
     ] = None,
     seeds: Annotated[
-        float, typer.Option(help="Relative sd of the loss of runs that differ in their seed alone.")
+        float, typer.Option(help="Relative sd of loss between runs that differ only in their seed.")
     ] = 0.0014,
     *,
     sampling: Sampling,
     probability: Probability = 0.9,
     as_json: AsJson = False,
 ) -> None:
-    """Transfer scores from runs on one language and on two half and half, with their errors and what may fake them.
+    """Estimate transfer scores from runs on one language and on two in equal parts, with errors and caveats.
 
-    A run with a partner that never reaches the loss gives an upper bound instead of a score (censored).
+    If a bilingual run never reaches the monolingual loss, its score is censored: the table gives an upper bound.
 
     Examples:
 
@@ -66,7 +67,7 @@ def scores(
         print_json(found.to_dict(probability))
         return
     for reason, rows in found.left_out.items():
-        say(f"Left out: {rows:,} rows, which {reason}")
+        say(f"Left out: {plural(rows, 'row')}, which {reason}")
     print_rows(found.rows(probability))
     print_notes(found.notes)
     if output is not None:

@@ -1,4 +1,4 @@
-"""`simulate`: the paper's runs with a known truth."""
+"""`simulate`: runs of the paper's design, with known truth."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +13,13 @@ PANEL = "Run tables"
 
 def simulate(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Run table to write, .csv or .parquet.")],
-    seed: Annotated[int, typer.Option(help="The same seed gives the same runs.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed; the same seed gives the same runs.")] = 0,
     law: Annotated[
-        str, typer.Option(help="Law that the runs follow: atlas, or capacity for the runs it is about.")
+        str, typer.Option(help="Law of the runs: atlas, or capacity for the runs of that law's design.")
     ] = "atlas",
     as_json: AsJson = False,
 ) -> None:
-    """Simulate the ATLAS paper's runs, all 774 of them, with a known truth, written beside them as OUT.truth.json.
+    """Simulate the 774 runs of the ATLAS paper's design, and write their true parameters to OUT.truth.json.
 
     Examples:
 
@@ -36,4 +36,4 @@ def simulate(
     if as_json:
         print_json(found)
     else:
-        say(f"Wrote {found['runs']} runs, {found['rows']:,} rows, to {target}; what is true of them to {truth}")
+        say(f"Wrote {found['runs']} runs, {found['rows']:,} rows, to {target}; the true parameters to {truth}")

@@ -1,4 +1,4 @@
-"""`tax`: extra compute for equal loss between configurations of a language."""
+"""`tax`: extra compute for equal loss, between configurations of a language."""
 
 from typing import Annotated
 
@@ -15,20 +15,21 @@ def tax(
     posterior: PosteriorName,
     language: Annotated[str, typer.Option(help="Language without labels, such as fr.", show_default=False)],
     compute: Annotated[
-        list[float], typer.Option(help="Budget of the baseline in FLOPs; several if repeated.", show_default=False)
+        list[float], typer.Option(help="Budget of the baseline in FLOPs (repeatable).", show_default=False)
     ],
     baseline: Annotated[
-        str | None, typer.Option(help="Configuration to compare with; the first if not given.", show_default=False)
+        str | None, typer.Option(help="Configuration to compare with; by default the first.", show_default=False)
     ] = None,
     unique: Annotated[
-        float | None, typer.Option(help="Unique tokens there are of it; unlimited if not given.", show_default=False)
+        float | None,
+        typer.Option(help="Available unique tokens of the language; unlimited by default.", show_default=False),
     ] = None,
     law_error: LawError = LEARNED,
     probability: Probability = 0.9,
     plot: Plot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Extra compute for equal loss between the configurations of a language that a posterior was fitted by.
+    """Find the extra compute that each configuration of a language needs for the loss of the baseline.
 
     Example: `bayes-atlas tax ./mine --language fr --compute 1e20 --compute 1e21`
     """

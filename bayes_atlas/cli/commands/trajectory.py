@@ -1,4 +1,4 @@
-"""`trajectory`: how the compute-optimal size and data grow with the budget."""
+"""`trajectory`: growth of the compute-optimal size and data with the budget."""
 
 from functools import partial
 from pathlib import Path
@@ -24,11 +24,14 @@ def trajectory(
     most: Annotated[float, typer.Option("--to", help="Largest budget in FLOPs.", show_default=False)],
     language: Annotated[
         list[str] | None,
-        typer.Option(help="Language or configuration, one path for each; all if not given.", show_default=False),
+        typer.Option(
+            help="Language or configuration (repeatable); one path for each, by default for all.", show_default=False
+        ),
     ] = None,
     weight: Weights = None,
     unique: Annotated[
-        float | None, typer.Option(help="Unique tokens there are of each; unlimited if not given.", show_default=False)
+        float | None,
+        typer.Option(help="Available unique tokens of each language; unlimited by default.", show_default=False),
     ] = None,
     served: Served = None,
     law_error: LawError = LEARNED,
@@ -36,9 +39,9 @@ def trajectory(
     *,
     shown: Shown,
 ) -> None:
-    """How the compute-optimal size and data grow with the budget, with bands.
+    """Find the compute-optimal size and data over a range of budgets, with bands.
 
-    With weights, one path of those languages together, sampled evenly; and one of each language that is asked for too.
+    With weights there is one path for the weighted languages together, in equal shares, and one for each `--language`.
 
     Example: `bayes-atlas trajectory datablations-2023 --from 1e19 --to 1e23 --unique 1e10`
     """
@@ -63,7 +66,7 @@ def trajectory(
 
 
 def _draw(found: "Trajectories", path: Path, probability: float) -> None:
-    """Size and tokens over budgets."""
+    """Draw size and tokens over budgets."""
     from bayes_atlas.plots import new_axes, trajectories
 
     left, right = new_axes(2)

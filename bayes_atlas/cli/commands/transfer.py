@@ -1,4 +1,4 @@
-"""`transfer`: which languages help which."""
+"""`transfer`: transfer between languages."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +7,7 @@ import typer
 
 from bayes_atlas.cli.answers import interval, median_and_interval, save
 from bayes_atlas.cli.arguments import AsJson, Plot, PosteriorName, Probability
-from bayes_atlas.cli.console import chance, new_table, out, print_json, print_notes, say
+from bayes_atlas.cli.console import chance, new_table, out, plural, print_json, print_notes, say
 from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 PANEL = "Languages and checkpoints"
 
 
-SHOWN = 10  # sources in a table for people
+SHOWN = 10  # most sources of a table; --json has all
 
 
 def transfer(
     posterior: PosteriorName,
     target: Annotated[
-        str | None, typer.Option(help="Language to help; ranks all others as its sources.", show_default=False)
+        str | None, typer.Option(help="Target language; ranks all others as its sources.", show_default=False)
     ] = None,
     pair: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="SOURCE TARGET", help="Two languages; compares both directions.", show_default=False),
+        typer.Option(metavar="SOURCE TARGET", help="Two languages, to compare both directions.", show_default=False),
     ] = None,
-    top: Annotated[int, typer.Option(help="How many sources count as the best.")] = 5,
+    top: Annotated[int, typer.Option(help="Number of sources that count as the best.")] = 5,
     probability: Probability = 0.9,
     plot: Plot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Which languages help which: sources of a target ranked, both directions of a pair, what script and family add.
+    """Rank the sources of a target, compare both directions of a pair, and show the effects of script and family.
 
     Examples:
 
@@ -48,7 +48,7 @@ def transfer(
     from bayes_atlas.posterior import load_posterior
 
     if target is None and pair is None and plot is None:
-        raise InputError("nothing was asked; give --target LANGUAGE, --pair SOURCE TARGET or --plot FILE")
+        raise InputError("there is no question; give --target LANGUAGE, --pair SOURCE TARGET or --plot FILE")
     found = transfer_map(load_posterior(posterior)).answer(target=target, pair=pair, top=top)
     if plot is not None:
         from bayes_atlas.plots.transfer_map import transfer_answer
@@ -67,7 +67,7 @@ def transfer(
 
 
 def _print_sources(found: "TransferAnswer", sources: Sequence["Source"], probability: float) -> None:
-    say(f"{found.map.posterior.name}: what helps {found.target}")
+    say(f"{found.map.posterior.name}: transfer to {found.target}")
     table = new_table("source", "score", interval(probability), "P(helps)", f"P(in top {found.top})")
     for each in sources[:SHOWN]:
         cells = (
@@ -77,7 +77,7 @@ def _print_sources(found: "TransferAnswer", sources: Sequence["Source"], probabi
         table.add_row(each["source"], *cells)
     out.print(table)
     if len(sources) > SHOWN:
-        say(f"({len(sources) - SHOWN} more sources: --json lists all)")
+        say(f"({plural(len(sources) - SHOWN, 'more source')}: --json lists all)")
 
 
 def _print_pair(pair: "Pair", probability: float) -> None:

@@ -1,4 +1,4 @@
-"""`validate`: fit to a part of the runs, score what is predicted for the rest."""
+"""`validate`: fit to a part of the runs, and score predictions of the rest."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +18,7 @@ PANEL = "Validation"
 def validate(
     runs: RunsFile,
     model: Annotated[
-        str, typer.Option(help="A model that ships or the path of a model file, or a baseline: huber, varpro.")
+        str, typer.Option(help="Name of a model that ships, path of a model file, or a baseline: huber, varpro.")
     ] = "atlas",
     *,
     held_out: HeldOut,
@@ -26,10 +26,10 @@ def validate(
     sampling: Sampling,
     as_json: AsJson = False,
 ) -> None:
-    """Fit a model to a part of the runs, and score what it predicts for the rest. Exits with 1 if sampling fails.
+    """Fit a model to a part of the runs, and score its predictions of the rest. Exits with 1 if sampling fails.
 
-    Runs are held out whole. Scores are of loss: RMSE and R² of the predictive median, CRPS, the sum of log predictive
-    densities (ELPD), and how many rows intervals of several probabilities hold.
+    Whole runs are held out. The scores of loss are RMSE and R² of the predictive median, CRPS, the sum of log
+    predictive densities (ELPD), and the coverage of intervals of several probabilities.
 
     Examples:
 
