@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import xarray as xr
 
 from bayes_atlas.catalogue import ModelError, ModelFile, NameOrPath, read_model
-from bayes_atlas.data.text import plural
 from bayes_atlas.errors import InputError
 from bayes_atlas.inference.options import Options
 from bayes_atlas.inference.tau_prior import tau_prior

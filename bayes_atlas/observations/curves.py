@@ -29,7 +29,6 @@ from bayes_atlas.data.runs import (
 )
 from bayes_atlas.data.selection import Selection
 from bayes_atlas.data.size_groups import SizeGroups
-from bayes_atlas.data.text import plural
 from bayes_atlas.errors import InputError
 from bayes_atlas.observations.kind import Covariates, Dims, MissingError
 from bayes_atlas.observations.normal_prior import Prior

@@ -21,6 +21,7 @@ from bayes_atlas.data.names import source_of
 from bayes_atlas.data.outliers import NU
 from bayes_atlas.data.runs import last_rows, tokens_by_source
 from bayes_atlas.data.size_groups import SizeGroups
+from bayes_atlas.data.text import plural
 from bayes_atlas.decisions.objective import LEARNED
 from bayes_atlas.errors import InputError
 from bayes_atlas.law_error.learned import LawError

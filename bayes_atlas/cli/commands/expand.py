@@ -28,9 +28,6 @@ def expand(
     languages: Annotated[
         float | None, typer.Option(help="Number of languages of this run.", show_default=False)
     ] = None,
-    params: Annotated[float | None, typer.Option(help="Size of the run to grow from.", show_default=False)] = None,
-    tokens: Annotated[float | None, typer.Option(help="Its training tokens in all.", show_default=False)] = None,
-    languages: Annotated[float | None, typer.Option(help="Its number of languages.", show_default=False)] = None,
     law_error: LawError = LEARNED,
     probability: Probability = 0.9,
     plot: Plot = None,
