@@ -29,7 +29,6 @@ ROUNDING = 1e-9  # relative; a limit may be exceeded by less
 CLOSENESS = 1e-9  # in log tokens, of a numerical optimum
 LOOSE = 1e-4  # the same if the law errs, where intervals are wide
 LOOK = 12.0  # in log tokens, distance of the search from the optimum of a single language
-COARSE = 49  # points of that search for a law with errors
 LOOKED_AT = 25  # grid points between two ends
 BLOCK = 65_536  # numerical optima per batch; the arrays of a larger one exceed the processor's cache
 
@@ -244,7 +243,7 @@ class Problem:
             tokens = np.exp(log_tokens)
             return self.loss(self.cost.params(tokens, compute), tokens, draws.astype(np.int64))
 
-        steps = np.linspace(-LOOK, LOOK, 8 * int(LOOK) + 1 if self.objective.error is None else COARSE)
+        steps = np.linspace(-LOOK, LOOK, 8 * int(LOOK) + 1)
         middle = np.log(start)
         losses = np.stack([loss(middle + step, draws, compute) for step in steps])
         best = middle + steps[losses[1:-1].argmin(axis=0) + 1]

@@ -101,7 +101,11 @@ def stored(
         "parameter": coordinates.names,
         "coordinate": coordinates.labels,
     }
-    return xr.Dataset(variables, coords)
+    single = {
+        name: (dims, np.asarray(values, np.float32) if np.asarray(values).dtype.kind == "f" else values)
+        for name, (dims, values) in variables.items()
+    }
+    return xr.Dataset(single, coords)
 
 
 def _places(language: Language, least: Mapping[str, int], steps: Mapping[str, int]) -> list[int]:

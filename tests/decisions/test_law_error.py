@@ -5,7 +5,7 @@ import pytest
 
 from bayes_atlas.decisions.mixture import mixture
 from bayes_atlas.decisions.objective import objective
-from bayes_atlas.decisions.optimum import optimum
+from bayes_atlas.decisions.optimum import FLAT, optimum
 from bayes_atlas.decisions.problem import problem
 from bayes_atlas.decisions.tax import efficiency_tax
 from bayes_atlas.decisions.trajectory import trajectory
@@ -29,12 +29,13 @@ def test_intervals_widen_with_the_distance(erring_posterior):
 
 
 def test_the_optimum_is_the_least_loss_of_each_draw(erring_posterior):
-    """Against a fine grid along the whole budget line."""
+    """Against a fine grid along the whole budget line; of two minima that differ by less, either may be found."""
     found = optimum(erring_posterior, compute=FAR)
     asked = found.problem
     line = np.exp(np.linspace(-6, 6, 1201))[:, None] * np.median(found.tokens)
     by_grid = asked.loss(asked.size(line, FAR), line).min(axis=0)
-    assert (found.loss <= by_grid * (1 + 1e-7)).all()
+    assert (found.loss <= by_grid * (1 + FLAT)).all()
+    assert np.mean(found.loss <= by_grid * (1 + 1e-7)) > 0.99
 
 
 def test_the_law_alone_is_what_it_was(erring_posterior):

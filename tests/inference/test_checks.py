@@ -121,7 +121,7 @@ def test_divergences_fail_alone_and_name_the_chain():
     assert failed(draws) == {"no_divergences": "chain 2"}
     check = checked(draws, "no_divergences")
     assert check.value == 4
-    assert "leave out its language" in check.advice
+    assert "leave out their language" in check.advice
 
 
 def test_energy_that_wanders_fails_e_bfmi_alone_and_names_the_chain():

@@ -37,7 +37,13 @@ TRUTH = {  # A and B are losses at REFERENCE
 }
 TRANSFER = {"lam": 0.4, "tau": np.array([0.3])}
 
-OTHER_TABLES = ("bilingual", "crossover", "crossover_rule", "transfer")  # models that take more than runs from scratch
+OTHER_TABLES = (
+    "bilingual",
+    "crossover",
+    "crossover_rule",
+    "law_error",
+    "transfer",
+)  # models that take more than runs from scratch
 
 
 def counted(language, references=REFERENCE):
@@ -151,6 +157,7 @@ def transfer(mixed):
 def test_a_posterior_holds_everything_a_reader_needs(fitted):
     assert set(fitted.draws.children) == {
         *("posterior", "sample_stats", "prior", "log_prior", "log_likelihood", "observed_data", "constant_data"),
+        "law_error",
     }
     posterior = fitted.draws["posterior"]
     assert dict(posterior.sizes) == {"chain": CHAINS, "draw": DRAWS, "language": 2}
@@ -161,9 +168,9 @@ def test_a_posterior_holds_everything_a_reader_needs(fitted):
     assert fitted.draws["log_likelihood"]["run"].to_numpy().tolist()[:2] == ["en0:en", "en1:en"]
     assert fitted.draws["prior"]["alpha"].shape == (1, min(PRIOR_DRAWS, DRAWS), 2)
     assert set(fitted.draws["prior"].data_vars) == set(posterior.data_vars)
-    for group in fitted.draws.children.values():
+    for name, group in fitted.draws.children.items():
         for values in group.data_vars.values():
-            assert values.dtype != np.float64
+            assert values.dtype != np.float64, name
             assert np.isfinite(values.astype(float)).all()
 
 
@@ -227,7 +234,7 @@ def test_own_files_same_seed_and_thinning(own, fitted, own_model):
 
 
 def test_data_can_be_left_out(own):
-    assert set(own.draws.children) == {"posterior", "sample_stats", "prior", "log_prior"}
+    assert set(own.draws.children) == {"posterior", "sample_stats", "prior", "log_prior", "law_error"}
     assert own.info.title == "Mine"
 
 
