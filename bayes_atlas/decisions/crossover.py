@@ -25,7 +25,6 @@ from bayes_atlas.posterior import Posterior
 
 POINTS = 241  # of the grid on which a crossover is sought
 OF_SCRATCH, OF_CHECKPOINT = ("late", "onset", "steep"), ("D_0", "limit")  # parameters of only one of the two curves
-EXTRAPOLATES = 1.1  # factor on the range of fitted sizes; a size beyond it extrapolates
 UNITS = {
     "tokens": ("training tokens at the crossover; infinite without one in range", "tokens"),
     "compute": ("training compute at the crossover; infinite without one in range", "FLOPs"),
@@ -266,11 +265,7 @@ def _by_curves(
     at = None if tokens is None else lead(np.array([tokens]))[:, 0]
     wins = None if at is None else (at > 0).astype(float)
     notes = _notes(posterior)
-    least, most = posterior.info.runs.ranges["params"]
-    if not least / EXTRAPOLATES <= params <= most * EXTRAPOLATES:
-        notes.append(f"runs were fitted with {least:.3g} to {most:.3g} parameters; {params:.3g} extrapolates")
-    if tokens is not None and not within[0] <= tokens <= within[1]:
-        notes.append(f"runs were fitted with {within[0]:.3g} to {within[1]:.3g} tokens; {tokens:.3g} extrapolates")
+    notes += outside(posterior, language, params=params, tokens=tokens)
     notes += [f"the run {name} is an outlier; the fit gave it no influence" for name in outlying(posterior)]
     return Crossover(posterior, language, checkpoint, params, found, within, tokens, wins, at, charge, notes)
 
