@@ -23,7 +23,7 @@ from bayes_atlas.law_error.learning import KAPPAS
 from bayes_atlas.law_error.population import Population
 from benchmarks.public_tables import PublicTable, public_tables
 
-WIDE = (0.0, 1.0)  # mean and sd of log q
+WIDE = (0.5, 1.0)  # mean and sd of log q
 MOST = 0.97  # largest posterior sd of log q that counts as information, in units of the wide sd
 
 
@@ -40,7 +40,7 @@ def evidence(name: str, posterior: Posterior) -> pd.DataFrame:
     mean = found["mean"].to_numpy()[:, :, 0].astype(float).mean(axis=0)
     sd = np.minimum(np.sqrt((found["log_q_sd"].to_numpy().astype(float) ** 2).mean(axis=0)), MOST)
     error = (1 / sd**2 - 1 / WIDE[1] ** 2) ** -0.5
-    estimate = mean / sd**2 * error**2
+    estimate = (mean / sd**2 - WIDE[0] / WIDE[1] ** 2) * error**2
     known = total - total.max() - norm.logpdf(estimate, WIDE[0], np.hypot(WIDE[1], error))
     columns = {"table": name, "kappa": KAPPAS, "evidence": known, "log_q": estimate, "error": error}
     return pd.DataFrame(columns).round(4)

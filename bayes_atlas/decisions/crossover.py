@@ -15,7 +15,7 @@ from bayes_atlas.data.outliers import suspects
 from bayes_atlas.data.text import interval, number
 from bayes_atlas.decisions.base import Decision, dataset, positive
 from bayes_atlas.decisions.hull import outside
-from bayes_atlas.decisions.objective import LEARNED
+from bayes_atlas.decisions.objective import LAW_ERRORS, LEARNED, NONE
 from bayes_atlas.decisions.summary import Summary, summarise
 from bayes_atlas.errors import InputError
 from bayes_atlas.law_error.population import population
@@ -23,6 +23,10 @@ from bayes_atlas.law_error.walks import STEP, Walk
 from bayes_atlas.laws import TRAINING_FLOPS, crossover
 from bayes_atlas.posterior import Posterior
 
+RUNS_ON = (
+    "beyond the measured sizes the rule's exponent is taken to run, as exponents of loss do; no table of crossovers "
+    "tests that"
+)
 POINTS = 241  # of the grid on which a crossover is sought
 OF_SCRATCH, OF_CHECKPOINT = ("late", "onset", "steep"), ("D_0", "limit")  # parameters of only one of the two curves
 UNITS = {
@@ -48,6 +52,7 @@ class Crossover(Decision):
     lead: Floats | None  # (draw,) loss from the checkpoint minus loss from scratch there; None if unknown
     charged: float  # tokens of the checkpoint's own training that the budget also pays for
     notes: list[str]
+    if_law_holds: "Crossover | None" = None  # the same, if the rule's exponent does not run beyond the measured sizes
 
     @property
     def question(self) -> str:
@@ -114,13 +119,19 @@ class Crossover(Decision):
             "probability_scratch_wins": self.probability_scratch_wins,
             "expected_loss_of_being_wrong": self.loss_of_being_wrong,
             "choice": self.choice,
+            "law_error": NONE if self.if_law_holds is None else LEARNED,
+            "if_law_holds": None if self.if_law_holds is None else self.if_law_holds.summary(probability),
             "notes": self.notes,
         }
 
     def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
         """Return one row for the tokens and one for the compute of the crossover."""
+        alone = None if self.if_law_holds is None else self.if_law_holds.summary(probability)
         return [
-            {"crossover": name} | _cells(summary, probability) for name, summary in self.summary(probability).items()
+            {"crossover": name}
+            | _cells(summary, probability)
+            | ({} if alone is None else {"if the law holds": _cells(alone[name], probability)[interval(probability)]})
+            for name, summary in self.summary(probability).items()
         ]
 
     @property
@@ -173,6 +184,8 @@ def find_crossover(
         positive("tokens", tokens, such_as="1e11")
     if not (np.isfinite(charge) and charge >= 0):
         raise InputError(f"charge is {charge}; it must be at least 0, such as 1e12, the tokens of the checkpoint")
+    if law_error not in LAW_ERRORS:
+        raise InputError(f"law_error is {law_error!r}; choose one of: {', '.join(LAW_ERRORS)}")
     if posterior.info.law == "crossover_rule":
         if checkpoint is not None or unique is not None or charge:
             raise InputError(
@@ -198,16 +211,21 @@ def _by_rule(posterior: Posterior, language: str | None, params: float, tokens: 
         log_tokens = drawn["log_tokens_location"] + drawn["log_tokens_scale"] * fresh
     found = np.exp(log_tokens + (drawn["gamma"] - 1) * np.log(params / unit))
     beyond = _beyond(posterior, params)
-    if errs and beyond:
-        found = found * np.exp(_run_on(drawn["gamma"], beyond))
-    wins = None if tokens is None else (found < tokens).astype(float)
     notes = _notes(posterior) + outside(posterior, str(language), params=params)
     if language not in posterior.info.languages:
         notes.append(f"{posterior.name} has no crossover of {language or 'a named language'}: this is a new language")
     notes.append("crossovers alone do not identify the loss of a wrong choice")
-    return Crossover(
-        posterior, language or "a new language", None, params, found, (0.0, np.inf), tokens, wins, None, 0.0, notes
-    )
+    name = language or "a new language"
+
+    def answer(found: Floats, notes: list[str], alone: Crossover | None) -> Crossover:
+        wins = None if tokens is None else (found < tokens).astype(float)
+        return Crossover(posterior, name, None, params, found, (0.0, np.inf), tokens, wins, None, 0.0, notes, alone)
+
+    alone = answer(found, notes, None)
+    if not (errs and beyond):
+        return alone
+    ran = found * np.exp(_run_on(drawn["gamma"], beyond))
+    return answer(ran, [*notes, RUNS_ON], alone)
 
 
 def _beyond(posterior: Posterior, params: float) -> float:

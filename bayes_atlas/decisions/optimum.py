@@ -25,6 +25,7 @@ from bayes_atlas.decisions.problem import ROUNDING, Problem, Request, problem, t
 from bayes_atlas.decisions.summary import Summary, summarise_all
 from bayes_atlas.posterior import Posterior
 
+SEEN = 0.005  # smallest share of draws that is worth a note
 FLAT = 1e-4  # relative difference between losses, far below the noise between two runs
 SPENT = 0.999  # share of a budget; from here on the budget counts as spent
 LABELS = {
@@ -231,7 +232,7 @@ def _notes_on_data(asked: Problem, free: Problem, compute: float, tokens: Floats
             )
     loss, halved, doubled = (free.loss(free.size(tokens * f, compute), tokens * f) for f in (1.0, 0.5, 2.0))
     flat = (np.maximum(np.abs(halved - loss), np.abs(doubled - loss)) < FLAT * loss).mean()
-    if flat:
+    if flat >= SEEN:
         notes.append(
             f"in {flat:.0%} of the draws the budget is larger than useful: half or twice the tokens at the same"
             f" budget changes the loss by less than {FLAT:.2%}, so size and tokens are not identified there"

@@ -1,13 +1,13 @@
 """Learn the errors of a posterior's law from the runs that it was fitted to."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
 from bayes_atlas.arrays import Floats
+from bayes_atlas.law_error.coordinates import Coordinates
 from bayes_atlas.law_error.learned import GROUP, stored
 from bayes_atlas.law_error.learning import KAPPAS, Language, Rows, learn_together
 from bayes_atlas.law_error.population import Population, population
@@ -29,7 +29,12 @@ def with_law_error(posterior: Posterior, data: Observations, prior: Population |
     if not isinstance(data, CurveData) or not _can_be_learned(posterior, data):
         return posterior
     known = prior or population()
-    languages = {name: _language(posterior, data, name, known.normal_log_q) for name in data.languages}
+    parameters = {name: _parameters(posterior, name) for name in data.languages}
+    coordinates = Coordinates.of(*(each for pair in parameters.values() for each in pair if each))
+    languages = {
+        name: _language(posterior, data, name, coordinates, *parameters[name], known.normal_log_q)
+        for name in data.languages
+    }
     learned = dict(zip(languages, learn_together(list(languages.values()), KAPPAS), strict=True))
     group = stored(languages, learned, KAPPAS, known.log_prior(KAPPAS))
     return replace(posterior, draws=posterior.draws.assign({GROUP: xr.DataTree(group)}))
@@ -72,14 +77,27 @@ class _Noise:
         )
 
 
-def _language(posterior: Posterior, data: CurveData, name: str, log_q: tuple[float, float]) -> Language:
-    law, reference = posterior.law, posterior.info.references[name]
-    prior: dict[str, Any] = {}
+def _parameters(posterior: Posterior, name: str) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Return draws of a language's parameters, and draws from their prior; the latter empty if not all are known."""
+    prior: dict[str, Floats] = {}
     drawn = posterior.parameters(name)
     if "prior" in posterior.draws:
         own = posterior.draws["prior"].to_dataset().stack(sample=("chain", "draw"), create_index=False)
         own = own.sel(language=name)
         prior = {each: own[each].transpose("sample", ...).to_numpy().astype(float) for each in drawn if each in own}
+    return drawn, prior if len(prior) == len(drawn) else {}
+
+
+def _language(
+    posterior: Posterior,
+    data: CurveData,
+    name: str,
+    coordinates: Coordinates,
+    drawn: dict[str, Floats],
+    prior: dict[str, Floats],
+    log_q: tuple[float, float],
+) -> Language:
+    law, reference = posterior.law, posterior.info.references[name]
     log_units = {
         "alpha": float(np.log(reference["params"])),
         "beta": float(np.log(reference["tokens"])),
@@ -90,7 +108,8 @@ def _language(posterior: Posterior, data: CurveData, name: str, log_q: tuple[flo
         law=law,
         rows=_rows(data, data.languages.index(name), law.COVARIATES, _Noise.of(posterior)),
         drawn=drawn,
-        prior=prior if len(prior) == len(drawn) else {},
+        prior=prior,
+        coordinates=coordinates,
         log_units={each: log_units[each] for each in law.RUNNING},
         log_q=log_q,
         borrows=len(data.languages) > 1,

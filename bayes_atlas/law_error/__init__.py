@@ -3,7 +3,7 @@
 A law such as E + A / N^alpha + B / D^beta is wrong in two ways that real tables share, and both matter for decisions.
 
 *Exponents run.* A local exponent is the law's constant times exp(v), where v is a random walk in log size (or log
-tokens, or log languages) with standard deviation `kappa` per square root of an e-fold. The loss stays monotone.
+tokens, or log languages) with standard deviation `kappa` per square root of an e-fold.
 
 *The two terms are not additive.* Reducible loss is (x^q + y^q)^(1/q) with x = A / N^alpha and y = B / D^beta. At q = 1
 the law is additive. Real tables have q > 1: size matters less while data are short, and data less while size is short

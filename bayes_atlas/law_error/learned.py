@@ -48,6 +48,7 @@ def stored(
         "noise": np.ones(shape),
         "size_effect": np.ones(shape),
         "log_q_sd": np.zeros(shape),
+        "decrement": np.zeros(shape),
         "centre": np.zeros((*shape, count)),
         "transport": np.zeros((*shape, count, count)),
         "mean": np.zeros((*shape, bends)),
@@ -59,7 +60,7 @@ def stored(
         for column, (kappa, each) in enumerate(zip(kappas, learned[name], strict=True)):
             here = row, column
             np.fill_diagonal(arrays["root"][here], kappa * np.sqrt(STEP))
-            for key in ("log_evidence", "noise", "size_effect", "log_q_sd", "centre", "transport"):
+            for key in ("log_evidence", "noise", "size_effect", "log_q_sd", "decrement", "centre", "transport"):
                 arrays[key][here] = getattr(each, key)
             arrays["mean"][here][at] = each.mean
             arrays["slope"][here][at] = each.slope
@@ -69,6 +70,7 @@ def stored(
         "noise": (),
         "size_effect": (),
         "log_q_sd": (),
+        "decrement": (),
         "centre": ("coordinate",),
         "transport": ("coordinate", "coordinate_before"),
         "mean": ("bend",),

@@ -23,15 +23,19 @@ from bayes_atlas.law_error.coordinates import Coordinates
 from bayes_atlas.law_error.walks import STEP, Walk, knot
 from bayes_atlas.law_error.wrong_law import Bend
 
-KAPPAS = np.array([0.01, 0.05, 0.1, 0.16, 0.25, 0.4, 0.64])  # sd of a walk per square root of an e-fold
+KAPPAS = np.array([0.01, 0.05, 0.1, 0.16, 0.25, 0.4, 0.64, 1.0])  # sd of a walk per square root of an e-fold
+MIDDLING = 0.25  # size where the search begins
+PLAUSIBLE = 12.0  # log evidence below the largest, beyond which a size does not count
 LENT = 0.15  # least share of the posterior's information that other languages must have lent to count
 
-DRIFT = 0.07  # prior sd of the slope of log q in log size; the evidence of public tables is largest around .1
+DRIFT = 0.07  # prior sd of the slope of log q in log size; chosen in view of public tables (benchmarks/README.md)
 ALIKE = 0.1  # standard deviation of log q between languages of one table
-ROUNDS = 8  # of centring anew what languages lent
+EFFECTS = 5  # rounds of fitting size effects robustly
+ROUNDS = 8  # of moving what languages lent
+FURTHEST = 1.0  # largest movement of a round, in logs or logits
 SETTLED = 0.01  # largest further movement that ends this
 ITERATIONS = 60
-DIFFERENCE = 1e-4  # step of numerical derivatives
+DIFFERENCE = 1e-6  # step of numerical derivatives
 CONVERGED = 1e-4  # gain of log density that ends a fit
 STUCK = 1e8  # damping that ends a search
 SCALES = (0.2, 2.0)  # least and largest factor on the noise and on the size effects of the fit
@@ -94,6 +98,16 @@ class Learned:
     root: Floats  # (bend, bend) square root of the remaining covariance
     log_q_sd: float  # posterior standard deviation of log q
     covariance: Floats  # (coordinate, coordinate) of the law's parameters
+    decrement: float  # squared length of the Newton step that is left, in posterior sds; near 0 at a mode
+
+
+class _Known(NamedTuple):
+    """What is known of the law's parameters before a language's own runs."""
+
+    precision: Floats  # (coordinate, coordinate) of the model's prior
+    pull: Floats  # (coordinate,) this times its mean
+    lent: Floats  # (coordinate, coordinate) precision that other languages lent
+    of_lent: Floats  # (coordinate,) this times its mean
 
 
 class Company(NamedTuple):
@@ -108,25 +122,81 @@ def learn_together(languages: Sequence["Language"], kappas: Floats) -> list[list
 
     What languages lent each other moves with them, as far as makes all of them together most probable. Their log q vary
     little around one value for the table, about which each learns from the others.
+
+    The search begins at a middling size and goes on to larger and to smaller ones, as long as these are plausible; the
+    others count as the last. Each size starts from the modes for the one before, and once more from those for the one
+    after. The more probable of the two counts.
     """
-    found: list[list[Learned]] = [[] for _ in languages]
-    states: list[Floats | None] = [None] * len(languages)
-    for kappa in sorted(kappas, reverse=True):
-        moved, log_q = np.zeros(len(languages[0].middle)), [each.log_q for each in languages]
-        for _ in range(ROUNDS):
-            companies = [Company(moved, each) for each in log_q]
-            asked = zip(languages, states, companies, strict=True)
-            fits = [language.learn(kappa, state, company) for language, state, company in asked]
-            states = [state for _, state in fits]
-            learned = [each for each, _ in fits]
-            further = _further(learned, languages, moved)
-            last, log_q = log_q, _log_q(learned, log_q, languages[0].log_q)
-            if max(np.abs(further).max(), np.abs(np.subtract(log_q, last)).max()) < SETTLED:
+    ordered = np.sort(kappas)
+    middle = int(np.abs(np.log(ordered / MIDDLING)).argmin())
+    first = _together(languages, ordered[middle], [None] * len(languages))
+    above = _along(languages, ordered[middle + 1 :], first)
+    below = _along(languages, ordered[:middle][::-1], first)
+    for each in (*above[:1], *below[:1]):
+        first = _again(languages, ordered[middle], first, each)
+    rounds = [*reversed(below), first, *above]
+    return [[each.fits[row][0] for each in rounds] for row in range(len(languages))]
+
+
+class _Round(NamedTuple):
+    """Fits of all languages for one size, with what each knew from the others."""
+
+    fits: list[tuple[Learned, Floats]]
+    companies: list[Company]
+
+    @property
+    def log_evidence(self) -> float:
+        """Of all languages."""
+        return sum(learned.log_evidence for learned, _ in self.fits)
+
+    @property
+    def states(self) -> list[Floats]:
+        """The modes."""
+        return [state for _, state in self.fits]
+
+
+def _along(languages: Sequence["Language"], kappas: Floats, first: _Round) -> list[_Round]:
+    """Fit all languages for each of `kappas` in turn, next to those of the size before them."""
+    found = [first]
+    for kappa in kappas:
+        if found[-1].log_evidence < max(each.log_evidence for each in found) - PLAUSIBLE:
+            break
+        found.append(_together(languages, kappa, found[-1].states))
+    for number in range(len(found) - 2, 0, -1):
+        found[number] = _again(languages, kappas[number - 1], found[number], found[number + 1])
+    return [*found[1:], *[found[-1]] * (len(kappas) + 1 - len(found))]
+
+
+def _again(languages: Sequence["Language"], kappa: float, known: _Round, start: _Round) -> _Round:
+    """Fit all languages once more from other modes, and keep what is more probable."""
+    fits = []
+    for language, company, fit, state in zip(languages, known.companies, known.fits, start.states, strict=True):
+        fits.append(max(fit, language.learn(kappa, state, company), key=lambda each: each[0].log_evidence))
+    return known._replace(fits=fits)
+
+
+def _together(languages: Sequence["Language"], kappa: float, states: Sequence[Floats | None]) -> _Round:
+    """Fit all languages for one size, and move what they lent each other to where the evidence is largest."""
+    best: _Round | None = None
+    moved = step = np.zeros(len(languages[0].middle))
+    log_q = [each.log_q for each in languages]
+    for _ in range(ROUNDS):
+        companies = [Company(moved + step, each) for each in log_q]
+        asked = zip(languages, states, companies, strict=True)
+        fits = [language.learn(kappa, state, company) for language, state, company in asked]
+        learned, now = [each for each, _ in fits], _Round(fits, companies)
+        if best is not None and now.log_evidence < best.log_evidence:
+            step = step / 2
+            if np.abs(step).max() < SETTLED:
                 break
-            moved = moved + further
-        for own, each in zip(found, learned, strict=True):
-            own.insert(0, each)
-    return found
+            continue
+        best, moved, states = now, moved + step, now.states
+        step = _further(learned, languages, moved)
+        last, log_q = log_q, _log_q(learned, log_q, languages[0].log_q)
+        if max(np.abs(step).max(), np.abs(np.subtract(log_q, last)).max()) < SETTLED:
+            break
+    assert best is not None
+    return best
 
 
 def _log_q(
@@ -162,8 +232,8 @@ def _further(fits: Sequence[Learned], languages: Sequence["Language"], moved: Fl
     if not stiffness.any():
         return np.zeros(len(moved))
     scale = 1 / np.sqrt(np.maximum(np.diag(stiffness), 1e-12 * np.abs(stiffness).max()))
-    scaled = np.linalg.lstsq(stiffness * scale * scale[:, None], pull * scale, rcond=1e-6)[0]
-    return np.asarray(scaled * scale)
+    step = np.linalg.lstsq(stiffness * scale * scale[:, None], pull * scale, rcond=1e-6)[0] * scale
+    return np.asarray(step * min(1.0, FURTHEST / max(np.abs(step).max(), FURTHEST)))
 
 
 @dataclass(frozen=True)
@@ -174,14 +244,10 @@ class Language:
     rows: Rows
     drawn: Mapping[str, Floats]
     prior: Mapping[str, Floats]  # draws from the prior of the same parameters; may be empty
+    coordinates: Coordinates  # the layout of the law's parameters, the same for all languages of a table
     log_units: dict[str, float]  # of the exponents' axes
     log_q: tuple[float, float]  # prior mean and sd
     borrows: bool = False  # whether it was fitted together with other languages
-
-    @cached_property
-    def coordinates(self) -> Coordinates:
-        """The layout of the law's parameters."""
-        return Coordinates.of(self.drawn, *([self.prior] if self.prior else []))
 
     @cached_property
     def vectors(self) -> Floats:
@@ -248,9 +314,8 @@ class Language:
 
     def _slopes(self, state: Floats) -> Floats:
         """Return slopes of expected log loss, ``(row, coordinate of the state)``."""
-        steps = DIFFERENCE * np.eye(len(state))
-        values = self._expected(np.vstack([state + steps, state - steps]))
-        return np.asarray((values[:, : len(state)] - values[:, len(state) :]) / (2 * DIFFERENCE))
+        values = self._expected(np.vstack([state + DIFFERENCE * np.eye(len(state)), state]))
+        return np.asarray((values[:, :-1] - values[:, -1:]) / DIFFERENCE)
 
     @cached_property
     def _size_columns(self) -> Floats:
@@ -275,18 +340,23 @@ class Language:
     @property
     def lent(self) -> Floats:
         """``(coordinate, coordinate)`` precision that other languages lent."""
-        return self._known[2]
+        return self._known.lent
 
     def _prior_of_law(self, moved: Floats) -> tuple[Floats, Floats]:
         """Return mean and precision of the law's parameters, before the language's own runs."""
-        precision, pull, lent = self._known
-        whole = precision + lent
+        known = self._known
+        whole = known.precision + known.lent
         whole = (whole + whole.T) / 2 + 1e-8 * np.eye(len(whole))
-        return np.linalg.solve(whole, pull + lent @ (self.middle + moved) + 1e-8 * self.middle), whole
+        pull = known.pull + known.of_lent + known.lent @ moved + 1e-8 * self.middle
+        return np.linalg.solve(whole, pull), whole
 
     @cached_property
-    def _known(self) -> tuple[Floats, Floats, Floats]:
-        """Return the precision of the model's prior, this times its mean, and the precision that languages lent."""
+    def _known(self) -> "_Known":
+        """What is known of the law's parameters before the language's own runs.
+
+        The language's own runs are taken out again of what the fit of all languages says about it: what is left of its
+        information is what others lent, and lent is centred where both together give the fit's mean.
+        """
         size = len(self.middle)
         precision, pull = np.zeros((size, size)), np.zeros(size)
         if self.prior:
@@ -297,28 +367,55 @@ class Language:
             precision = np.linalg.inv(likeness * spread * spread[:, None])
             pull = precision @ ends[1]
         if self.prior and not self.borrows:
-            return precision, pull, np.zeros((size, size))
+            return _Known(precision, pull, np.zeros((size, size)), np.zeros(size))
+        information, gradient = self._own()
         root = _square_root(self._spread)
+        values, vectors = np.linalg.eigh(np.eye(size) - root @ (information + precision) @ root)
+        back = np.linalg.solve(root, vectors)
+        kept = values > LENT
+        lent = (back * np.where(kept, values, 0.0)) @ back.T
+        without = precision @ self.middle - pull - gradient
+        return _Known(precision, pull, lent, lent @ self.middle + (back * kept) @ vectors.T @ root @ without)
+
+    def _own(self) -> tuple[Floats, Floats]:
+        """Return the information of the language's own runs at the law alone, and the slope of their log density.
+
+        The information is at its upper end (`_weights` instead of `_certain`), so that nothing counts as lent that is
+        not: errors in it are some tenths, as large as a weak loan.
+        """
+        size, sizes = len(self.middle), self.rows.white(self._size_columns)
         law_alone = np.concatenate([self.middle, np.zeros(2 + sum(axis.steps for axis in self.axes.values()))])
         white = self.rows.white(self._slopes(law_alone)[:, :size])
-        residuals = self.rows.white((self.rows.log_loss - self._expected(law_alone[None])[:, 0])[:, None])[:, 0]
+        missed = self.rows.white((self.rows.log_loss - self._expected(law_alone[None])[:, 0])[:, None])[:, 0]
+        of_sizes = np.eye(sizes.shape[1]) / (self.rows.size_effect or 1.0) ** 2
+        residuals = missed
+        for _ in range(EFFECTS):
+            weighted = sizes.T * self._weights(residuals, 1.0)[self.rows.curve]
+            residuals = missed - sizes @ np.linalg.solve(weighted @ sizes + of_sizes, weighted @ missed)
         weight = self._weights(residuals, 1.0)[self.rows.curve]
-        own = root @ (white.T * weight @ white) @ root
-        values, vectors = np.linalg.eigh(np.eye(size) - own - root @ precision @ root)
-        back = np.linalg.solve(root, vectors)
-        return precision, pull, (back * np.where(values > LENT, values, 0.0)) @ back.T
+        gradient = white.T @ (weight * residuals)
+        both = sizes.T * weight @ white
+        explained = both.T @ np.linalg.solve(sizes.T * weight @ sizes + of_sizes, both)
+        return white.T * weight @ white - explained, gradient
 
     def _weights(self, white: Floats, noise: float) -> Floats:
         """Return the weight of each curve, ``(curve,)``, in units of the noise of the fit."""
         counts = self.rows.counts
         return np.asarray((NU + counts) / (NU + self.rows.squares(white) / noise**2) / noise**2)
 
+    def _certain(self, white: Floats, noise: float) -> Floats:
+        """Return the weight of each curve in the information of the runs: that expected, and less for an outlier."""
+        counts = self.rows.counts
+        return np.minimum(self._weights(white, noise), (NU + counts) / (NU + counts + 2) / noise**2)
+
     def _fit(self, kappa: float, start: Floats | None, company: Company) -> tuple[Learned, Floats]:
         search = _Search(self, *self._prior(kappa, company), start)
         search.run()
         count, inner = len(self.middle), search.inner
-        known = np.linalg.slogdet(search.precision)[1] - np.linalg.slogdet(search.curvature)[1]
-        covariance = np.linalg.inv(search.curvature)[:inner, :inner]
+        curvature, gradient = search.shape()
+        known = np.linalg.slogdet(search.precision)[1] - np.linalg.slogdet(curvature)[1]
+        whole = np.linalg.inv(curvature)
+        covariance = whole[:inner, :inner]
         own, across, bends = covariance[:count, :count], covariance[count:, :count], covariance[count:, count:]
         slope = np.linalg.solve(own, across.T).T
         learned = Learned(
@@ -332,6 +429,7 @@ class Language:
             root=_square_root(bends - slope @ across.T),
             log_q_sd=float(np.sqrt(bends[0, 0])),
             covariance=own,
+            decrement=float(gradient @ whole @ gradient),
         )
         return learned, search.state
 
@@ -345,7 +443,7 @@ class _Search:
         self.columns = self.rows.white(language._size_columns)
         self.sizes = self.columns.shape[1]
         self.inner = len(mean) - self.sizes
-        alone = np.concatenate([language.middle, np.zeros(len(mean) - len(language.middle))])
+        alone = np.concatenate([language.middle, mean[len(language.middle) :]])
         self.state = alone if start is None else start
         self.noise, self.size_effect, self.damping = 1.0, 1.0, 1e-3  # scales are factors on those of the fit
         self.white = self.residuals(self.state)
@@ -376,9 +474,20 @@ class _Search:
             if self.damping >= STUCK or (gain < CONVERGED and changed < 1e-3):
                 break
 
+    def shape(self) -> tuple[Floats, Floats]:
+        """Return the curvature of the log posterior density here, and its gradient."""
+        slopes, curve = self._slopes(), self.rows.curve
+        gradient = slopes.T @ (self.language._weights(self.white, self.noise)[curve] * self.white)
+        information = slopes.T * self.language._certain(self.white, self.noise)[curve] @ slopes
+        return information + self.precision, gradient - self.precision @ (self.state - self.mean)
+
+    def _slopes(self) -> Floats:
+        """Return slopes of white expectations, ``(row, coordinate of the state)``."""
+        return np.hstack([self.rows.white(self.language._slopes(self.state[: self.inner])), self.columns])
+
     def _step(self) -> tuple[float, Floats]:
         """Take one step; return its gain of log density, and the information of the rows."""
-        slopes = np.hstack([self.rows.white(self.language._slopes(self.state[: self.inner])), self.columns])
+        slopes = self._slopes()
         weighted = slopes.T * self.language._weights(self.white, self.noise)[self.rows.curve]
         information = weighted @ slopes
         self.curvature = information + self.precision
@@ -387,8 +496,9 @@ class _Search:
         while self.damping < STUCK:
             damped = self.curvature + self.damping * np.diag(np.diag(self.curvature))
             ahead = self.state + np.linalg.solve(damped, gradient)
-            white = self.residuals(ahead)
-            gain = self.log_density(white, ahead) - before
+            with np.errstate(over="ignore", invalid="ignore"):  # a step may be far too large
+                white = self.residuals(ahead)
+                gain = self.log_density(white, ahead) - before
             if gain > 0:
                 self.state, self.white, self.damping = ahead, white, max(self.damping / 5, 1e-9)
                 break

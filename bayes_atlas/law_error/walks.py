@@ -10,7 +10,7 @@ from bayes_atlas.arrays import Floats
 
 STEP = 0.5  # e-folds between two knots
 LEAST_GROWN = 1e-6  # growth, in logs, whose mean exponent is the local one
-STEEPEST = 1.0  # largest absolute value of a walk: exponents change by at most a factor of 2.7
+STEEPEST = 1.0  # walks flatten towards this absolute value: exponents change by less than a factor of 2.7
 
 
 def knot(log_size: float) -> int:
@@ -24,7 +24,7 @@ class Walk:
 
     first: int  # the first knot
     origin: int
-    steps: Floats  # (draw, knot - 1): increments from each knot to the next, away from the origin
+    steps: Floats  # (draw, knot - 1): increments from each knot to the next, away from the origin, before flattening
 
     @cached_property
     def values(self) -> Floats:
@@ -33,7 +33,7 @@ class Walk:
         before = np.cumsum(self.steps[:, :left][:, ::-1], axis=1)[:, ::-1]
         after = np.cumsum(self.steps[:, left:], axis=1)
         here = np.zeros((len(self.steps), 1))
-        return np.clip(np.concatenate([before, here, after], axis=1), -STEEPEST, STEEPEST)
+        return np.asarray(STEEPEST * np.tanh(np.concatenate([before, here, after], axis=1) / STEEPEST))
 
     def at(self, exponent: Floats, log_size: Floats, draws: Any) -> tuple[Floats, Floats]:
         """Return the local exponent, and its integral from the origin.

@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import expit
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.law_error.walks import STEP, Walk
@@ -14,6 +15,8 @@ EVERY = slice(None)
 BOTH = {"alpha": "A", "beta": "B"}  # exponents of size and of data, and the coefficients of their terms
 FARTHEST = 4.0  # e-folds of size and tokens from their origins, after which q stays constant
 LOG_Q = (-0.2, 1.5)  # least and largest log q
+SOFT = 0.01  # width over which log q flattens towards these
+FLAT = 30 * SOFT  # distance from these where nothing flattens, in double precision
 
 
 class Terms(NamedTuple):
@@ -82,11 +85,10 @@ class Bend:
                 steeper[name] = np.log(exponent / chosen[name])
         along = sum(np.log(reached[name]) - self.origin(name) for name in BOTH) / 2
         wanted = self.log_q[draws] + self.drift[draws] * np.clip(along, -FARTHEST, FARTHEST)
-        moving = (np.abs(along) < FARTHEST) & (wanted > LOG_Q[0]) & (wanted < LOG_Q[1])
+        log_q, flattened = _within(wanted)
+        drift = np.where(np.abs(along) < FARTHEST, flattened * self.drift[draws] / 2, 0.0)
         logs = {name: np.log(term) + above[name] for name, term in zip(BOTH, terms, strict=True)}
-        return Terms(
-            logs, steeper, above, np.exp(np.clip(wanted, *LOG_Q)), np.where(moving, self.drift[draws] / 2, 0.0)
-        )
+        return Terms(logs, steeper, above, np.exp(log_q), drift)
 
     def with_slopes(
         self, law: ModuleType, covariates: Mapping[str, Any], drawn: Mapping[str, Floats], draws: Any = EVERY
@@ -94,9 +96,11 @@ class Bend:
         """Return parameters with which the law, at one plan, has the slopes of the wrong law; arguments as in `loss`.
 
         The slope of a term of the law in its own log size is its exponent times the term. That of the wrong law is
-        another number at that plan, and so that of a law with another coefficient.
+        another number at that plan, and so that of a law with another coefficient. The sizes themselves may depend on
+        the coefficients (`bayes_atlas.laws.data_constrained`): ``of_axes`` keeps those of the wrong law.
         """
-        found: dict[str, Any] = {name: values[draws] for name, values in drawn.items()}
+        chosen = {name: values[draws] for name, values in drawn.items()}
+        found: dict[str, Any] = dict(chosen)
         bent = self.terms(law, covariates, drawn, draws)
         parts, total = bent.parts, bent.log_reducible
         of_q = np.exp(total) * sum(
@@ -107,4 +111,16 @@ class Bend:
             factor = np.exp(bent.above[name] + bent.steeper[name] + (bent.q - 1) * (log_term - total))
             of_law = found[name] * np.exp(log_term - bent.above[name])
             found[coefficient] = found[coefficient] * (factor - of_q * bent.drift / of_law)
+        if getattr(law, "AXES_OF_COEFFICIENTS", False):
+            found["of_axes"] = {name: chosen[name] for name in BOTH.values()}
         return found
+
+
+def _within(log_q: Any) -> tuple[Any, Any]:
+    """Return log q flattened towards the ends of `LOG_Q`, and its slope in `log_q`."""
+    least, most = LOG_Q
+    if np.min(log_q) > least + FLAT and np.max(log_q) < most - FLAT:
+        return log_q, 1.0
+    above = least + SOFT * np.logaddexp(0.0, (log_q - least) / SOFT)
+    slope = expit((log_q - least) / SOFT) * expit((most - above) / SOFT)
+    return most - SOFT * np.logaddexp(0.0, (most - above) / SOFT), slope

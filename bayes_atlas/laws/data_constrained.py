@@ -4,6 +4,8 @@ L = E + A / N'^alpha + B / D'^beta. D' discounts repeated tokens, N' parameters 
 both with exponential decay: D' = U_D + U_D R_D* (1 - exp(-R_D / R_D*)), and N' in the same form with R_N*.
 """
 
+from collections.abc import Mapping
+
 from bayes_atlas.laws import chinchilla
 from bayes_atlas.laws._arrays import Array, namespace
 from bayes_atlas.laws._repetition import effective_tokens as effective_tokens
@@ -16,6 +18,7 @@ PARAMETERS = chinchilla.PARAMETERS | {
 }
 
 RUNNING = chinchilla.RUNNING
+AXES_OF_COEFFICIENTS = True  # A and B decide what unique tokens can use, and so N'
 
 
 def loss(
@@ -91,12 +94,17 @@ def slopes(
     beta: Array,
     R_D: Array,
     R_N: Array,
+    of_axes: Mapping[str, Array] | None = None,
     **_: Array,
 ) -> chinchilla.Slopes:
-    """Return the slopes of the loss, at the same arguments (`E` does not matter)."""
+    """Return the slopes of the loss, at the same arguments (`E` does not matter).
+
+    `of_axes` are the A and B that decide what unique tokens can use, if not those of the terms.
+    """
     xp = namespace(params, tokens, unique, A, alpha)
     distinct = tokens if unique is None else xp.minimum(unique, tokens)
-    usable = xp.minimum(usable_params(distinct, A=A, B=B, alpha=alpha, beta=beta), params)
+    coefficients = of_axes or {"A": A, "B": B}
+    usable = xp.minimum(usable_params(distinct, **coefficients, alpha=alpha, beta=beta), params)
     size, with_params = value_and_slope(params, usable, 1 / R_N)
     data, with_tokens = value_and_slope(tokens, unique, 1 / R_D)
     term = chinchilla.slopes(size, data, A=A, B=B, alpha=alpha, beta=beta)

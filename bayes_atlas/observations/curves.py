@@ -29,6 +29,7 @@ from bayes_atlas.data.runs import (
 )
 from bayes_atlas.data.selection import Selection
 from bayes_atlas.data.size_groups import SizeGroups
+from bayes_atlas.data.text import plural
 from bayes_atlas.errors import InputError
 from bayes_atlas.observations.kind import Covariates, Dims, MissingError
 from bayes_atlas.observations.normal_prior import Prior
@@ -509,8 +510,8 @@ def _partners(runs: xr.Dataset) -> tuple[np.ndarray, list[str]]:
     share, alone, half = partner_shares(runs)
     if not (alone | half).all():
         raise InputError(
-            f"{(~(alone | half)).sum():,} rows of {runs.attrs['name']} are of other mixtures than one language or two "
-            f"half and half, which this model does not describe; select the rows that it describes with "
+            f"this model describes runs on one language, or on two in equal parts, and {runs.attrs['name']} has "
+            f"{plural(int((~(alone | half)).sum()), 'row')} of another mixture; select the rows that it describes with "
             f"bayes_atlas.data.bilingual_design.bilingual_study, or use `bayes-atlas scores`"
         )
     if not half.any():

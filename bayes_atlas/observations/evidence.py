@@ -92,19 +92,23 @@ class EvidenceTable:
         return read_evidence(path)
 
     def arrange(self, table: xr.Dataset, wanted: Sequence[str], selection: Selection) -> EvidenceData:
-        """Arrange all tables. The estimate of log q is that at the most probable kappa of each."""
+        """Arrange all tables. The estimate of log q and its error are those over all kappas, by their evidence."""
         no_selection(table, selection)
         names = table["table"].to_numpy().tolist()
         log_evidence = table["evidence"].to_numpy()
-        best = np.arange(len(names)), log_evidence.argmax(axis=1)
+        above = log_evidence - log_evidence.max(axis=1, keepdims=True)
+        weight = np.exp(above) / np.exp(above).sum(axis=1, keepdims=True)
+        log_q, error = table["log_q"].to_numpy(), table["error"].to_numpy()
+        mean = (weight * log_q).sum(axis=1)
+        apart = log_q - mean[:, None]
         evidence = Evidence(
             log_kappa=np.log(table["kappa"].to_numpy()),
-            log_evidence=log_evidence - log_evidence.max(axis=1, keepdims=True),
-            error=table["error"].to_numpy()[best],
+            log_evidence=above,
+            error=np.sqrt((weight * (error**2 + apart**2)).sum(axis=1)),
         )
         return EvidenceData(
             covariates={"evidence": evidence},
-            log_q=table["log_q"].to_numpy()[best],
+            log_q=mean,
             coords={"language": names},
             references={name: {} for name in names},
         )

@@ -9,13 +9,14 @@ import pytest
 import xarray as xr
 
 import bayes_atlas.inference.staleness
-from bayes_atlas.cli import main
+from bayes_atlas.cli import console, main
 
 
 @pytest.fixture(autouse=True)
 def width(monkeypatch):
     """Help and tables of a known width, without colours wherever this runs."""
     monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(console.out, "width", 120)  # a console made where COLUMNS was set keeps that
     for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"):
         monkeypatch.delenv(name, raising=False)
 

@@ -20,6 +20,7 @@ import bayes_atlas.inference.staleness
 import bayes_atlas.validation.review
 from bayes_atlas import catalogue
 from bayes_atlas.catalogue import model_names
+from bayes_atlas.cli import console
 from bayes_atlas.cli.held_out import print_scores
 from bayes_atlas.posterior import load_posterior
 from bayes_atlas.validation.review import Influence, PredictedRows, Review, Sensitivity
@@ -568,7 +569,7 @@ def test_names_and_numbers_stay_whole_in_a_narrow_terminal(monkeypatch, capsys):
     names = ["data_constrained", "chinchilla", "./models/mine.py"]
     shown = {}
     for width in (80, 120):
-        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setattr(console.out, "width", width)
         print_scores(dict.fromkeys(names, scores), "model", dict.fromkeys(names, 0.25))
         shown[width] = capsys.readouterr().out
     for name in names:

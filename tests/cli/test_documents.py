@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from bayes_atlas import efficiency_tax, find_crossover, frontier, load_posterior, transfer_map
-from bayes_atlas.cli import main
+from bayes_atlas.cli import console, main
 from bayes_atlas.data.bilingual_design import bilingual_study
 from bayes_atlas.data.runs import read_runs
 from bayes_atlas.decisions.transfer_scores import transfer_scores
@@ -21,6 +21,7 @@ RUN = {"params": 65.8e6, "language": "de", "checkpoint": "en", "tokens": 1e10, "
 def printed(capsys, monkeypatch):
     """Run a command that succeeds: what it wrote to stdout."""
     monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(console.out, "width", 120)
 
     def run(*arguments):
         with pytest.raises(SystemExit, match=r"^0$"):

@@ -17,6 +17,7 @@ LAW = {"E": 1.8, "A": 0.35, "B": 0.45, "alpha": 0.35, "beta": 0.35}
 SIGMA = 0.003
 UNITS = {"alpha": np.log(1e9), "beta": np.log(2e10)}
 COUNT = 1000  # draws of a posterior
+COORDINATES = Coordinates.of({name: np.ones(2) for name in LAW})
 
 
 def prior(rng, count=2000):
@@ -42,8 +43,8 @@ class Study:
         return self.bend.loss(chinchilla, at, self.truth)[:, 0]
 
 
-def study(seed, *, kappa, log_q, rows=60):
-    """Runs along isoFLOP sweeps of five budgets, with Student-t noise."""
+def study(seed, *, kappa, log_q, rows=60, again=None):
+    """Runs along isoFLOP sweeps of five budgets, with Student-t noise; `again` seeds other noise of the same runs."""
     rng = np.random.default_rng(seed)
     truth = {name: np.array([value * np.exp(0.15 * rng.standard_normal())]) for name, value in LAW.items()}
     walks = {}
@@ -55,7 +56,8 @@ def study(seed, *, kappa, log_q, rows=60):
     params = np.exp(budgets / 2 + rng.uniform(-1.2, 1.2, rows))
     tokens = np.exp(budgets) / params
     known = Study(None, bend, truth)
-    log_loss = np.log(known.loss(params, tokens)) + SIGMA * rng.standard_t(4, rows)
+    expected = np.log(known.loss(params, tokens))
+    log_loss = expected + SIGMA * (rng if again is None else np.random.default_rng(again)).standard_t(4, rows)
     data = Rows(
         covariates={"params": params[:, None], "tokens": tokens[:, None]},
         log_loss=log_loss,
@@ -65,26 +67,25 @@ def study(seed, *, kappa, log_q, rows=60):
         size=np.zeros(rows, dtype=int),
         size_effect=0.0,
     )
-    language = Language(chinchilla, data, law_alone(data, rng), prior(rng), UNITS, (0.35, 0.4))
+    language = Language(chinchilla, data, law_alone(data, rng), prior(rng), COORDINATES, UNITS, (0.35, 0.4))
     return Study(language, bend, truth)
 
 
 def law_alone(data, rng):
     """A normal posterior of the law alone, in the coordinates, under its priors."""
-    coordinates = Coordinates.of({name: np.ones(2) for name in LAW})
-    known = coordinates.pack(prior(np.random.default_rng(0)))
+    known = COORDINATES.pack(prior(np.random.default_rng(0)))
     mean, precision = known.mean(axis=0), np.linalg.inv(np.cov(known.T))
     root = np.linalg.cholesky(precision).T
 
     def residuals(vector):
-        drawn = coordinates.unpack(vector[None])
+        drawn = COORDINATES.unpack(vector[None])
         missed = np.log(chinchilla.loss(**data.covariates, **drawn))[:, 0] - data.log_loss
         return np.append(missed / data.scale, root @ (vector - mean))
 
-    start = coordinates.pack({name: np.array([value]) for name, value in LAW.items()})[0]
+    start = COORDINATES.pack({name: np.array([value]) for name, value in LAW.items()})[0]
     found = least_squares(residuals, start)
     covariance = np.linalg.inv(found.jac.T @ found.jac)
-    return coordinates.unpack(rng.multivariate_normal(found.x, covariance, COUNT))
+    return COORDINATES.unpack(rng.multivariate_normal(found.x, covariance, COUNT))
 
 
 def posterior_of(study, like):

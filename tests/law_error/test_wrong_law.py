@@ -46,7 +46,7 @@ def case(name, *, log_q=0.4, drift=0.05, scale=0.2):
 def test_without_errors_it_is_the_law(name):
     law, drawn, _, plan, loss = case(name, log_q=0.0, drift=0.0, scale=0.0)
     for place in ((0.0, 0.0), (3.0, -2.0), (-1.0, 4.0)):
-        assert loss(*place) == pytest.approx(law.loss(**plan(*place), **drawn), rel=1e-12)
+        assert loss(*place) == pytest.approx(law.loss(**plan(*place), **drawn), rel=1e-10)
 
 
 def test_the_value_is_that_of_the_definition():
@@ -63,7 +63,7 @@ def test_the_value_is_that_of_the_definition():
         assert loss(log_params, log_tokens) == pytest.approx(drawn["E"] + (terms[0] ** q + terms[1] ** q) ** (1 / q))
 
 
-@pytest.mark.parametrize("name", ["chinchilla", "atlas"])
+@pytest.mark.parametrize("name", ["chinchilla", "atlas", "data_constrained"])
 @pytest.mark.parametrize("place", [(0.25, 0.1), (2.3, -1.15), (-2.4, 3.3)])
 def test_slopes_are_those_of_the_wrong_law(name, place):
     law, drawn, bend, plan, loss = case(name)
@@ -71,7 +71,7 @@ def test_slopes_are_those_of_the_wrong_law(name, place):
     slopes, step = law.slopes(**at, **bend.with_slopes(law, at, drawn)), 1e-5
     log_params, log_tokens = place
     by_params = (loss(log_params + step, log_tokens) - loss(log_params - step, log_tokens)) / (2 * step)
-    assert slopes.params == pytest.approx(by_params, rel=1e-6)
+    assert slopes.params == pytest.approx(by_params, rel=1e-6, abs=1e-10)  # rounding of a difference of losses
     by_tokens = (loss(log_params, log_tokens + step) - loss(log_params, log_tokens - step)) / (2 * step)
     assert slopes.tokens == pytest.approx(by_tokens, rel=1e-6)
 

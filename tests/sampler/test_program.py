@@ -19,7 +19,8 @@ from bayes_atlas.sampler.settings import Settings
 
 TUNING = Tuning(50, 0.9, 10)
 
-OTHER_TABLES = ("bilingual", "crossover", "crossover_rule", "transfer")  # models that take more than runs from scratch
+# Models that take more than runs from scratch.
+OTHER_TABLES = ("bilingual", "crossover", "crossover_rule", "law_error", "transfer")
 
 
 def test_a_program_is_made_once(regression, regression_data):

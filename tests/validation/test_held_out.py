@@ -168,11 +168,11 @@ def test_ablations_are_those_of_a_fit(monkeypatch):
     runs = runs_from_frame(table)
     seen = []
 
-    def shown(tables, model, **settings):
-        seen.append((tables, settings))
+    def shown(tables, model, law_error, options):
+        seen.append((tables, options))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bayes_atlas.validation.held_out._fit", lambda *given: shown(given[0], given[1], **given[2]))
+    monkeypatch.setattr("bayes_atlas.validation.held_out._fit", shown)
     for asked in ({"all_tokens": True}, {"others": False, "sources": 0}):
         with pytest.raises(KeyboardInterrupt):
             validate(runs, ["atlas"], holdout="params", **asked)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayes_atlas.cli.answers import save
-from bayes_atlas.cli.arguments import AsJson, Plot, PosteriorName, Probability
+from bayes_atlas.cli.arguments import LEARNED, AsJson, LawError, Plot, PosteriorName, Probability
 from bayes_atlas.cli.console import chance, number, print_json, print_notes, print_rows, say
 from bayes_atlas.errors import InputError
 
@@ -32,6 +32,7 @@ class Run:
     charge: Annotated[float, typer.Option(help="Tokens of the checkpoint's own training, if the budget pays them.")] = (
         0.0
     )
+    law_error: LawError = LEARNED
 
 
 def crossover(
