@@ -26,6 +26,7 @@ import xarray as xr
 
 from bayes_atlas import InputError, Posterior, fit, load_posterior, optimum, predict, runs_from_frame
 from bayes_atlas.arrays import Floats
+from bayes_atlas.law_error import learning
 from bayes_atlas.law_error.population import PUBLIC, Population
 from bayes_atlas.laws import chinchilla
 from bayes_atlas.validation.baselines import BaselineError, huber, predict_baseline
@@ -177,15 +178,22 @@ def forecasts(case: Case, posterior: Posterior, wrong: Posterior) -> dict[str, F
     return made
 
 
+def measured_minima(case: Case) -> list[tuple[pd.DataFrame, float]]:
+    """Return the sweeps of the rest with the log size of their minimum; those with a minimum outside are left out."""
+    found = []
+    for sweep in sweeps(case.rest):
+        measured = float(vertex(sweep["params"].to_numpy(), sweep["loss"].to_numpy()[:, None])[0])
+        if np.log(sweep["params"].min()) < measured < np.log(sweep["params"].max()):
+            found.append((sweep, measured))
+    return found
+
+
 def minima(case: Case, forecast: Forecast) -> list[dict[str, Any]]:
     """Return for each sweep of the rest whether the predicted minimum holds the measured one, and the plan's regret."""
     found = []
-    for sweep in sweeps(case.rest):
+    for sweep, measured in measured_minima(case):
         rows = rows_of(case, sweep)
         params = rows["params"].to_numpy()
-        measured = float(vertex(params, rows["loss"].to_numpy()[:, None])[0])
-        if not np.log(params.min()) < measured < np.log(params.max()):
-            continue
         drawn = forecast.predict(rows).draw(np.random.default_rng(0), 4000)
         ends = np.log(params.min()) - 5, np.log(params.max()) + 5
         lower, middle, upper = np.quantile(np.clip(vertex(params, drawn), *ends), [0.05, 0.5, 0.95])
@@ -221,11 +229,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--control", action="store_true", help="losses drawn from the law")
     parser.add_argument("--tables", nargs="*", help="only these")
+    parser.add_argument("--drift", type=float, default=learning.DRIFT, help="prior sd of the drift of log q")
     parser.add_argument("--warmup", type=int, default=500)
     parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--output", type=Path, help="CSV of all scores")
     arguments = parser.parse_args()
     settings = {"warmup": arguments.warmup, "draws": arguments.draws}
+    learning.DRIFT = arguments.drift
     scores, optima = [], []
     for name, table in public_tables(Path(os.environ["BAYES_ATLAS_DATA"])).items():
         if (arguments.tables and name not in arguments.tables) or "tokens" not in table.frame:
@@ -251,6 +261,8 @@ def main() -> None:
                 line += f"| {what} {each['coverage']['0.9']:4.0%} {each['crps']:.4f} "
             if posterior.failed_checks:
                 line += f"# failed {', '.join(check.name for check in posterior.failed_checks)}"
+            if outside := len(list(sweeps(case.rest))) - len(measured_minima(case)):
+                line += f"# not scored: {outside} sweeps without a minimum among their sizes"
             print(line, flush=True)
             for what, method in methods.items() if case.model == "chinchilla" else ():
                 for found in minima(case, method):
