@@ -2,8 +2,8 @@
 
 Runs of one model size share an effect (``size_effect``). The shape and hyper-parameters of a size were chosen once, and
 no law knows how well. This effect is a large part of the uncertainty about ``alpha`` and ``E``; without it, intervals
-on optimal size are too narrow. With fewer than `FEWEST_SIZES` sizes it is not identified apart from the law, and is
-left out. If a language has data sets of several sizes, only runs of one size on the same data share an effect. On the
+on optimal size are too narrow. It is there with any number of sizes, also with one: few sizes do not say how large it
+is, and its prior then does. A number of sizes from which it counts would make intervals jump there. If a language has data sets of several sizes, only runs of one size on the same data share an effect. On the
 same data, residuals of a law of repetition are similar for all numbers of epochs. If they were treated as independent,
 ``R_D*`` would seem identified when it is not.
 
@@ -36,9 +36,6 @@ from bayes_atlas.data.outliers import NU
 from bayes_atlas.modelling.pooling import pooled, pooled_from
 from bayes_atlas.observations.curves import Curves
 
-# The law itself has three parameters of size, so only the remaining sizes inform the effect. With five sizes the
-# effect absorbs variation that the exponent could explain, and neither is identified.
-FEWEST_SIZES = 10
 SIZE_EFFECT = 0.5  # prior median of the spread over sizes, in units of the noise of a run
 
 
@@ -77,12 +74,10 @@ def observe(
 
 
 def _size_effect(curves: Curves, log_noise: jax.Array) -> jax.Array:
-    """Sample the effect of each curve's model size on log loss, ``(run, 1)``; zero with fewer than `FEWEST_SIZES`.
+    """Sample the effect of each curve's model size on log loss, ``(run, 1)``.
 
     Its spread, ``size_effect_scale``, is log-normal around half the noise.
     """
-    if curves.size.groups < FEWEST_SIZES:
-        return jnp.zeros(())
     spread = numpyro.sample("size_effect_scale", dist.LogNormal(jnp.log(SIZE_EFFECT) + log_noise, 0.7))
     with numpyro.plate("size", curves.size.groups):
         effect = numpyro.sample("size_effect", dist.Normal(0.0, spread), infer=pooled_from(None, "size_effect_scale"))
