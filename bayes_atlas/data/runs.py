@@ -35,6 +35,7 @@ LABELS = ("vocabulary", "mixture")
 KNOWN = (*REQUIRED, *LABELS, "tokens", "unique", "languages", "init", "compute")
 RESERVED = ("row", "source", "own", "source_tokens", "source_unique")
 
+CLOSEST = 1e-3  # least distance of two checkpoints, as a log-ratio of tokens
 SCRATCH = "scratch"  # `init` of a run that started from no checkpoint
 AGREEMENT = 1e-6  # relative difference up to which two columns for the same number agree
 

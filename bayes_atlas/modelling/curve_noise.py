@@ -2,10 +2,11 @@
 
 Runs of one model size share an effect (``size_effect``). The shape and hyper-parameters of a size were chosen once, and
 no law knows how well. This effect is a large part of the uncertainty about ``alpha`` and ``E``; without it, intervals
-on optimal size are too narrow. It is there with any number of sizes, also with one: few sizes do not say how large it
-is, and its prior then does. A number of sizes from which it counts would make intervals jump there. If a language has data sets of several sizes, only runs of one size on the same data share an effect. On the
-same data, residuals of a law of repetition are similar for all numbers of epochs. If they were treated as independent,
-``R_D*`` would seem identified when it is not.
+on optimal size are too narrow. It is there with any number of sizes, even one: few sizes do not say how large it is,
+and then its prior does. With a least number of sizes, intervals would jump there. If a language has data sets of
+several sizes, only runs of one size on the same data share an effect. On the same data, residuals of a law of
+repetition are similar for all numbers of epochs. If they were treated as independent, ``R_D*`` would seem identified
+when it is not.
 
 Around this effect, residuals on log loss of one curve (a run's checkpoints on one language) are a multivariate
 Student-t process:

@@ -20,6 +20,7 @@ from bayes_atlas.arrays import Array
 from bayes_atlas.data.bilingual_design import partner_shares
 from bayes_atlas.data.covariates import OF_SOURCES, Units, covariate, covariates
 from bayes_atlas.data.runs import (
+    CLOSEST,
     SCRATCH,
     co_sampled_sources,
     count_all_tokens,
@@ -35,7 +36,6 @@ from bayes_atlas.observations.kind import Covariates, Dims, MissingError
 from bayes_atlas.observations.normal_prior import Prior
 from bayes_atlas.posterior import Staleness
 
-CLOSEST = 1e-3  # least distance of two checkpoints, as a log-ratio of tokens
 STARTED = "source_started"
 PARTNER = "source_partner"
 OPTIONAL = ("tau_prior",)  # covariates that are not columns of a run table

@@ -20,7 +20,7 @@ from bayes_atlas.data.outliers import NU
 from bayes_atlas.data.text import plural
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import chinchilla
-from bayes_atlas.validation.predict import Prediction
+from bayes_atlas.validation.predict import Prediction, Together
 
 HUBER = 1e-3
 GRID = {"a": (0, 8, 16, 24), "b": (0, 8, 16, 24), "e": (-1, 0, 1), "alpha": (0.0, 0.5, 1.0), "beta": (0.0, 0.5, 1.0)}
@@ -151,7 +151,7 @@ def predict_baseline(
         sizes = _columns(rows.isel(row=at))[:2]
         location[at] = np.stack([each.log_loss(*sizes) for each in fits], axis=1)
         scale[at] = _residual_scale(point, *_columns(own))
-    return Prediction(location, scale)
+    return Prediction(location, scale, Together.of(rows, alone=True))
 
 
 def _bootstrap(

@@ -16,7 +16,7 @@ from bayes_atlas.observations.kind import RUNS, kind_name
 from bayes_atlas.posterior import Posterior
 from bayes_atlas.validation.baselines import BASELINES, BaselineError, predict_baseline
 from bayes_atlas.validation.predict import Prediction, predict
-from bayes_atlas.validation.proper_scores import Predictive, RowScores, stacking_weights
+from bayes_atlas.validation.proper_scores import Predictive, RowScores, of_runs, stacking_weights
 from bayes_atlas.validation.rows import Fold, from_scratch, known, labels, listed, name_of, part
 from bayes_atlas.validation.splits import KEPT_RUNS, few_runs, folds
 from bayes_atlas.validation.stack import Stack, crossed_weights
@@ -39,13 +39,14 @@ class Validation:
         """``rmse``, ``r2``, ``crps``, ``elpd``, ``coverage``, ``width``, ``pit``, ``n_test`` and ``by_language``.
 
         Coverage and mean width are objects keyed by probability, ``pit`` the share of rows by tenth of it, ``elpd`` the
-        sum over rows. ``r2`` is None where the losses do not differ.
+        sum over runs of the log density of a run's held-out rows together, as in leave-one-out. ``r2`` is None where
+        the losses do not differ.
         """
         return self.scores[model].summary()
 
     def weights(self) -> dict[str, float]:
         """Stacking weights from the densities of these rows, which therefore are no score of the stack itself."""
-        return stacking_weights({name: rows.log_density for name, rows in self.scores.items()})
+        return stacking_weights({name: of_runs(rows.log_density, rows.run) for name, rows in self.scores.items()})
 
 
 def validate(

@@ -2,8 +2,10 @@
 
 `predict` evaluates the posterior's law at each draw. It adds size effects and noise
 (`bayes_atlas.modelling.curve_noise`): the effect of a model size is drawn anew for sizes that were not fitted, and the
-noise depends on language, stage of training and number of epochs. It needs neither jax nor numpyro. Each row is
-predicted by itself, without the correlation between checkpoints of a run.
+noise depends on language, stage of training and number of epochs. It needs neither jax nor numpyro.
+
+Intervals and draws are of each row by itself. The density is that of a run's rows together (`Prediction.log_density`),
+as in leave-one-out cross-validation: residuals of checkpoints of one curve are correlated.
 """
 
 from dataclasses import dataclass
@@ -12,14 +14,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import gammaln, logsumexp
 from scipy.stats import t as student_t
 
-from bayes_atlas.arrays import Floats, Rng
+from bayes_atlas.arrays import Flags, Floats, Integers, Rng
 from bayes_atlas.data.covariates import Units, covariates
 from bayes_atlas.data.names import source_of
 from bayes_atlas.data.outliers import NU
-from bayes_atlas.data.runs import last_rows, tokens_by_source
+from bayes_atlas.data.runs import CLOSEST, last_rows, tokens_by_source
 from bayes_atlas.data.size_groups import SizeGroups
 from bayes_atlas.data.text import plural
 from bayes_atlas.decisions.objective import LEARNED
@@ -29,11 +31,59 @@ from bayes_atlas.posterior import Posterior
 
 
 @dataclass(frozen=True)
+class Together:
+    """Which rows have a joint density: those of a run, curve by curve and in order of tokens."""
+
+    order: Integers  # (row,) positions of rows, run by run
+    run_starts: Flags  # (row,) in that order: True for the first row of a run
+    curve_starts: Flags  # (row,) the same for curves
+
+    @classmethod
+    def of(cls, rows: xr.Dataset, *, alone: bool = False) -> "Together":
+        """Group rows of a run table by run and language; with `alone` no two rows have correlated residuals."""
+        run, language = (np.unique(rows[name].to_numpy(), return_inverse=True)[1] for name in ("run", "language"))
+        order = np.lexsort([rows["tokens"].to_numpy(), language, run])
+        of_run, of_language = run[order], language[order]
+        starts = np.append(True, of_run[1:] != of_run[:-1])
+        return cls(order, starts, np.append(True, of_language[1:] != of_language[:-1]) | starts | alone)
+
+    def of_run(self, given: Floats) -> Floats:
+        """Sum over the rows of each run up to each, ``(row, ..)``; in the order of rows that was given."""
+        return self.back(_running(given[self.order], self.run_starts))
+
+    def apart(self, together: Floats) -> Floats:
+        """Return what each row adds to such sums: the inverse of `of_run`."""
+        return self.back(_steps(together[self.order], self.run_starts))
+
+    def back(self, ordered: Floats) -> Floats:
+        """Return values ``(row, ..)`` in the order of rows that was given."""
+        found = np.empty_like(ordered)
+        found[self.order] = ordered
+        return found
+
+
+def _running(values: Floats, starts: Flags) -> Floats:
+    """Sum values ``(row, ..)`` from the last start up to each row."""
+    total = np.cumsum(values, axis=0)
+    first = np.maximum.accumulate(np.where(starts, np.arange(len(starts)), 0))
+    return np.asarray(total - (total[first] - values[first]))
+
+
+def _steps(sums: Floats, starts: Flags) -> Floats:
+    """Return the inverse of `_running`."""
+    before = np.roll(sums, 1, axis=0)
+    before[starts] = 0.0
+    return sums - before
+
+
+@dataclass(frozen=True)
 class Prediction:
     """Predictive distributions of loss, one for each row."""
 
     location: Floats  # (row, draw) of log loss
     scale: Floats  # broadcasts to (row, draw); relative noise of loss
+    together: Together | None = None  # rows with a joint density; None if each has its own
+    persistence: Floats | None = None  # (row, draw) correlation with the row before on the same curve; 0 for the first
 
     def draw(self, rng: Rng, least: int = 2000) -> Floats:
         """Draw losses ``(row, draw)``: one for each draw of the posterior, or several if it has fewer than `least`."""
@@ -42,9 +92,30 @@ class Prediction:
         return np.exp(location + scale * rng.standard_t(NU, location.shape))
 
     def log_density(self, loss: Floats) -> Floats:
-        """Return the log predictive density of `loss` ``(row,)``, per unit of loss: the log of the mean over draws."""
-        of_log = np.asarray(student_t.logpdf(np.log(loss)[:, None], NU, *self._both))
-        return np.asarray(logsumexp(of_log, axis=1) - np.log(of_log.shape[1]) - np.log(loss))
+        """Return the log predictive density of `loss` ``(row,)``, per unit of loss, given the rows of the run before.
+
+        The sum over a run is the log of the mean over draws of the joint density of its rows. On a curve this is a
+        multivariate Student-t distribution; curves are independent given a draw.
+        """
+        if self.together is None:
+            of_log = np.asarray(student_t.logpdf(np.log(loss)[:, None], NU, *self._both))
+            return np.asarray(logsumexp(of_log, axis=1) - np.log(of_log.shape[1]) - np.log(loss))
+        joint = self.together.of_run(self._of_curves(loss, self.together))
+        return self.together.apart(logsumexp(joint, axis=1) - np.log(joint.shape[1])) - np.log(loss)
+
+    def _of_curves(self, loss: Floats, together: Together) -> Floats:
+        """Return log densities of log losses ``(row, draw)``, each given the rows of its curve before it."""
+        order, starts = together.order, together.curve_starts
+        white = ((np.log(loss)[:, None] - self.location) / self.scale)[order]
+        persistence = np.zeros((len(order), 1)) if self.persistence is None else self.persistence[order]
+        before = np.roll(white, 1, axis=0)
+        before[starts] = 0.0
+        fresh = 1 - persistence**2
+        squares = _running((white - persistence * before) ** 2 / fresh, starts)
+        half = (NU + _running(np.ones((len(order), 1)), starts)) / 2
+        joint = gammaln(half) - half * np.log1p(squares / NU) - (half - NU / 2) * np.log(NU * np.pi)
+        joint = np.where(starts[:, None], joint - gammaln(NU / 2), joint - np.roll(joint, 1, axis=0))
+        return together.back(joint - np.log(fresh) / 2) - np.log(self.scale)
 
     @property
     def _both(self) -> tuple[Floats, Floats]:
@@ -71,7 +142,20 @@ def predict(
     error = LawError.of(posterior) if law_error == LEARNED else None
     law = np.log(expected(posterior, rows, fitted, error))
     noise = _Noise.of(posterior, rows, fitted, np.random.default_rng(seed), error)
-    return Prediction(law + noise.size_effect, np.exp(noise.log_scale))
+    together = Together.of(rows)
+    return Prediction(
+        law + noise.size_effect, np.exp(noise.log_scale), together, _persistence(posterior, rows, together)
+    )
+
+
+def _persistence(posterior: Posterior, rows: xr.Dataset, together: Together) -> Floats | None:
+    """Return each row's correlation ``(row, draw)`` with the one before on its curve, as in `modelling.curve_noise`."""
+    if not _has(posterior, "memory"):
+        return None
+    log_tokens = np.log(rows["tokens"].to_numpy())[together.order]
+    apart = np.maximum(np.diff(log_tokens, prepend=-np.inf), CLOSEST)
+    apart[together.curve_starts] = np.inf
+    return together.back(np.exp(-apart[:, None] / posterior.drawn("memory")["memory"]))
 
 
 # The law

@@ -30,7 +30,7 @@ class Predictive(Protocol):
         ...
 
     def log_density(self, loss: Floats) -> Floats:
-        """Return the log predictive density of `loss` ``(row,)``, per unit of loss."""
+        """Return the log predictive density of `loss` ``(row,)``, per unit of loss; its sum over a run is the run's."""
         ...
 
 
@@ -39,10 +39,11 @@ class RowScores:
     """Scores of each held-out row; arrays are ``(row,)`` or ``(row, level)``."""
 
     language: NDArray[np.str_]
+    run: NDArray[np.str_]
     loss: Floats
     median: Floats
     crps: Floats
-    log_density: Floats
+    log_density: Floats  # given the rows of the run before it; the sum over a run is that of its rows together
     pit: Floats  # predictive probability of a loss up to the observed one
     lower: Floats  # ends of the central intervals of probability `LEVELS`
     upper: Floats
@@ -58,6 +59,7 @@ class RowScores:
         median, *ends = np.quantile(draws, [0.5, *tails, *(1 - tails)], axis=1)
         return cls(
             language=rows["language"].to_numpy().astype(str),
+            run=rows["run"].to_numpy().astype(str),
             loss=loss,
             median=median,
             crps=crps(draws, loss),
@@ -123,13 +125,18 @@ def crps(draws: Floats, loss: Floats) -> Floats:
     return np.asarray(np.abs(draws - loss[:, None]).mean(axis=1) - apart / 2)
 
 
+def of_runs(log_density: Floats, run: NDArray[np.str_]) -> Floats:
+    """Return the log densities of runs, from those of their rows ``(row,)`` with the names `run` ``(row,)``."""
+    return np.bincount(np.unique(run, return_inverse=True)[1], log_density)
+
+
 def stacking_weights(log_density: Mapping[str, Floats]) -> dict[str, float]:
-    """Return the model weights whose mixture gives held-out rows the highest log density (Yao et al. 2018).
+    """Return the model weights whose mixture gives held-out runs the highest log density (Yao et al. 2018).
 
     Weights are at least 0 and sum to 1; the objective is concave in them.
 
     Args:
-        log_density: model -> log predictive density ``(row,)`` of the same rows.
+        log_density: model -> log predictive density ``(run,)`` of the same runs.
 
     Raises:
         InputError: a density is NaN.

@@ -17,7 +17,7 @@ from bayes_atlas.arrays import Floats, Rng
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
 from bayes_atlas.validation.predict import Prediction, predict
-from bayes_atlas.validation.proper_scores import stacking_weights
+from bayes_atlas.validation.proper_scores import of_runs, stacking_weights
 
 SUM = 1e-6  # tolerance of the sum of weights, which is 1
 
@@ -43,9 +43,15 @@ class Stack:
         return drawn
 
     def log_density(self, loss: Floats) -> Floats:
-        """Return the log of the weighted sum of predictive densities at `loss` ``(row,)``, per unit of loss."""
+        """Return the log of the weighted sum of predictive densities of runs at `loss` ``(row,)``, per unit of loss.
+
+        As in `Prediction.log_density`, each row's is given the rows of its run before it.
+        """
         each = np.stack([prediction.log_density(loss) for prediction in self.predictions], axis=1)
-        return np.asarray(logsumexp(each, axis=1, b=self.weights))
+        together = self.predictions[0].together
+        if together is None:
+            return np.asarray(logsumexp(each, axis=1, b=self.weights))
+        return together.apart(logsumexp(together.of_run(each), axis=1, b=self.weights))
 
 
 def predict_stack(
@@ -80,7 +86,7 @@ def crossed_weights(log_density: Mapping[str, Floats], run: NDArray[np.str_], se
     """Return stacking weights ``(row, model)``, chosen for each row on the half of the runs without it.
 
     Args:
-        log_density: model -> log predictive density ``(row,)`` of the same rows.
+        log_density: model -> log predictive density ``(row,)`` of the same rows, which sum to that of runs.
         run: ``(row,)`` run of each row, at least two runs in all; a run is in one half with all its rows.
         seed: seed of the random halves.
     """
@@ -88,6 +94,6 @@ def crossed_weights(log_density: Mapping[str, Floats], run: NDArray[np.str_], se
     half = np.random.default_rng(seed).permutation(number.max() + 1)[number] % 2
     weights = np.empty((len(run), len(log_density)))
     for own in (0, 1):
-        others = {name: density[half != own] for name, density in log_density.items()}
+        others = {name: of_runs(density[half != own], run[half != own]) for name, density in log_density.items()}
         weights[half == own] = list(stacking_weights(others).values())
     return weights

@@ -339,6 +339,7 @@ def test_many_tables_must_be_alike(plain, mixed):
 
 # Model sizes
 
+
 def sized_table(sizes, seed=0):
     """Runs of so many sizes at four lengths each, whose sizes err by half the noise; more sizes come on top."""
     rng = np.random.default_rng(seed)

@@ -20,10 +20,12 @@ from bayes_atlas.errors import InputError
 from bayes_atlas.laws import chinchilla
 from bayes_atlas.observations.curves import arrange
 from bayes_atlas.posterior import load_posterior
-from bayes_atlas.validation.predict import predict
+from bayes_atlas.validation.predict import Prediction, Together, predict
+from bayes_atlas.validation.proper_scores import of_runs
 
 SOURCES = ("en", "sw", "fr", "hi")
 SIGMA = 0.01
+ROWS = {"run": ["a", "b"], "language": ["en", "en"], "tokens": [1e9, 2e9]}
 
 
 def table(sizes=14, runs=1, least=1e8, unique=True):
@@ -53,6 +55,18 @@ def drawn(model, runs, seed):
     return values, likelihood, data
 
 
+def as_posterior(like, model, data, values):
+    """A posterior of one draw."""
+    dims = {(2,): ("language",), values["size_effect"].shape: ("size",), (2, 1): ("language", "source"), (): ()}
+    sites = {name: (("chain", "draw", *dims[value.shape]), value[None, None]) for name, value in values.items()}
+    described = {"law": model, "references": data.references, "sources": data.sources}
+    return replace(
+        like,
+        draws=xr.DataTree.from_dict({"posterior": xr.Dataset(sites, {"language": data.languages})}),
+        info=like.info.model_copy(update=described),
+    )
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("model", ["chinchilla", "data_constrained", "atlas", "capacity", "family_share"])
 def test_the_density_is_the_likelihood_of_the_model(tiny_posterior, model, seed):
@@ -60,17 +74,55 @@ def test_the_density_is_the_likelihood_of_the_model(tiny_posterior, model, seed)
     runs = table(runs=2)
     values, likelihood, data = drawn(model, runs, seed)
     assert {"size_effect", "kappa_epochs"} <= set(values)
-    dims = {(2,): ("language",), values["size_effect"].shape: ("size",), (2, 1): ("language", "source"), (): ()}
-    sites = {name: (("chain", "draw", *dims[value.shape]), value[None, None]) for name, value in values.items()}
-    described = {"law": model, "references": data.references, "sources": data.sources}
-    posterior = replace(
-        tiny_posterior,
-        draws=xr.DataTree.from_dict({"posterior": xr.Dataset(sites, {"language": data.languages})}),
-        info=tiny_posterior.info.model_copy(update=described),
-    )
+    posterior = as_posterior(tiny_posterior, model, data, values)
     loss = runs["loss"].to_numpy()
     ours = predict(posterior, runs, runs).log_density(loss) + np.log(loss)
     np.testing.assert_allclose(ours, likelihood, rtol=1e-9)
+
+
+def checkpoints(sizes=3, steps=4):
+    """Runs of each size on two languages at once, with checkpoints; rows in an order of their own."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "run": f"r{number}",
+            "language": language,
+            "params": 1e8 * 3**number,
+            "tokens.en": 1e9 * 2.0**step,
+            "tokens.sw": 3e8 * 2.0**step,
+            "loss": 3 * np.exp(0.02 * rng.normal() - 0.05 * step),
+        }
+        for step in range(steps)
+        for number in range(sizes)
+        for language in ("en", "sw")
+    ]
+    return runs_from_frame(pd.DataFrame(rows))
+
+
+@pytest.mark.parametrize("model", ["chinchilla", "atlas"])
+def test_the_density_of_a_run_is_that_of_all_its_rows_together(tiny_posterior, model):
+    """As the model has it: checkpoints of a curve are correlated, and languages of a run independent given a draw."""
+    runs = checkpoints()
+    values, likelihood, data = drawn(model, runs, 0)
+    assert {"memory", "kappa_stage"} <= set(values)
+    posterior = as_posterior(tiny_posterior, model, data, values)
+    loss = runs["loss"].to_numpy()
+    names = runs["run"].to_numpy().astype(str)
+    ours = of_runs(predict(posterior, runs, runs).log_density(loss) + np.log(loss), names)
+    of_curve = np.array([run for run, _ in dict.fromkeys(zip(names, runs["language"].values, strict=True))])
+    np.testing.assert_allclose(ours, of_runs(likelihood, of_curve), rtol=1e-9)
+
+
+def test_draws_are_averaged_run_by_run():
+    """Two draws that each explain one of two rows: as one run they explain neither, as two runs half of each."""
+    location = np.array([[0.0, 1.0], [1.0, 0.0]])
+    rows = xr.Dataset({name: ("row", np.array(values)) for name, values in ROWS.items()})
+    one = rows.assign(run=("row", np.array(["a", "a"])))
+    scale = np.full((2, 1), 0.01)
+    apart, joint = (
+        Prediction(location, scale, Together.of(each)).log_density(np.ones(2)).sum() for each in (rows, one)
+    )
+    assert apart > joint + 5
 
 
 # By hand

@@ -11,7 +11,7 @@ from bayes_atlas.errors import InputError
 from bayes_atlas.laws import chinchilla
 from bayes_atlas.validation.held_out import validate
 from bayes_atlas.validation.predict import Prediction, predict
-from bayes_atlas.validation.proper_scores import RowScores, stacking_weights
+from bayes_atlas.validation.proper_scores import RowScores, of_runs, stacking_weights
 from bayes_atlas.validation.stack import Stack, crossed_weights, predict_stack
 
 ROWS, SCALE = 400, 0.02
@@ -89,7 +89,7 @@ def test_no_run_chooses_its_own_weights():
     assert moved.sum() == 30
     assert not moved[run == "7"].any()
     assert all(len(np.unique(before[run == name], axis=0)) == 1 for name in np.unique(run))
-    half = {name: values[moved] for name, values in changed.items()}  # the half that run 7 is not of
+    half = {name: of_runs(values[moved], run[moved]) for name, values in changed.items()}  # where run 7 is not
     np.testing.assert_allclose(after[run == "7"][0], list(stacking_weights(half).values()))
 
 
