@@ -15,7 +15,7 @@ from bayes_atlas.data.outliers import suspects
 from bayes_atlas.data.text import interval, number
 from bayes_atlas.decisions.base import Decision, dataset, positive
 from bayes_atlas.decisions.hull import outside
-from bayes_atlas.decisions.monte_carlo import numerics, numerics_notes, probability_error
+from bayes_atlas.decisions.monte_carlo import mean_errors, numerics, numerics_notes
 from bayes_atlas.decisions.objective import LAW_ERRORS, LEARNED, NONE
 from bayes_atlas.decisions.summary import Summary, summarise
 from bayes_atlas.errors import InputError
@@ -120,12 +120,12 @@ class Crossover(Decision):
             "charge": self.charged,
             **self.summary(probability),
             "probability_none_in_range": self.probability_none,
-            "probability_none_in_range_mcse": probability_error(np.isinf(self.tokens), self.posterior.chains),
+            "probability_none_in_range_mcse": mean_errors(np.isinf(self.tokens), self.posterior.chains)[0],
             "range": [end if np.isfinite(end) else None for end in self.within],
             "probability_scratch_wins": self.probability_scratch_wins,
             "probability_scratch_wins_mcse": None
             if self.scratch_wins is None
-            else probability_error(self.scratch_wins, self.posterior.chains),
+            else mean_errors(self.scratch_wins, self.posterior.chains)[0],
             "expected_loss_of_being_wrong": self.loss_of_being_wrong,
             "choice": self.choice,
             "law_error": NONE if self.if_law_holds is None else LEARNED,

@@ -24,7 +24,7 @@ from bayes_atlas.data.names import source_of
 from bayes_atlas.data.text import cells, number
 from bayes_atlas.decisions.base import Decision, dataset, positive
 from bayes_atlas.decisions.cost import Cost, Flops, cost
-from bayes_atlas.decisions.monte_carlo import numerics, numerics_notes, probability_error
+from bayes_atlas.decisions.monte_carlo import mean_errors, numerics, numerics_notes
 from bayes_atlas.decisions.objective import EVERY, LEARNED, Draws, Objective, listed, objective
 from bayes_atlas.decisions.optimum import objective_notes, posterior_notes
 from bayes_atlas.decisions.problem import LOOK, least_between
@@ -209,7 +209,7 @@ def _compared(gain: Floats, probability: float, chains: int) -> dict[str, Any]:
     return {
         "gain": summarise(gain, probability, chains=chains),
         "probability_worse": float((gain > 0).mean()),
-        "probability_worse_mcse": probability_error(gain > 0, chains),
+        "probability_worse_mcse": mean_errors(gain > 0, chains)[0],
     }
 
 

@@ -136,19 +136,17 @@ def quantile_errors(
         return [_or_none(error) for error in ((upper - lower) / 2).tolist()]
 
 
-def mean_error(draws: NDArray[np.floating | np.bool_], chains: int) -> Floats:
-    """Return the Monte Carlo standard error of means of `draws` ``(draw, ..)``, such as probabilities, ``(..)``.
+def mean_errors(draws: NDArray[np.floating | np.bool_], chains: int) -> list[float | None]:
+    """Return the Monte Carlo standard error of means of `draws` ``(draw,)`` or ``(draw, quantity)``: one for each.
 
-    It is 0 for draws that are all equal, and NaN for fewer than four of a chain.
+    Means are probabilities where draws are true or false. The error is 0 for draws that are all equal, and None for
+    fewer than four of a chain.
     """
+    flat = draws.reshape(len(draws), -1)
     if len(draws) < FEWEST * chains:
-        return np.full(draws.shape[1:], np.nan)
-    return np.asarray(np.std(draws, axis=0, ddof=1) / np.sqrt(effective_size(_halves(draws, chains))))
-
-
-def probability_error(draws: NDArray[np.floating | np.bool_], chains: int) -> float | None:
-    """Return `mean_error` of ``(draw,)``, ready for JSON."""
-    return _or_none(float(mean_error(draws, chains)))
+        return [None] * flat.shape[1]
+    errors: list[float | None] = (flat.std(axis=0, ddof=1) / np.sqrt(effective_size(_halves(flat, chains)))).tolist()
+    return errors
 
 
 def numerics(quantities: Mapping[str, Floats], chains: int) -> dict[str, Convergence]:
