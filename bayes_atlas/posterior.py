@@ -135,6 +135,11 @@ class Posterior:
         return get_law(self.info.law)
 
     @property
+    def chains(self) -> int:
+        """The number of chains. Flat draws are those of one chain after the other."""
+        return self.draws["posterior"].sizes["chain"]
+
+    @property
     def failed_checks(self) -> list[Check]:
         """The failed checks of the sampling."""
         return [check for check in self.info.checks if not check.passed]

@@ -92,7 +92,8 @@ class Action(Decision):
         """The plan, its loss and regret (median, mean, interval), and the range of equally good plans."""
         near = {"params": list(self.near_params), "tokens": list(self.near_tokens), "within": NEAR}
         plan = {"params": self.params, "tokens": self.tokens, "tokens_per_param": self.tokens / self.params}
-        costs = summarise_all({"loss": self.loss, "regret": self.regret}, probability)
+        chains = self.problem.objective.posterior.chains
+        costs = summarise_all({"loss": self.loss, "regret": self.regret}, probability, chains=chains)
         return plan | {**costs, "cvar": self.cvar, "tail": min(self.tail, TAIL), "near": near}
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:

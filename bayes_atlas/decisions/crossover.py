@@ -15,6 +15,7 @@ from bayes_atlas.data.outliers import suspects
 from bayes_atlas.data.text import interval, number
 from bayes_atlas.decisions.base import Decision, dataset, positive
 from bayes_atlas.decisions.hull import outside
+from bayes_atlas.decisions.monte_carlo import mean_errors, numerics, numerics_notes
 from bayes_atlas.decisions.objective import LAW_ERRORS, LEARNED, NONE
 from bayes_atlas.decisions.summary import Summary, summarise
 from bayes_atlas.errors import InputError
@@ -92,7 +93,11 @@ class Crossover(Decision):
         exists = np.isfinite(self.tokens)
         if self.probability_none > 0.5:
             return {"tokens": None, "compute": None}
-        return {name: summarise(getattr(self, name)[exists], probability) for name in ("tokens", "compute")}
+        chains = self.posterior.chains
+        return {
+            name: summarise(getattr(self, name), probability, chains=chains, among=exists)
+            for name in ("tokens", "compute")
+        }
 
     @property
     def loss_of_being_wrong(self) -> dict[str, float] | None:
@@ -115,12 +120,17 @@ class Crossover(Decision):
             "charge": self.charged,
             **self.summary(probability),
             "probability_none_in_range": self.probability_none,
+            "probability_none_in_range_mcse": mean_errors(np.isinf(self.tokens), self.posterior.chains)[0],
             "range": [end if np.isfinite(end) else None for end in self.within],
             "probability_scratch_wins": self.probability_scratch_wins,
+            "probability_scratch_wins_mcse": None
+            if self.scratch_wins is None
+            else mean_errors(self.scratch_wins, self.posterior.chains)[0],
             "expected_loss_of_being_wrong": self.loss_of_being_wrong,
             "choice": self.choice,
             "law_error": NONE if self.if_law_holds is None else LEARNED,
             "if_law_holds": None if self.if_law_holds is None else self.if_law_holds.summary(probability),
+            "numerics": numerics({"tokens": self.tokens}, self.posterior.chains),
             "notes": self.notes,
         }
 
@@ -219,6 +229,7 @@ def _by_rule(posterior: Posterior, language: str | None, params: float, tokens: 
 
     def answer(found: Floats, notes: list[str], alone: Crossover | None) -> Crossover:
         wins = None if tokens is None else (found < tokens).astype(float)
+        notes = [*notes, *numerics_notes({"tokens": found}, posterior.chains)]
         return Crossover(posterior, name, None, params, found, (0.0, np.inf), tokens, wins, None, 0.0, notes, alone)
 
     alone = answer(found, notes, None)
@@ -285,6 +296,7 @@ def _by_curves(
     notes = _notes(posterior)
     notes += outside(posterior, language, params=params, tokens=tokens)
     notes += [f"the run {name} is an outlier; the fit gave it no influence" for name in outlying(posterior)]
+    notes += numerics_notes({"tokens": found}, posterior.chains)
     return Crossover(posterior, language, checkpoint, params, found, within, tokens, wins, at, charge, notes)
 
 

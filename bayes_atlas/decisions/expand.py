@@ -17,6 +17,7 @@ from bayes_atlas.arrays import Floats
 from bayes_atlas.data.text import cells, number
 from bayes_atlas.decisions.base import Decision, dataset, positive
 from bayes_atlas.decisions.hull import outside_of_any
+from bayes_atlas.decisions.monte_carlo import numerics, numerics_notes
 from bayes_atlas.decisions.objective import LAW_ERRORS, LEARNED, NONE
 from bayes_atlas.decisions.optimum import if_law_holds, posterior_notes
 from bayes_atlas.decisions.problem import training_flops
@@ -96,7 +97,7 @@ class Expansion(Decision):
 
     def summary(self, probability: float = 0.9) -> dict[str, Summary]:
         """Median, mean and interval of every factor."""
-        return summarise_all(self.quantities, probability)
+        return summarise_all(self.quantities, probability, chains=self.posterior.chains)
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
         """Return the JSON document of the growth."""
@@ -108,6 +109,7 @@ class Expansion(Decision):
             **self.summary(probability),
             "law_error": self.law_error,
             "if_law_holds": None if self.if_law_holds is None else self.if_law_holds.summary(probability),
+            "numerics": numerics(self.quantities, self.posterior.chains),
             "notes": self.notes,
         }
 
@@ -221,7 +223,7 @@ def _expand(
     posterior: Posterior, names: list[str], start: Start | None, factor: float, error: LawError | None
 ) -> Expansion:
     growth = _Growth(posterior, names, start, factor, error).cheapest()
-    return Expansion(
+    found = Expansion(
         posterior=posterior,
         language=", ".join(names),
         factor=factor,
@@ -233,6 +235,7 @@ def _expand(
         notes=_notes(posterior, names, growth, start, factor, error),
         law_error=NONE if error is None else LEARNED,
     )
+    return replace(found, notes=[*found.notes, *numerics_notes(found.quantities, posterior.chains)])
 
 
 def frontier(

@@ -24,10 +24,11 @@ from bayes_atlas.data.names import source_of
 from bayes_atlas.data.text import cells, number
 from bayes_atlas.decisions.base import Decision, dataset, positive
 from bayes_atlas.decisions.cost import Cost, Flops, cost
+from bayes_atlas.decisions.monte_carlo import mean_errors, numerics, numerics_notes
 from bayes_atlas.decisions.objective import EVERY, LEARNED, Draws, Objective, listed, objective
 from bayes_atlas.decisions.optimum import objective_notes, posterior_notes
 from bayes_atlas.decisions.problem import LOOK, least_between
-from bayes_atlas.decisions.summary import Summary, summarise
+from bayes_atlas.decisions.summary import Summary, summarise, summarise_all
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import TRAINING_FLOPS
 from bayes_atlas.posterior import Posterior
@@ -124,14 +125,14 @@ class Mixture(Decision):
 
     def summary(self, probability: float = 0.9) -> dict[str, Any]:
         """Return the plan, and for each baseline its plan, the gain over it and the probability that it is worse."""
-        unique = self.objective.unique
+        unique, chains = self.objective.unique, self.objective.posterior.chains
         tokens = {name: share * self.plan.tokens for name, share in self.plan.shares.items()}
         epochs = {name: max(1.0, tokens[name] / unique[name]) for name in tokens if name in unique}
         compared = {
-            name: _shown(baseline, probability) | self.compared(name, probability)
+            name: _shown(baseline, probability, chains) | self.compared(name, probability)
             for name, baseline in self.baselines.items()
         }
-        return _shown(self.plan, probability) | {"epochs": epochs, "baselines": compared}
+        return _shown(self.plan, probability, chains) | {"epochs": epochs, "baselines": compared}
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
         """Return the JSON document: the question, the plan, the baselines, and the notes."""
@@ -142,6 +143,7 @@ class Mixture(Decision):
             "flops": self.cost.convention,
             **self.summary(probability),
             "law_error": self.objective.law_error,
+            "numerics": numerics({"loss": self.plan.loss} | self.gains, self.objective.posterior.chains),
             "notes": self.notes,
         }
 
@@ -182,7 +184,8 @@ class Mixture(Decision):
 
         Where errors of the law are included, both are also there as they are if the law holds.
         """
-        found = _compared(self.gains[baseline], probability)
+        chains = self.objective.posterior.chains
+        found = _compared(self.gains[baseline], probability, chains)
         if self.objective.error is None:
             return found
         alone = self.objective.if_law_holds
@@ -191,7 +194,7 @@ class Mixture(Decision):
             alone.loss(each.params, {name: share * each.tokens for name, share in each.shares.items() if share > 0})
             for each in plans
         )
-        return found | {"if_law_holds": _compared(other - chosen, probability)}
+        return found | {"if_law_holds": _compared(other - chosen, probability, chains)}
 
 
 def _chance(compared: Mapping[str, Any]) -> str:
@@ -202,14 +205,18 @@ def _chance(compared: Mapping[str, Any]) -> str:
     return chance if "if_law_holds" in compared else f"{chance} if the law holds"
 
 
-def _compared(gain: Floats, probability: float) -> dict[str, Any]:
-    return {"gain": summarise(gain, probability), "probability_worse": float((gain > 0).mean())}
+def _compared(gain: Floats, probability: float, chains: int) -> dict[str, Any]:
+    return {
+        "gain": summarise(gain, probability, chains=chains),
+        "probability_worse": float((gain > 0).mean()),
+        "probability_worse_mcse": mean_errors(gain > 0, chains)[0],
+    }
 
 
-def _shown(plan: Plan, probability: float) -> dict[str, Any]:
-    losses: dict[str, Summary] = {name: summarise(draws, probability) for name, draws in plan.losses.items()}
+def _shown(plan: Plan, probability: float, chains: int) -> dict[str, Any]:
+    losses: dict[str, Summary] = summarise_all(plan.losses, probability, chains=chains)
     known = {"shares": plan.shares, "params": plan.params, "tokens": plan.tokens}
-    return known | {"loss": summarise(plan.loss, probability), "losses": losses}
+    return known | {"loss": summarise(plan.loss, probability, chains=chains), "losses": losses}
 
 
 def mixture(
@@ -514,4 +521,4 @@ def _notes(search: _Search, plan: Plan, baselines: Mapping[str, Plan], ended: Fl
     agreeing = int((ended <= ended.min() * (1 + AGREEMENT)).sum())
     if agreeing < 2:
         notes.append(f"only one of {len(ended)} starts of the search ended in this mixture: others may be as good")
-    return notes
+    return notes + numerics_notes({"loss": plan.loss}, search.objective.posterior.chains)

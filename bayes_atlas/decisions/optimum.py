@@ -20,6 +20,7 @@ from bayes_atlas.data.text import cells, number
 from bayes_atlas.decisions.base import Decision, dataset, positive
 from bayes_atlas.decisions.bayes_action import Action, bayes_action, cautious_action
 from bayes_atlas.decisions.hull import outside_of_any, repeated_only
+from bayes_atlas.decisions.monte_carlo import numerics, numerics_notes
 from bayes_atlas.decisions.objective import Objective
 from bayes_atlas.decisions.problem import ROUNDING, Problem, Request, problem, training_flops
 from bayes_atlas.decisions.summary import Summary, summarise_all
@@ -96,10 +97,10 @@ class Optimum(Decision):
 
     def summary(self, probability: float = 0.9) -> dict[str, Summary]:
         """Return median, mean and interval of every quantity (see `decisions.summary`)."""
-        return summarise_all(self.quantities, probability)
+        return summarise_all(self.quantities, probability, chains=self.problem.objective.posterior.chains)
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
-        """Return the JSON document: question, optimum, plans to act on, the optimum if the law holds, and notes."""
+        """Return the JSON document: optimum, plans to act on, the optimum if the law holds, numerics and notes."""
         alone = self.if_law_holds
         return {
             "posterior": self.problem.objective.posterior.name,
@@ -112,6 +113,7 @@ class Optimum(Decision):
             "cautious_action": self.cautious_action.summary(probability),
             "law_error": self.problem.objective.law_error,
             "if_law_holds": None if alone is None else alone.summary(probability),
+            "numerics": numerics(self.quantities, self.problem.objective.posterior.chains),
             "notes": self.notes,
         }
 
@@ -150,7 +152,9 @@ def _optimum(asked: Problem, compute: float) -> Optimum:
     tokens = asked.best_tokens(compute)
     params = asked.size(tokens, compute)
     loss = asked.loss(params, tokens)
-    return Optimum(asked, compute, params, tokens, loss, asked.epochs(tokens), _notes(asked, compute, params, tokens))
+    notes = _notes(asked, compute, params, tokens)
+    notes += numerics_notes({"params": params, "tokens": tokens, "loss": loss}, asked.objective.posterior.chains)
+    return Optimum(asked, compute, params, tokens, loss, asked.epochs(tokens), notes)
 
 
 def _notes(asked: Problem, compute: float, params: Floats, tokens: Floats) -> list[str]:

@@ -19,6 +19,7 @@ from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
 from bayes_atlas.data.text import interval, number
 from bayes_atlas.decisions.base import Decision, dataset, positive
+from bayes_atlas.decisions.monte_carlo import convergence, numerics_notes, quantile_errors
 from bayes_atlas.decisions.objective import LEARNED, NONE
 from bayes_atlas.decisions.optimum import plan_notes, posterior_notes
 from bayes_atlas.decisions.problem import Problem, problem
@@ -43,6 +44,7 @@ class Tax:
     compute: Floats  # (budget,) FLOPs of the baseline
     loss: Floats  # (draw, budget) loss of the baseline
     factor: Floats  # (draw, budget) infinite if no compute is enough
+    chains: int = 1  # whose draws lie one after the other
 
     def band(self, probability: float = 0.9) -> NDArray[np.float64]:
         """Return lower end, median and upper end ``(3, budget)``; may be infinite."""
@@ -62,7 +64,11 @@ class Tax:
             ends = self.band(probability)[:, index].tolist()
             lower, median, upper = (end if np.isfinite(end) else None for end in ends)
             factor = {"median": median, "lower": lower, "upper": upper, "probability": probability, "kind": "eti"}
-            known = {"compute": compute, "factor": factor, "probability_never": float(never[index])}
+            places = {"lower": (1 - probability) / 2, "median": 0.5, "upper": (1 + probability) / 2}
+            errors = quantile_errors(self.factor[:, index], list(places.values()), self.chains)
+            known = {"compute": compute, "factor": factor | {"mcse": dict(zip(places, errors, strict=True))}}
+            known |= {"probability_never": float(never[index])}
+            known |= {"numerics": convergence(self.factor[:, index], self.chains)}
             rows.append(known | {"identified": bool(self.identified(probability)[index])})
         return rows
 
@@ -201,9 +207,13 @@ def _taxes(asked: Mapping[str, Problem], budgets: Floats) -> Taxes:
     baseline, *others = asked
     of_baseline = asked[baseline]
     posterior = of_baseline.objective.posterior
+    chains = posterior.chains
     reached = _losses(of_baseline, budgets)
-    taxes = [Tax(baseline, name, budgets, reached, _factor(asked[name], budgets, reached)) for name in others]
+    taxes = [Tax(baseline, name, budgets, reached, _factor(asked[name], budgets, reached), chains) for name in others]
     notes = posterior_notes(posterior)
+    largest = budgets.argmax()
+    named = {f"the factor of {each.configuration} at the largest budget": each.factor[:, largest] for each in taxes}
+    notes += numerics_notes(named, chains)
     for name, each in asked.items():
         spent = np.array([budgets.max() * (1.0 if name == baseline else _typical(taxes, name))])
         tokens = each.best_tokens(spent)

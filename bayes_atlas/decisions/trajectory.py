@@ -12,6 +12,7 @@ from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
 from bayes_atlas.data.text import interval, number
 from bayes_atlas.decisions.base import UNITS, Decision, dataset, positive
+from bayes_atlas.decisions.monte_carlo import Convergence, numerics, numerics_notes
 from bayes_atlas.decisions.objective import LEARNED
 from bayes_atlas.decisions.optimum import plan_notes, posterior_notes
 from bayes_atlas.decisions.problem import Problem, Request, problem
@@ -57,14 +58,24 @@ class Trajectory(Decision):
 
     def summary(self, probability: float = 0.9) -> list[dict[str, Any]]:
         """Return by budget: `compute`, and median, mean and interval of every quantity."""
+        chains = self.problem.objective.posterior.chains
         return [
             {"compute": float(compute)}
-            | {name: summarise(draws[:, budget], probability) for name, draws in self.quantities.items()}
+            | {name: summarise(draws[:, budget], probability, chains=chains) for name, draws in self.quantities.items()}
             for budget, compute in enumerate(self.compute)
         ]
 
+    @property
+    def numerics(self) -> list[dict[str, Convergence]]:
+        """R-hat and ESS of every quantity, by budget."""
+        chains = self.problem.objective.posterior.chains
+        return [
+            numerics({name: draws[:, budget] for name, draws in self.quantities.items()}, chains)
+            for budget in range(len(self.compute))
+        ]
+
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
-        """Return the JSON document: the question, the optimum at every budget, and the notes."""
+        """Return the JSON document: the question, the optimum at every budget, its numerics, and the notes."""
         return {
             "posterior": self.problem.objective.posterior.name,
             "language": self.language,
@@ -73,6 +84,7 @@ class Trajectory(Decision):
             "trajectory": self.summary(probability),
             "law_error": self.problem.objective.law_error,
             "if_law_holds": None if self.if_law_holds is None else self.if_law_holds.summary(probability),
+            "numerics": self.numerics,
             "notes": self.notes,
         }
 
@@ -132,6 +144,7 @@ class Trajectories(Decision):
             "served": self.problem.cost.served or None,
             "trajectories": self.summary(probability),
             "law_error": self.problem.objective.law_error,
+            "numerics": {name: path.numerics for name, path in self.paths.items()},
             "notes": self.notes,
         }
 
@@ -171,6 +184,9 @@ def _trajectory(asked: Problem, budgets: Floats) -> Trajectory:
     loss = asked.loss(params.T, tokens.T).T
     last = np.argmax(budgets)
     notes = posterior_notes(asked.objective.posterior) + plan_notes(asked, params[:, last], tokens[:, last])
+    largest = {"params": params, "tokens": tokens, "loss": loss}
+    named = {f"{name} of {asked.language} at the largest budget": draws[:, last] for name, draws in largest.items()}
+    notes += numerics_notes(named, asked.objective.posterior.chains)
     return Trajectory(asked, budgets, params, tokens, loss, asked.epochs(tokens), notes)
 
 

@@ -1,6 +1,7 @@
 """The transfer map: sources ranked for each target, and both directions of a pair (Longpre et al. 2025, §4)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypedDict
 
 import numpy as np
@@ -9,6 +10,7 @@ import xarray as xr
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.text import cells, number
 from bayes_atlas.decisions.base import Decision, dataset
+from bayes_atlas.decisions.monte_carlo import mean_errors
 from bayes_atlas.decisions.summary import Summary, summarise
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
@@ -20,6 +22,14 @@ UNITS = {"score": ("transfer score of a source for a target; missing on the diag
 }
 
 
+class Errors(TypedDict):
+    """Monte Carlo standard errors of what `Source` says of a source; None where draws are too few to tell."""
+
+    probability_helps: float | None
+    probability_top: float | None
+    rank: float | None
+
+
 class Source(TypedDict):
     """One source of a target, as in the JSON document."""
 
@@ -27,6 +37,8 @@ class Source(TypedDict):
     score: Summary
     probability_helps: float  # that the score is above zero
     probability_top: float  # that the source is among the best `top`
+    rank: float  # expected rank among the sources of the target; 1 is the best
+    mcse: Errors
 
 
 class Direction(TypedDict):
@@ -36,6 +48,7 @@ class Direction(TypedDict):
     target: str
     score: Summary
     probability_helps: float
+    probability_helps_mcse: float | None  # Monte Carlo standard error
 
 
 class Compared(TypedDict):
@@ -45,6 +58,7 @@ class Compared(TypedDict):
     back: Direction
     asymmetry: Summary
     probability_forth_exceeds_back: float
+    probability_forth_exceeds_back_mcse: float | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,8 +85,8 @@ class TransferMap(Decision):
 
     def summary(self, probability: float = 0.9, *, top: int = TOP) -> dict[str, list[Source]]:
         """Return target -> its sources, by descending mean score."""
-        likely = self.top_probability(top)
-        return {target: self._ranked(at, likely[at], probability) for at, target in enumerate(self.languages)}
+        _check_top(top)
+        return {target: self._ranked(at, top, probability) for at, target in enumerate(self.languages)}
 
     def to_dict(self, probability: float = 0.9, *, top: int = TOP) -> dict[str, Any]:
         """Return the JSON document: sources of every target, and effects of common traits."""
@@ -131,10 +145,13 @@ class TransferMap(Decision):
             InputError: `top` is below 1.
         """
         _check_top(top)
-        filled = np.where(np.isnan(self.score), -np.inf, self.score)
-        rank = (-filled).argsort(axis=-1).argsort(axis=-1)
-        within = (rank < top) & np.isfinite(self.score)
-        return within.mean(axis=0)
+        return np.asarray((self.rank <= top).mean(axis=0))
+
+    @cached_property
+    def rank(self) -> Floats:
+        """Rank of every source among those of its target, ``(draw, target, source)``; 1 is the best, NaN the target."""
+        rank = (-self.score).argsort(axis=-1).argsort(axis=-1) + 1.0  # NaN is sorted last
+        return np.where(np.isnan(self.score), np.nan, rank)
 
     def sources(self, target: str, *, top: int = TOP, probability: float = 0.9) -> list[Source]:
         """Return the sources of a target, by descending mean score.
@@ -142,19 +159,30 @@ class TransferMap(Decision):
         Raises:
             InputError: an unknown language, or `top` or `probability` out of range.
         """
-        at = self.place(target)
-        return self._ranked(at, self.top_probability(top)[at], probability)
+        _check_top(top)
+        return self._ranked(self.place(target), top, probability)
 
-    def _ranked(self, at: int, likely: Floats, probability: float) -> list[Source]:
+    def _ranked(self, at: int, top: int, probability: float) -> list[Source]:
+        chains = self.posterior.chains
+        others = [index for index in range(len(self.languages)) if index != at]
+        score, rank = (values[:, at, others] for values in (self.score, self.rank))
+        shown: dict[str, Any] = {"probability_helps": score > 0, "probability_top": rank <= top, "rank": rank}
+        means = {name: values.mean(axis=0).tolist() for name, values in shown.items()}
+        errors = {name: mean_errors(values, chains) for name, values in shown.items()}
         found = [
             Source(
-                source=name,
-                score=summarise(self.score[:, at, index], probability),
-                probability_helps=float((self.score[:, at, index] > 0).mean()),
-                probability_top=float(likely[index]),
+                source=self.languages[index],
+                score=summarise(score[:, column], probability, chains=chains),
+                probability_helps=means["probability_helps"][column],
+                probability_top=means["probability_top"][column],
+                rank=means["rank"][column],
+                mcse={
+                    "probability_helps": errors["probability_helps"][column],
+                    "probability_top": errors["probability_top"][column],
+                    "rank": errors["rank"][column],
+                },
             )
-            for index, name in enumerate(self.languages)
-            if index != at
+            for column, index in enumerate(others)
         ]
         return sorted(found, key=lambda each: -each["score"]["mean"])
 
@@ -167,12 +195,13 @@ class TransferMap(Decision):
         first, second = self.place(source), self.place(target)
         if first == second:
             raise InputError(f"the pair is {source} with itself; name two languages")
-        return Pair(source, target, self.score[:, second, first], self.score[:, first, second])
+        forth, back = self.score[:, second, first], self.score[:, first, second]
+        return Pair(source, target, forth, back, self.posterior.chains)
 
     def effects(self, probability: float = 0.9) -> dict[str, Summary]:
         """Return the effect of a common script, genus and family on a score, each given the other two."""
         drawn = self.posterior.drawn(*TRAITS)
-        return {name: summarise(drawn[name], probability) for name in TRAITS}
+        return {name: summarise(drawn[name], probability, chains=self.posterior.chains) for name in TRAITS}
 
     def probability_adds(self, trait: str) -> float:
         """Return the probability that a common `trait` (of `TRAITS`) raises a score, given the other two."""
@@ -206,24 +235,26 @@ class Pair:
     target: str
     forth: Floats  # (draw,) score of the source for the target
     back: Floats  # (draw,) score of the reverse direction
+    chains: int = 1  # whose draws lie one after the other
 
     def to_dict(self, probability: float = 0.9) -> Compared:
         """Return both directions and their difference, as in the JSON document."""
         return {
-            "forth": _direction(self.source, self.target, self.forth, probability),
-            "back": _direction(self.target, self.source, self.back, probability),
-            "asymmetry": summarise(self.forth - self.back, probability),
+            "forth": _direction(self.source, self.target, self.forth, probability, self.chains),
+            "back": _direction(self.target, self.source, self.back, probability, self.chains),
+            "asymmetry": summarise(self.forth - self.back, probability, chains=self.chains),
             "probability_forth_exceeds_back": float((self.forth > self.back).mean()),
+            "probability_forth_exceeds_back_mcse": mean_errors(self.forth > self.back, self.chains)[0],
         }
 
 
-def _direction(source: str, target: str, draws: Floats, probability: float) -> Direction:
-    helps = float((draws > 0).mean())
+def _direction(source: str, target: str, draws: Floats, probability: float, chains: int) -> Direction:
     return {
         "source": source,
         "target": target,
-        "score": summarise(draws, probability),
-        "probability_helps": helps,
+        "score": summarise(draws, probability, chains=chains),
+        "probability_helps": float((draws > 0).mean()),
+        "probability_helps_mcse": mean_errors(draws > 0, chains)[0],
     }
 
 

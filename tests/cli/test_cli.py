@@ -18,11 +18,12 @@ import xarray as xr
 
 import bayes_atlas.inference.staleness
 import bayes_atlas.validation.review
-from bayes_atlas import catalogue
+from bayes_atlas import catalogue, expand, find_crossover, optimum
 from bayes_atlas.catalogue import model_names
 from bayes_atlas.cli import console
 from bayes_atlas.cli.held_out import print_scores
 from bayes_atlas.posterior import load_posterior
+from bayes_atlas.validation.prior_power import prior_power
 from bayes_atlas.validation.review import Influence, PredictedRows, Review, Sensitivity
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +102,13 @@ MISTAKES = {
     "posterior": (("optimum", "astrology", "--compute", "1e21"), ["no posterior is called 'astrology'. Choose"]),
     "posterior folder": (("optimum", "{new}", "--compute", "1e21"), ["there is no posterior folder {new};"]),
     "posterior file": (("diagnose", "{table}"), ["{table} is a file; give the folder"]),
+    "unknown decision": (("diagnose", "{saved}", "--decision", "tax"), ["choose one of: optimum, expand, crossover"]),
+    "decision's need": (("diagnose", "{saved}", "--decision", "optimum"), ["needs --compute; add --compute 1e22"]),
+    "other decision's": (
+        ("diagnose", "{saved}", "--decision", "optimum", "--compute", "1e22", "--factor", "4"),
+        ["--decision optimum has no --factor; its options are --compute, --language, --unique; leave it out"],
+    ),
+    "no decision": (("diagnose", "{saved}", "--compute", "1e22"), ["--compute is an option of a decision; add --deci"]),
     "language": ((*OPTIMUM, "--language", "yo"), ["{saved} has no language 'yo'; choose one of: en, sw"]),
     "no language": (OPTIMUM, ["no language was named; choose one of: en, sw"]),
     "compute": (("optimum", "{saved}", "--language", "sw", "--compute", "-1e21"), ["compute is -1e+21; it must be a"]),
@@ -448,6 +456,28 @@ def test_diagnose_as_json(command, failing, staleness, stale, document):
         ("no_divergences", True, 0.0),
     ]
     assert {"title", "model", "law", "languages", "runs", "sampling", "versions", "created"} <= set(found)
+
+
+DECISIONS = {
+    "optimum": ("chinchilla-2022", {"compute": 1e22}, optimum),
+    "expand": ("capacity-simulated", {"factor": 4.0, "language": "en"}, expand),
+    "crossover": ("crossover-bytes", {"params": 65.8e6, "language": "de", "checkpoint": "en"}, find_crossover),
+}
+
+
+@pytest.mark.parametrize("name", DECISIONS)
+def test_diagnose_shows_how_a_decision_depends_on_priors(command, document, name):
+    posterior, asked, decide = DECISIONS[name]
+    options = [part for option, value in asked.items() for part in (f"--{option}", str(value))]
+    arguments = ("diagnose", posterior, "--decision", name, *options, "--law-error", "none", "--probability", "0.8")
+    loaded = load_posterior(posterior)
+    expected = prior_power(decide(loaded, **asked, law_error="none"), loaded)
+    assert document(command(*arguments, "--json"))["prior_power"] == expected.to_dict(0.8)
+    result = command(*arguments)
+    assert (result.code, result.err) == (0, "")
+    assert "its model still gives the sampled density" in result.out
+    assert all(f"Remark: {remark}." in result.out for remark in expected.remarks(0.8))
+    assert "80% interval" in result.out
 
 
 @pytest.fixture

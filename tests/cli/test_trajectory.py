@@ -14,7 +14,7 @@ def test_trajectory(command, saved, document):
     assert (result.code, result.err) == (0, "")
     assert len(re.findall(r"^ (?:en|sw) +1e\+(?:19|20|21) ", result.out, re.MULTILINE)) == 6
     found = document(command(*arguments, "--language", "sw", "--json"))
-    assert set(found) == {"posterior", "unique", "served", "trajectories", "law_error", "notes"}
+    assert set(found) == {"posterior", "unique", "served", "trajectories", "law_error", "numerics", "notes"}
     assert [row["compute"] for row in found["trajectories"]["sw"]] == pytest.approx([1e19, 1e20, 1e21])
     assert found["trajectories"]["sw"][0]["params"]["kind"] == "eti"
 

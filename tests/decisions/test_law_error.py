@@ -132,7 +132,7 @@ def test_mixtures_and_taxes_have_errors():
     weights = {"en:multilingual": 1.0, "fr:multilingual": 1.0}
     found = mixture(posterior, compute=1e21, weights=weights)
     compared = found.compared("uniform")
-    assert set(compared) == {"gain", "probability_worse", "if_law_holds"}
+    assert set(compared) == {"gain", "probability_worse", "probability_worse_mcse", "if_law_holds"}
     assert found.to_dict()["law_error"] == "learned"
     taxes = efficiency_tax(posterior, language="fr", compute=1e20)
     assert taxes.if_law_holds is not None

@@ -134,7 +134,7 @@ def test_baselines_by_unique_tokens_need_them_all(of_law):
     assert some.notes[0].startswith("the unique tokens of en, fr are not given")
     every = mixture(posterior, compute=1e22, unique=UNIQUE)
     assert list(every.baselines) == ["uniform", "proportional", "temperature", "unimax"]
-    assert every.notes == []
+    assert [note for note in every.notes if "sampling alone" not in note] == []  # there are only 40 draws
 
 
 def test_mixtures_of_the_users_are_compared(of_law):

@@ -9,6 +9,7 @@ import xarray as xr
 
 from bayes_atlas.decisions.bayes_action import bayes_action, cautious_action
 from bayes_atlas.decisions.optimum import optimum
+from bayes_atlas.decisions.summary import summarise
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import get_law
 from bayes_atlas.posterior import Check, Posterior
@@ -272,6 +273,7 @@ def test_summaries_are_of_every_quantity(make):
         "upper": upper,
         "probability": 0.5,
         "kind": "eti",
+        "mcse": summarise(plan.params, 0.5)["mcse"],
     }
 
 

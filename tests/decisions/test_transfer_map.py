@@ -1,9 +1,13 @@
 from dataclasses import replace
 
+import arviz as az
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import rankdata
 
+from bayes_atlas import load_posterior
+from bayes_atlas.decisions.summary import summarise
 from bayes_atlas.decisions.transfer_map import transfer_map
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
@@ -32,6 +36,39 @@ def test_sources_are_ranked_and_the_target_is_none_of_them(found):
 
 def test_top_probabilities_sum_to_the_number_of_places(found):
     np.testing.assert_allclose(found.top_probability(2).sum(axis=1), 2.0)
+
+
+def test_ranks_are_expected_ranks_of_the_draws(found):
+    alone = np.delete(found.score[:, 0], 0, axis=1)  # of en, from sw, fr and hi
+    expected = dict(zip(["sw", "fr", "hi"], rankdata(-alone, axis=1).mean(axis=0), strict=True))
+    ranked = found.sources("en")
+    assert {each["source"]: each["rank"] for each in ranked} == pytest.approx(expected)
+    assert np.isnan(found.rank[:, range(4), range(4)]).all()
+    assert sum(each["rank"] for each in ranked) == pytest.approx(1 + 2 + 3)
+
+
+def test_probabilities_and_ranks_have_errors():
+    """Of real chains: 4 of 200 draws."""
+    posterior = load_posterior("transfer-atlas")
+    found = transfer_map(posterior)
+    each = found.sources("sw", top=5)[1]
+    at, of = found.place("sw"), found.place(each["source"])
+    score = found.score[:, at, of]
+    better = (np.delete(found.score[:, at], at, axis=1) > score[:, None]).sum(axis=1)
+    told = {"probability_helps": score > 0, "probability_top": better < 5, "rank": 1 + better}
+    for name, draws in told.items():
+        assert each[name] == pytest.approx(draws.mean())
+        assert each["mcse"][name] == pytest.approx(by_arviz(draws))
+    document = found.pair(each["source"], "sw").to_dict()
+    assert document["forth"]["probability_helps_mcse"] == each["mcse"]["probability_helps"]
+    back = found.score[:, of, at]
+    assert document["probability_forth_exceeds_back_mcse"] == pytest.approx(by_arviz(score > back))
+    assert document["forth"]["score"] == each["score"] == summarise(score, chains=4)
+
+
+def by_arviz(draws):
+    chains = xr.Dataset({"x": (("chain", "draw"), draws.reshape(4, -1).astype(float))})
+    return float(az.mcse(chains, method="mean")["x"])
 
 
 def test_a_pair_compares_both_directions(found):

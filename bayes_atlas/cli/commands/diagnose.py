@@ -1,22 +1,95 @@
-"""`diagnose`: checks of a posterior's sampling, and with `--full` a review of the fit."""
+"""`diagnose`: checks of a posterior's sampling, with `--full` a review of the fit, with `--decision` one of an answer.
 
+How a decision depends on priors is asked here and not with the decision's own command: the prior densities may have to
+be computed from the model, and commands that decide never execute one.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayes_atlas.cli.arguments import AsJson, Plot, PosteriorName
-from bayes_atlas.cli.console import new_table, number, out, plural, print_json, say, value_range, writing
+from bayes_atlas.cli.arguments import LEARNED, AsJson, LawError, Plot, PosteriorName, Probability
+from bayes_atlas.cli.console import new_table, number, out, plural, print_json, print_rows, say, value_range, writing
 from bayes_atlas.cli.sampling import print_posterior, sampling_report
 from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:
+    from bayes_atlas.decisions.base import Decision
+    from bayes_atlas.posterior import Posterior
+    from bayes_atlas.validation.prior_power import PriorPower
     from bayes_atlas.validation.review import PredictedRows, Review, Sensitivity
 
 PANEL = "Posteriors"
 
 
 SHOWN = 8  # most rows of a table; --json has all
+OPTIONS = {  # of each decision; it needs the first
+    "optimum": ("compute", "language", "unique"),
+    "expand": ("factor", "language"),
+    "crossover": ("params", "language", "checkpoint", "unique"),
+}
+SUCH_AS = {"optimum": "--compute 1e22", "expand": "--factor 4", "crossover": "--params 2e9"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The decision whose dependence on priors is asked, with options of its own command."""
+
+    decision: Annotated[
+        str | None,
+        typer.Option(
+            metavar=" | ".join(OPTIONS), help="Also show how this decision depends on priors.", show_default=False
+        ),
+    ] = None
+    compute: Annotated[float | None, typer.Option(help="optimum: budget in FLOPs.", show_default=False)] = None
+    factor: Annotated[
+        float | None, typer.Option(help="expand: factor on the number of languages.", show_default=False)
+    ] = None
+    params: Annotated[float | None, typer.Option(help="crossover: parameters of the model.", show_default=False)] = None
+    language: Annotated[str | None, typer.Option(help="Language of the decision.", show_default=False)] = None
+    checkpoint: Annotated[str | None, typer.Option(help="crossover: checkpoint.", show_default=False)] = None
+    unique: Annotated[
+        float | None, typer.Option(help="Available unique tokens; unlimited by default.", show_default=False)
+    ] = None
+    law_error: LawError = LEARNED
+    probability: Probability = 0.9
+
+    def request(self) -> dict[str, Any]:
+        """Return the arguments of the decision.
+
+        Raises:
+            InputError: the decision is unknown, lacks an option, or has one that it does not take.
+        """
+        named = {name: value for name, value in asdict(self).items() if name in set().union(*OPTIONS.values())}
+        given = {name: value for name, value in named.items() if value is not None}
+        if self.decision is None:
+            if given:
+                raise InputError(f"--{next(iter(given))} is an option of a decision; add --decision, such as optimum")
+            return {}
+        if self.decision not in OPTIONS:
+            raise InputError(f"--decision is {self.decision!r}; choose one of: {', '.join(OPTIONS)}")
+        taken = OPTIONS[self.decision]
+        if taken[0] not in given:
+            raise InputError(f"--decision {self.decision} needs --{taken[0]}; add {SUCH_AS[self.decision]}")
+        if wrong := [name for name in given if name not in taken]:
+            raise InputError(
+                f"--decision {self.decision} has no --{wrong[0]}; its options are --{', --'.join(taken)}; leave it out"
+            )
+        return given | {"law_error": self.law_error}
+
+    def decide(self, posterior: "Posterior") -> "Decision":
+        """Return the decision."""
+        from bayes_atlas import expand, find_crossover, optimum
+
+        decide: dict[str, Callable[..., Decision]] = {
+            "optimum": optimum,
+            "expand": expand,
+            "crossover": find_crossover,
+        }
+        return decide[str(self.decision)](posterior, **self.request())
 
 
 def diagnose(
@@ -24,6 +97,8 @@ def diagnose(
     full: Annotated[
         bool, typer.Option("--full", help="Also review the fit against its data and its priors; see below.")
     ] = False,
+    *,
+    asked: Asked,
     plot: Plot = None,
     as_json: AsJson = False,
 ) -> None:
@@ -36,9 +111,14 @@ def diagnose(
     priors, influential runs (PSIS-LOO), and runs that the law does not account for. Most of these need a fit with its
     data stored. None of them changes the exit code. `--plot` draws PIT values and both predictions.
 
+    `--decision` shows a decision under priors to the power 0.5 and 2, for which draws are weighed instead of sampled
+    again, and says if the weights are unreliable.
+
     Examples:
 
     - `bayes-atlas diagnose chinchilla-2022`
+
+    - `bayes-atlas diagnose chinchilla-2022 --decision optimum --compute 5.88e23`
 
     - `bayes-atlas diagnose ./mine --full --plot checks.svg`
     """
@@ -47,6 +127,7 @@ def diagnose(
 
     if plot is not None and not full:
         raise InputError("--plot draws the checks of --full; add --full, or leave --plot out")
+    asked.request()
     loaded = load_posterior(posterior)
     if full:
         from bayes_atlas.validation.review import review_fit
@@ -57,6 +138,12 @@ def diagnose(
             draw_checks(found, plot)
     else:
         stale, more = is_stale(loaded), {}
+    powers = None
+    if asked.decision is not None:
+        from bayes_atlas.validation.prior_power import prior_power
+
+        powers = prior_power(asked.decide(loaded), loaded)
+        more = more | {"prior_power": powers.to_dict(asked.probability)}
     if as_json:
         print_json(sampling_report(loaded) | {"stale": stale} | more)
     else:
@@ -67,6 +154,8 @@ def diagnose(
             say("The posterior is current: its model still gives the sampled density")
         if full:
             print_checks(found)
+        if powers is not None:
+            _print_powers(powers, asked.probability)
     raise typer.Exit(1 if loaded.failed_checks or stale else 0)
 
 
@@ -123,6 +212,13 @@ def _print_predictives(predictives: "dict[str, PredictedRows]") -> None:
         inside = (f"{share:.0%}" for share in shown["coverage"].values())
         table.add_row(name, value_range(each.interval(0.9)), value_range(tuple(shown["observed"])), *inside)
     out.print(table)
+
+
+def _print_powers(powers: "PriorPower", probability: float) -> None:
+    say(powers.decision.question)
+    print_rows(powers.rows(probability))
+    for remark in powers.remarks(probability):
+        say(f"Remark: {remark}.")
 
 
 def _print_sensitivity(sensitivity: "list[Sensitivity]") -> None:

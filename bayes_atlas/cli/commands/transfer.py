@@ -7,7 +7,7 @@ import typer
 
 from bayes_atlas.cli.answers import interval, median_and_interval, save
 from bayes_atlas.cli.arguments import AsJson, Plot, PosteriorName, Probability
-from bayes_atlas.cli.console import chance, new_table, out, plural, print_json, print_notes, say
+from bayes_atlas.cli.console import chance, new_table, number, out, plural, print_json, print_notes, say
 from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,11 +68,12 @@ def transfer(
 
 def _print_sources(found: "TransferAnswer", sources: Sequence["Source"], probability: float) -> None:
     say(f"{found.map.posterior.name}: transfer to {found.target}")
-    table = new_table("source", "score", interval(probability), "P(helps)", f"P(in top {found.top})")
+    table = new_table("source", "score", interval(probability), "P(helps)", f"P(in top {found.top})", "rank")
     for each in sources[:SHOWN]:
         cells = (
             *median_and_interval(each["score"]),
             *map(chance, (each["probability_helps"], each["probability_top"])),
+            number(each["rank"], 3),
         )
         table.add_row(each["source"], *cells)
     out.print(table)
