@@ -15,12 +15,13 @@ on the table and not on the true values behind it.
 The benchmark prints one line per model and set of tables, and the worst quantities. From the root of the checkout:
 
     python -m benchmarks.sbc --models chinchilla data_constrained --tables 100 --output ranks.csv
+    python -m benchmarks.sbc --models atlas --earlier ranks.csv
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ RANKED = 99  # draws of each fit that are ranked against; central 90 % then are 
 CENTRAL = (5, 94)
 CHAINS = 4
 FEWEST = 20  # tables that are worth a test
+CSV = ("model", "table", "quantity", "rank", "draws", "failed_checks", "dropped", "seconds")
 SHOWN = 5  # worst quantities that are printed
 COLUMNS = (
     "model",
@@ -86,9 +88,21 @@ class Calibration:
         """Return one row per table and quantity."""
         ranks = pd.DataFrame(self.ranks).assign(failed_checks=[" ".join(names) for names in self.failed])
         long = ranks.rename_axis("table").reset_index().melt(["table", "failed_checks"], None, "quantity", "rank")
-        return long.assign(model=self.model, draws=RANKED)[
-            ["model", "table", "quantity", "rank", "draws", "failed_checks"]
-        ]
+        long = long.assign(model=self.model, draws=RANKED, dropped=self.dropped, seconds=round(self.seconds))
+        return long[list(CSV)]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> "Calibration":
+        """Return the calibration whose `frame` this is."""
+        wide = frame.pivot(index="table", columns="quantity", values="rank")
+        checks = frame.drop_duplicates("table").sort_values("table")["failed_checks"]
+        return cls(
+            model=str(frame["model"].iloc[0]),
+            ranks={name: wide[name].to_numpy() for name in frame["quantity"].drop_duplicates()},
+            failed=[names.split() for names in checks],
+            dropped=int(frame["dropped"].iloc[0]),
+            seconds=float(frame["seconds"].iloc[0]),
+        )
 
 
 @dataclass(frozen=True)
@@ -133,6 +147,12 @@ def ranks_of(truth: Sites, drawn: Sites, designed: Design, rng: np.random.Genera
         for index in np.ndindex(found.shape):
             ranks[f"{name}[{','.join(map(str, index))}]" if index else name] = int(found[index])
     return ranks
+
+
+def read_ranks(path: Path) -> list[Calibration]:
+    """Read the calibrations of all models in a CSV file of an earlier run."""
+    frame = pd.read_csv(path, keep_default_na=False)
+    return [Calibration.of(own) for _, own in frame.groupby("model", sort=False)]
 
 
 def looks(found: Calibration) -> list[Look]:
@@ -253,10 +273,10 @@ def _distinct(ranks: Mapping[str, Counts]) -> dict[str, Counts]:
     return {name: ranks[name] for name in found.values()}
 
 
-def _tell(model: str) -> Any:
+def _tell(model: str) -> Callable[[Progress], None]:
     def tell(progress: Progress) -> None:
-        if progress.done % 250 == 0:
-            print(f"{model}: {progress.done} of {progress.total} iterations", file=sys.stderr, flush=True)
+        said = f"{model}: {progress.done} of {progress.total} iterations, {progress.gradients:.0f} gradients a draw"
+        print(said, file=sys.stderr, flush=True)
 
     return tell
 
@@ -264,21 +284,23 @@ def _tell(model: str) -> Any:
 def main() -> None:
     """Print the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=list(DESIGNS), choices=list(DESIGNS))
+    parser.add_argument("--models", nargs="*", default=list(DESIGNS), choices=list(DESIGNS))
     parser.add_argument("--tables", type=int, default=200)
     parser.add_argument("--warmup", type=int, default=500)
     parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, help="CSV file of all ranks")
+    parser.add_argument("--output", type=Path, help="CSV file of all ranks, written after each model")
+    parser.add_argument("--earlier", type=Path, nargs="*", default=[], help="such files, to be reported together")
     arguments = parser.parse_args()
     if arguments.tables < FEWEST:
         parser.error(f"--tables is {arguments.tables}; give at least {FEWEST}")
-    found = []
+    found = [each for path in arguments.earlier for each in read_ranks(path)]
     for model in arguments.models:
-        each = calibrate(model, arguments.tables, warmup=arguments.warmup, draws=arguments.draws, seed=arguments.seed)
-        found.append(each)
+        found.append(
+            calibrate(model, arguments.tables, warmup=arguments.warmup, draws=arguments.draws, seed=arguments.seed)
+        )
         if arguments.output is not None:
-            pd.concat([one.frame() for one in found]).to_csv(arguments.output, index=False)
+            pd.concat([each.frame() for each in found]).to_csv(arguments.output, index=False)
     for line in lines(found):
         print(line)
 
