@@ -21,6 +21,7 @@ The benchmark prints one line per model and set of tables, and the worst quantit
 import argparse
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,6 +184,10 @@ def lines(found: Sequence[Calibration]) -> Iterator[str]:
             own = [at for at, look in enumerate(taken) if (look.model, look.tables) == (each.model, tables)]
             if own:
                 yield _line(each, [taken[at] for at in own], p_values[own])
+    for each in found:
+        failed = Counter(name for names in each.failed for name in names)
+        counts = ", ".join(f"{name} {count}" for name, count in failed.most_common())
+        yield f"\n{each.model}, fits by failed check: {counts or 'none'}"
     yield f"\nThe {SHOWN} worst quantities, with how many ranks fall into each tenth:\n"
     for at in np.argsort([look.p for look in taken])[:SHOWN]:
         look = taken[at]

@@ -161,6 +161,11 @@ def test_the_report_names_the_worst_quantity():
     assert cells[5:8] == ["other", "1 of 2", "1 of 2"]
     assert cells[-3:] == ["0", "2", "1"]
     assert "made-up (all) other: p" in shown
+    assert "made-up, fits by failed check: none" in shown
+
+
+def test_the_report_counts_failed_checks():
+    assert "made-up, fits by failed check: no_divergences 30" in "\n".join(lines([made_up(failed=30)]))
 
 
 def test_the_csv_gives_the_same_report_later(tmp_path):
