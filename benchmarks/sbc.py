@@ -300,6 +300,9 @@ def main() -> None:
     if arguments.tables < FEWEST:
         parser.error(f"--tables is {arguments.tables}; give at least {FEWEST}")
     found = [each for path in arguments.earlier for each in read_ranks(path)]
+    names = [*(each.model for each in found), *arguments.models]
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+        parser.error(f"{twice[0]} is there twice; leave it out of --models, or give one file with it")
     for model in arguments.models:
         found.append(
             calibrate(model, arguments.tables, warmup=arguments.warmup, draws=arguments.draws, seed=arguments.seed)

@@ -19,6 +19,7 @@ from benchmarks.sbc import (
     corrected,
     lines,
     looks,
+    main,
     ranks_of,
     read_ranks,
 )
@@ -174,6 +175,17 @@ def test_the_csv_gives_the_same_report_later(tmp_path):
     assert len(frame) == 2 * 2 * TABLES
     frame.to_csv(tmp_path / "ranks.csv", index=False)
     assert list(lines(read_ranks(tmp_path / "ranks.csv"))) == list(lines(found))
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [(["--tables", "5"], "give at least 20"), (["--models", "atlas", "atlas"], "atlas is there twice")],
+)
+def test_a_run_that_cannot_be_reported_is_refused(given, rule, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["sbc", *given])
+    with pytest.raises(SystemExit):
+        main()
+    assert rule in capsys.readouterr().err
 
 
 # Models
