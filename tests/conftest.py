@@ -22,6 +22,7 @@ DEAREST = (
     "test_readme.py",
     "models/test_crossover.py",
     "benchmarks/test_holdout.py",
+    "benchmarks/test_sbc.py",
     "models/test_transfer.py",
     "validation/test_loo.py",
     "real_runs/test_datablations.py",
