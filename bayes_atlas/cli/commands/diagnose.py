@@ -105,7 +105,8 @@ def diagnose(
     """Show the checks of a posterior's sampling, with advice on each that fails.
 
     A posterior is stale if its model has changed since the fit. To find out, the command executes the model. The exit
-    code is 1 if a check fails or the posterior is stale.
+    code is 1 if a check fails or the posterior is stale. Remarks name parameters of the whole model that are far out in
+    their priors, or at an end of their range.
 
     `--full` adds prior and posterior predictions of the fitted rows, the sensitivity of the law's parameters to their
     priors, influential runs (PSIS-LOO), and runs that the law does not account for. Most of these need a fit with its
@@ -124,6 +125,7 @@ def diagnose(
     """
     from bayes_atlas.inference.staleness import is_stale
     from bayes_atlas.posterior import load_posterior
+    from bayes_atlas.validation.prior_conflicts import prior_conflicts
 
     if plot is not None and not full:
         raise InputError("--plot draws the checks of --full; add --full, or leave --plot out")
@@ -138,6 +140,8 @@ def diagnose(
             draw_checks(found, plot)
     else:
         stale, more = is_stale(loaded), {}
+    conflicts = prior_conflicts(loaded)
+    more = more | {"prior_conflicts": [asdict(each) for each in conflicts]}
     powers = None
     if asked.decision is not None:
         from bayes_atlas.validation.prior_power import prior_power
@@ -152,6 +156,8 @@ def diagnose(
             say("STALE: the model has changed since the fit and gives another density; fit again")
         else:
             say("The posterior is current: its model still gives the sampled density")
+        for conflict in conflicts:
+            say(f"Remark: {conflict.remark}.")
         if full:
             print_checks(found)
         if powers is not None:
