@@ -135,13 +135,14 @@ def diagnose(
         from bayes_atlas.validation.review import review_fit
 
         found = review_fit(loaded)
-        stale, more = found.stale, {"full": found.to_dict()}
+        stale = found.stale
+        more: dict[str, Any] = {"full": found.to_dict()}
         if plot is not None:
             draw_checks(found, plot)
     else:
         stale, more = is_stale(loaded), {}
     conflicts = prior_conflicts(loaded)
-    more = more | {"prior_conflicts": [asdict(each) for each in conflicts]}
+    more |= {"prior_conflicts": [asdict(each) for each in conflicts]}
     powers = None
     if asked.decision is not None:
         from bayes_atlas.validation.prior_power import prior_power
