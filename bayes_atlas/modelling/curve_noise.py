@@ -2,8 +2,8 @@
 
 Runs of one model size share an effect (``size_effect``). The shape and hyper-parameters of a size were chosen once, and
 no law knows how well. This effect is a large part of the uncertainty about ``alpha`` and ``E``; without it, intervals
-on optimal size are too narrow. It is there with any number of sizes, even one: few sizes do not say how large it is,
-and then its prior does. With a least number of sizes, intervals would jump there. If a language has data sets of
+on optimal size are too narrow. It is there with any number of sizes above one: few sizes do not say how large it is,
+and then its prior does. With a larger least number, intervals would jump there. If a language has data sets of
 several sizes, only runs of one size on the same data share an effect. On the same data, residuals of a law of
 repetition are similar for all numbers of epochs. If they were treated as independent, ``R_D*`` would seem identified
 when it is not.
@@ -75,10 +75,12 @@ def observe(
 
 
 def _size_effect(curves: Curves, log_noise: jax.Array) -> jax.Array:
-    """Sample the effect of each curve's model size on log loss, ``(run, 1)``.
+    """Sample the effect of each curve's model size on log loss, ``(run, 1)``; zero where all have the same size.
 
     Its spread, ``size_effect_scale``, is log-normal around half the noise.
     """
+    if not curves.size.groups:
+        return jnp.zeros(())
     spread = numpyro.sample("size_effect_scale", dist.LogNormal(jnp.log(SIZE_EFFECT) + log_noise, 0.7))
     with numpyro.plate("size", curves.size.groups):
         effect = numpyro.sample("size_effect", dist.Normal(0.0, spread), infer=pooled_from(None, "size_effect_scale"))

@@ -65,7 +65,9 @@ class Group(NamedTuple):
 
     @classmethod
     def of(cls, index: np.ndarray) -> "Group":
-        """Group curves by the index ``(run,)`` of their group, which counts from 0 without gaps."""
+        """Group curves by the index ``(run,)`` of their group, which counts from 0 without gaps; -1 for no groups."""
+        if (index < 0).all():
+            return cls(np.asarray(index, dtype=np.int32), np.zeros((0, 1), dtype=np.int32), np.zeros((0, 1)))
         by_group = [np.flatnonzero(index == group) for group in range(index.max() + 1)]
         members = np.zeros((len(by_group), max(map(len, by_group))), dtype=np.int32)
         is_member = np.zeros(members.shape)
@@ -88,7 +90,7 @@ class Curves(NamedTuple):
     """Layout of the curves: their groups, and the observed steps. A JAX pytree."""
 
     language: Group
-    size: Group  # curves of one number of parameters, and of one data set if a language has several
+    size: Group  # curves of one number of parameters, and of one data set if a language has several; see `_by_size`
     observed: Array  # (run, step) True for a checkpoint, False for padding
     stage: Array  # (run, step) log ratio of the run's last tokens to this step's: 0 at the end, larger before
     epochs: Array | None  # (run, step) log of the epochs over own unique tokens; None if no data repeat
@@ -244,7 +246,10 @@ class CurveData:
             if _structure(values) != _structure(other.covariates[name]):
                 return f"differ in {name}, which only one of them has, or in its number of sources"
         one, two = (each.curves.epochs is None for each in (self, other))
-        return "" if one == two else "do not both repeat data"
+        if one != two:
+            return "do not both repeat data"
+        one, two = (each.curves.size.groups == 0 for each in (self, other))
+        return "" if one == two else "do not both have several model sizes"
 
     def own(self, values: np.ndarray, dims: Sequence[str]) -> np.ndarray:
         """Return a site's values without the model sizes and curves that are padding."""
@@ -347,7 +352,7 @@ class RunTable:
                 covariates[name] = np.eye(shape.sources + 1)[start, None, 1:].repeat(steps, axis=1)
         covariates["curves"] = Curves(
             language=Group.of(np.arange(curves) % languages),
-            size=Group.of(np.arange(curves) % shape.sizes),
+            size=Group.of(np.arange(curves) % shape.sizes if shape.sizes else np.full(curves, -1)),
             observed=np.ones((curves, steps), dtype=bool),
             stage=np.tile(np.log([2.0, 1.0])[-steps:], (curves, 1)),
             epochs=np.abs(rng.normal(size=(curves, steps))) if shape.epochs else None,
@@ -487,7 +492,7 @@ class _Layout:
         sizes = runs["params"].to_numpy()[last], runs["unique"].to_numpy()[last], self.language
         return Curves(
             language=Group.of(self.language),
-            size=Group.of(SizeGroups.of(*sizes).find(*sizes)),
+            size=_by_size(*sizes),
             observed=self.observed,
             stage=np.log(tokens[:, -1:] / tokens),
             epochs=np.log(epochs) if (epochs > 1).any() else None,
@@ -518,6 +523,13 @@ def _partners(runs: xr.Dataset) -> tuple[np.ndarray, list[str]]:
         raise InputError(f"{runs.attrs['name']} has no run on two languages in equal parts; add some for this model")
     partners = share[half].any(axis=0)
     return share[:, partners].astype(float), runs["source"].to_numpy()[partners].tolist()
+
+
+def _by_size(params: np.ndarray, unique: np.ndarray, language: np.ndarray) -> Group:
+    """Group curves by size and data set. With a single model size there are no groups: its effect is part of E."""
+    groups = SizeGroups.of(params, unique, language)
+    several = len(np.unique(groups.keys[0])) > 1
+    return Group.of(groups.find(params, unique, language) if several else np.full(len(params), -1))
 
 
 def _references(runs: xr.Dataset, language_names: Sequence[str]) -> dict[str, dict[str, float]]:
