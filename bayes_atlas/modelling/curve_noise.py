@@ -2,11 +2,10 @@
 
 Runs of one model size share an effect (``size_effect``). The shape and hyper-parameters of a size were chosen once, and
 no law knows how well. This effect is a large part of the uncertainty about ``alpha`` and ``E``; without it, intervals
-on optimal size are too narrow. It is there with any number of sizes above one: few sizes do not say how large it is,
-and then its prior does. With a larger least number, intervals would jump there. If a language has data sets of
-several sizes, only runs of one size on the same data share an effect. On the same data, residuals of a law of
-repetition are similar for all numbers of epochs. If they were treated as independent, ``R_D*`` would seem identified
-when it is not.
+on optimal size are too narrow. With fewer than `bayes_atlas.observations.curves.FEWEST_SIZES` sizes it is not
+identified apart from the law, and is left out. If a language has data sets of several sizes, only runs of one size on
+the same data share an effect. On the same data, residuals of a law of repetition are similar for all numbers of epochs.
+If they were treated as independent, ``R_D*`` would seem identified when it is not.
 
 Around this effect, residuals on log loss of one curve (a run's checkpoints on one language) are a multivariate
 Student-t process:
@@ -75,7 +74,7 @@ def observe(
 
 
 def _size_effect(curves: Curves, log_noise: jax.Array) -> jax.Array:
-    """Sample the effect of each curve's model size on log loss, ``(run, 1)``; zero where all have the same size.
+    """Sample the effect of each curve's model size on log loss, ``(run, 1)``; zero where curves have no size groups.
 
     Its spread, ``size_effect_scale``, is log-normal around half the noise.
     """

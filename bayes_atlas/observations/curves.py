@@ -36,6 +36,10 @@ from bayes_atlas.observations.kind import Covariates, Dims, MissingError
 from bayes_atlas.observations.normal_prior import Prior
 from bayes_atlas.posterior import Staleness
 
+# From so many model sizes, each has an effect of its own. The law itself has three parameters of size, so only the
+# remaining sizes inform the effect. With five sizes the effect absorbs variation that the exponent could explain, and
+# neither is identified.
+FEWEST_SIZES = 10
 STARTED = "source_started"
 PARTNER = "source_partner"
 OPTIONAL = ("tau_prior",)  # covariates that are not columns of a run table
@@ -249,7 +253,7 @@ class CurveData:
         if one != two:
             return "do not both repeat data"
         one, two = (each.curves.size.groups == 0 for each in (self, other))
-        return "" if one == two else "do not both have several model sizes"
+        return "" if one == two else f"do not both have {FEWEST_SIZES} model sizes, from which sizes have effects"
 
     def own(self, values: np.ndarray, dims: Sequence[str]) -> np.ndarray:
         """Return a site's values without the model sizes and curves that are padding."""
@@ -328,7 +332,7 @@ class RunTable:
             covariates["tau_prior"] = Prior(**{name: stored[TAU_PRIOR + name] for name in Prior._fields})
         covariates["curves"] = Curves(
             language=Group.of(stored["language_index"]),
-            size=Group.of(stored["size_index"]),
+            size=_known_groups(stored["size_index"]),
             observed=np.isfinite(loss),
             stage=stored["stage"].astype(float),
             epochs=stored["epochs"].astype(float) if "epochs" in stored else None,
@@ -352,7 +356,7 @@ class RunTable:
                 covariates[name] = np.eye(shape.sources + 1)[start, None, 1:].repeat(steps, axis=1)
         covariates["curves"] = Curves(
             language=Group.of(np.arange(curves) % languages),
-            size=Group.of(np.arange(curves) % shape.sizes if shape.sizes else np.full(curves, -1)),
+            size=_known_groups(np.arange(curves) % max(shape.sizes, 1)),
             observed=np.ones((curves, steps), dtype=bool),
             stage=np.tile(np.log([2.0, 1.0])[-steps:], (curves, 1)),
             epochs=np.abs(rng.normal(size=(curves, steps))) if shape.epochs else None,
@@ -525,10 +529,18 @@ def _partners(runs: xr.Dataset) -> tuple[np.ndarray, list[str]]:
     return share[:, partners].astype(float), runs["source"].to_numpy()[partners].tolist()
 
 
+def _known_groups(index: np.ndarray) -> Group:
+    """Group curves by stored indices; records of tables with too few sizes may have groups that no fit used."""
+    return Group.of(index if index.max() + 1 >= FEWEST_SIZES else np.full(len(index), -1))
+
+
 def _by_size(params: np.ndarray, unique: np.ndarray, language: np.ndarray) -> Group:
-    """Group curves by size and data set. With a single model size there are no groups: its effect is part of E."""
+    """Group curves by size and data set; with fewer than `FEWEST_SIZES` model sizes there are no groups.
+
+    The number is that of the table itself, so its model does not depend on the tables that it is fitted beside.
+    """
     groups = SizeGroups.of(params, unique, language)
-    several = len(np.unique(groups.keys[0])) > 1
+    several = len(np.unique(groups.keys[0])) >= FEWEST_SIZES
     return Group.of(groups.find(params, unique, language) if several else np.full(len(params), -1))
 
 

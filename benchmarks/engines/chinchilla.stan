@@ -1,10 +1,8 @@
-// The shipped model `chinchilla` for a table of one row per run, centred.
+// The shipped model `chinchilla` for a table of one row per run and few model sizes, centred.
 data {
   int<lower=1> rows;
   int<lower=1> languages;
-  int<lower=1> sizes;
   array[rows] int<lower=1, upper=languages> language;
-  array[rows] int<lower=1, upper=sizes> size_of_row;
   vector[rows] log_params;  // over the geometric mean of all runs
   vector[rows] log_tokens;  // over the geometric mean of the language's runs
   vector[rows] log_loss;
@@ -28,8 +26,6 @@ parameters {
   vector[languages] log_alpha;
   vector[languages] log_beta;
   vector[languages] log_sigma;
-  real<lower=0> size_effect_scale;
-  vector[sizes] size_effect;
 }
 transformed parameters {
   vector[languages] level = exp(log_level);
@@ -59,9 +55,7 @@ model {
   log_alpha ~ normal(alpha_location, alpha_scale);
   log_beta ~ normal(beta_location, beta_scale);
   log_sigma ~ normal(sigma_location, sigma_scale);
-  size_effect_scale ~ lognormal(log(0.5) + mean(log_sigma), 0.7);
-  size_effect ~ normal(0, size_effect_scale);
   vector[rows] expected = E[language] + A[language] .* exp(-alpha[language] .* log_params)
                           + B[language] .* exp(-beta[language] .* log_tokens);
-  log_loss ~ student_t(4, log(expected) + size_effect[size_of_row], sigma[language]);
+  log_loss ~ student_t(4, log(expected), sigma[language]);
 }

@@ -36,7 +36,6 @@ class Rows:
     params: Floats
     tokens: Floats
     log_loss: Floats
-    size: NDArray[np.int64]  # index of the model size
     mean_log_params: float
     mean_log_tokens: Floats  # (language,)
 
@@ -44,11 +43,6 @@ class Rows:
     def languages(self) -> int:
         """Number of languages."""
         return len(self.mean_log_tokens)
-
-    @property
-    def sizes(self) -> int:
-        """Number of model sizes."""
-        return int(self.size.max()) + 1
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> "Rows":
@@ -60,7 +54,6 @@ class Rows:
             params=table["params"].to_numpy(),
             tokens=table["tokens"].to_numpy(),
             log_loss=np.log(table["loss"].to_numpy()),
-            size=np.unique(table["params"].to_numpy(), return_inverse=True)[1].astype(np.int64),
             mean_log_params=float(log_params.mean()),
             mean_log_tokens=np.array([log_tokens[language == index].mean() for index in range(len(names))]),
         )

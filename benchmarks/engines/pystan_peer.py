@@ -18,8 +18,6 @@ def sample(table: pd.DataFrame, settings: Settings) -> Sampled:
     data = {
         "rows": len(rows.log_loss),
         "languages": rows.languages,
-        "sizes": rows.sizes,
-        "size_of_row": (rows.size + 1).tolist(),
         "language": (rows.language + 1).tolist(),
         "log_params": (np.log(rows.params) - rows.mean_log_params).tolist(),
         "log_tokens": (np.log(rows.tokens) - rows.mean_log_tokens[rows.language]).tolist(),

@@ -33,7 +33,7 @@ def raw_counts(rows: Rows) -> None:
 
 
 def same_priors(rows: Rows) -> None:
-    """The shipped model `chinchilla` for a table of one row per run."""
+    """The shipped model `chinchilla` for a table of one row per run and few model sizes."""
     level = jnp.exp(_non_centred("level", rows, dist.Normal(1.0, 2.0), 1.0))
     size_share = jax.nn.sigmoid(_non_centred("size_share", rows, dist.Normal(-1.5, 1.0), 0.5))
     irreducible_share = jax.nn.sigmoid(_non_centred("irreducible_share", rows, dist.Normal(1.2, 1.0), 0.5))
@@ -83,12 +83,8 @@ def _exponents(rows: Rows) -> tuple[jax.Array, jax.Array]:
 
 def _observe(rows: Rows, expected: jax.Array) -> None:
     sigma = numpyro.deterministic("sigma", jnp.exp(_non_centred("sigma", rows, dist.Normal(jnp.log(0.01), 1.0), 0.5)))
-    spread = numpyro.sample("size_effect_scale", dist.LogNormal(jnp.log(0.5) + jnp.log(sigma).mean(), 0.7))
-    with numpyro.plate("size", rows.sizes):
-        effect = spread * numpyro.sample("size_effect_offset", dist.Normal(0.0, 1.0))
-    predicted = jnp.log(expected) + effect[rows.size]
     with numpyro.plate("row", len(rows.log_loss)):
-        numpyro.sample("log_loss", dist.StudentT(4.0, predicted, sigma[rows.language]), obs=rows.log_loss)
+        numpyro.sample("log_loss", dist.StudentT(4.0, jnp.log(expected), sigma[rows.language]), obs=rows.log_loss)
 
 
 def _report(**values: jax.Array) -> None:

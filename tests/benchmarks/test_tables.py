@@ -5,7 +5,7 @@ import pytest
 
 from bayes_atlas.data.runs import runs_from_frame
 from bayes_atlas.laws import chinchilla
-from bayes_atlas.observations.curves import arrange
+from bayes_atlas.observations.curves import FEWEST_SIZES, arrange
 from benchmarks.sampler import by_languages, by_rows
 from benchmarks.tables import NAMED, PARAMS, SIZES, TOKENS, atlas_study, chinchilla_study
 
@@ -27,11 +27,12 @@ def test_losses_follow_the_law_up_to_the_noise():
     assert np.median(np.abs(residual)) == pytest.approx(0.741, abs=5 * 0.5 / (0.54 * np.sqrt(4000)))
 
 
-def test_the_problem_of_the_peers_is_one_row_per_run():
+def test_the_problem_of_the_peers_has_no_size_effect():
     runs = runs_from_frame(chinchilla_study(12, 17).runs)
     curves = arrange(runs, ["curves"]).curves
     assert (runs.sizes["row"], curves.languages, curves.repeated) == (204, 12, False)
-    assert curves.size.groups == len(SIZES)
+    assert curves.size.groups == 0
+    assert len(SIZES) < FEWEST_SIZES
 
 
 def test_the_named_sources_of_atlas_are_the_hubs():

@@ -335,60 +335,33 @@ def test_many_tables_must_be_alike(plain, mixed):
         InputError, match=r"table 1 \(mixed\.csv\) and the first do not both repeat data; fit them separately"
     ):
         fit_many([plain, mixed], "chinchilla", **QUICK)
+    with pytest.raises(
+        InputError, match="and the first do not both have 10 model sizes, from which sizes have effects"
+    ):
+        fit_many([sized_table(6), sized_table(12)], "chinchilla", **QUICK)
 
 
-# Model sizes
+def sized_table(sizes):
+    """Runs of so many sizes at two lengths."""
+    rows = [
+        (f"r{number}-{tokens}", "en", 1e8 * 1.3**number, tokens, 3 * 0.98**number)
+        for number in range(sizes)
+        for tokens in (1e10, 2e10)
+    ]
+    return runs_from_frame(pd.DataFrame(rows, columns=["run", "language", "params", "tokens", "loss"]), "sized.csv")
 
 
-def sized_table(sizes, seed=0):
-    """Runs of so many sizes at four lengths each, whose sizes err by half the noise; more sizes come on top."""
-    rng = np.random.default_rng(seed)
-    params = 1e8 * 10 ** np.random.default_rng(1).permutation(np.linspace(0, 2, 12))[:sizes]
-    rows = []
-    for number, size in enumerate(params):
-        effect = NOISE / 2 * rng.normal()
-        for tokens in (3e9, 1e10, 3e10, 1e11):
-            loss = chinchilla.loss(size / 1e9, tokens / 2e10, **TRUTH["en"])
-            rows.append((f"r{number}-{tokens}", "en", size, tokens, loss * np.exp(effect + NOISE * rng.normal())))
-    return runs_from_frame(pd.DataFrame(rows, columns=["run", "language", "params", "tokens", "loss"]), f"{sizes}.csv")
-
-
-def spread_of_optimum(posterior):
-    """Median and standard deviation of log N* at a budget within the runs."""
-    logs = np.log(optimum(posterior, compute=1e20, law_error="none").params)
-    return np.median(logs), logs.std()
-
-
-@pytest.mark.slow
-def test_a_table_of_few_sizes_does_not_depend_on_those_beside_it():
-    """Six sizes, alone and beside twelve: the same sites, and the same optimum within Monte Carlo error.
-
-    Standard deviations of 4,000 draws with an ESS of 400 or more each are within 5 of their errors of each other; it
-    fails by chance less than once in a million.
-    """
-    six, twelve = sized_table(6), sized_table(12)
-    settings = {"chains": 4, "warmup": 500, "draws": 1000}
-    alone = fit(six, "chinchilla", **settings, law_error=False)
-    beside, _ = fit_many([six, twelve], "chinchilla", **settings, seed=1)
-    for posterior in (alone, beside):
-        assert posterior.draws["posterior"].sizes["size"] == 6
-        assert min(check.value for check in posterior.info.checks if check.name.startswith("ess")) > 400
-    assert set(alone.draws["posterior"]) == set(beside.draws["posterior"])
-    (middle, spread), (other, other_spread) = map(spread_of_optimum, (alone, beside))
-    error = spread * np.sqrt(2 / 400)
-    assert abs(middle - other) < 5 * 1.3 * error
-    assert abs(np.log(other_spread / spread)) < 5 * np.sqrt(2 / (2 * 400))
-
-
-@pytest.mark.slow
-def test_one_more_size_changes_little():
-    """Nine and ten sizes: the tenth narrows or widens the optimum by what a tenth of the runs may, and no more."""
-    nine, ten = (
-        fit(sized_table(sizes), "chinchilla", chains=4, warmup=500, draws=1000, law_error=False) for sizes in (9, 10)
-    )
-    assert "size_effect" in nine.draws["posterior"]
-    (_, spread), (_, other) = map(spread_of_optimum, (nine, ten))
-    assert 0.75 < other / spread < 1.2
+def test_the_model_of_a_table_is_told_by_its_own_sizes():
+    """Sizes are counted, not sizes times data sets: what a table is padded to, or repeats, turns no effect on."""
+    few, many = (arrange(sized_table(sizes), ["curves"]).curves for sizes in (6, 12))
+    assert (few.size.groups, many.size.groups) == (0, 12)
+    rows = [
+        (f"r{size}{unique}", "en", 1e8 * 2.0**size, 4e9, unique, 3.0 * 0.98**size)
+        for size in range(4)
+        for unique in (1e9, 2e9, 3e9)
+    ]
+    columns = ["run", "language", "params", "tokens", "unique", "loss"]
+    assert arrange(runs_from_frame(pd.DataFrame(rows, columns=columns)), ["curves"]).curves.size.groups == 0
 
 
 # Killed and resumed

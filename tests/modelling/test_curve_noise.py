@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bayes_atlas.data.outliers import NU
 from bayes_atlas.data.runs import runs_from_frame
 from bayes_atlas.modelling.curve_noise import SIZE_EFFECT, CurveStudentT, observe
-from bayes_atlas.observations.curves import arrange
+from bayes_atlas.observations.curves import FEWEST_SIZES, arrange
 
 
 @pytest.fixture(autouse=True)
@@ -151,7 +151,6 @@ def sites(runs):
 
 
 ALWAYS = {"sigma_location", "sigma", "log_loss"}
-OF_SIZES = {"size_effect", "size_effect_scale"}
 
 
 @pytest.mark.parametrize(
@@ -162,13 +161,13 @@ OF_SIZES = {"size_effect", "size_effect_scale"}
         (table(sizes=3, steps=3, unique=2e9), {"kappa_stage", "memory", "kappa_epochs"}),
         (table(sizes=3, steps=1, unique=5e8), {"kappa_epochs"}),
         (table(sizes=3, steps=1, unique=1e9), set()),
-        (table(sizes=1, steps=1), set()),
+        (table(sizes=FEWEST_SIZES, steps=1), {"size_effect", "size_effect_scale"}),
         (table(sizes=3, steps=1, languages=("en", "sw")), {"sigma_scale"}),
     ],
-    ids=["plain", "checkpoints", "both", "repetition", "one epoch", "one size", "languages"],
+    ids=["plain", "checkpoints", "both", "repetition", "one epoch", "sizes", "languages"],
 )
 def test_parameters_are_those_the_table_speaks_to(runs, more):
-    assert set(sites(runs)) == ALWAYS | more | (OF_SIZES if len(np.unique(runs["params"])) > 1 else set())
+    assert set(sites(runs)) == ALWAYS | more
 
 
 def test_noise_changes_before_the_end_and_with_repetition():
@@ -202,18 +201,18 @@ def test_noise_may_fall_as_well_as_grow(name):
 
 
 def test_runs_of_one_size_share_their_effect():
-    runs = table(sizes=3, steps=2, languages=("en", "sw"))
+    runs = table(sizes=FEWEST_SIZES, steps=2, languages=("en", "sw"))
     found = sites(runs)
     data = arrange(runs, ["curves"])
     excess = np.asarray(found["log_loss"]["fn"].loc) - np.log(data.loss)
     effect = found["size_effect"]["value"]
-    np.testing.assert_allclose(excess[:3], np.repeat(effect[:, None], 2, axis=1), atol=1e-12)
-    np.testing.assert_allclose(excess[3:], excess[:3], atol=1e-12)
+    np.testing.assert_allclose(excess[:FEWEST_SIZES], np.repeat(effect[:, None], 2, axis=1), atol=1e-12)
+    np.testing.assert_allclose(excess[FEWEST_SIZES:], excess[:FEWEST_SIZES], atol=1e-12)
     assert [frame.name for frame in found["size_effect"]["cond_indep_stack"]] == ["size"]
 
 
 def test_the_spread_of_size_effects_is_about_half_the_noise():
-    found = sites(table(sizes=10, languages=("en", "sw")))
+    found = sites(table(sizes=FEWEST_SIZES, languages=("en", "sw")))
     noise = np.exp(np.log(found["sigma"]["value"]).mean())
     assert found["size_effect_scale"]["fn"].icdf(0.5) == pytest.approx(SIZE_EFFECT * noise)
 
