@@ -31,7 +31,7 @@ def evidence(seed=0):
 @pytest.mark.slow
 def test_the_population_is_found():
     """Each true value within 4 posterior standard deviations: one false alarm in ten thousand."""
-    posterior = fit(evidence(), "law_error", warmup=500, draws=500)
+    posterior = fit(evidence(), "law_error", warmup=1000, draws=1000)
     assert not posterior.failed_checks
     drawn = posterior.drawn("log_kappa_location", "log_q_location", "log_q_scale")
     truth = {"log_kappa_location": np.log(KAPPA), "log_q_location": LOG_Q, "log_q_scale": LOG_Q_SPREAD * 0.8}

@@ -119,6 +119,8 @@ def test_other_data_and_other_seeds_compile_nothing(regression, regression_data,
     covariates, loss = regression_data
     sample(regression, regression_data, settings)
     assert "advance" in " ".join(compiled)
+    # Late in a long process, jax has been seen to compile a program once more at its second use.
+    sample(regression, (covariates, loss + 2), settings)
     compiled.clear()
     sample(regression, (covariates, loss + 1), settings)
     sample(regression, regression_data, Settings(2, 150, 50, seed=1, max_tree_depth=9))

@@ -57,7 +57,9 @@ def drawn(model, runs, seed):
 
 def as_posterior(like, model, data, values):
     """A posterior of one draw."""
-    dims = {(2,): ("language",), values["size_effect"].shape: ("size",), (2, 1): ("language", "source"), (): ()}
+    dims = {(2,): ("language",), (2, 1): ("language", "source"), (): ()}
+    if "size_effect" in values:
+        dims[values["size_effect"].shape] = ("size",)
     sites = {name: (("chain", "draw", *dims[value.shape]), value[None, None]) for name, value in values.items()}
     described = {"law": model, "references": data.references, "sources": data.sources}
     return replace(
