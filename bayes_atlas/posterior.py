@@ -89,6 +89,8 @@ class Staleness(_Record):
     sizes: int
     repeated: bool
     epochs: bool
+    burn_in: bool = False
+    together: bool = False
     layout: dict[str, int] = {}  # for tables other than run tables: input of their probe
 
 

@@ -167,13 +167,15 @@ def main() -> None:
     parser.add_argument(
         "--law-error", default="learned", help="learned, or none for intervals that hold if the law does"
     )
+    parser.add_argument("--burn-in", action="store_true", help="give early checkpoints an extra loss")
+    parser.add_argument("--below", type=float, help="fit to models below this size, and score those from it on")
     parser.add_argument("--reduced", action="store_true", help="only what CI runs; exits with 1 below its floors")
     parser.add_argument(
         "--each", nargs="+", choices=("language", "stage"), default=(), help="scores of each language or stage too"
     )
     arguments = parser.parse_args()
     settings = {name: getattr(arguments, name) for name in ("chains", "warmup", "draws", "seed", "platform")}
-    settings["law_error"] = arguments.law_error
+    settings |= {"law_error": arguments.law_error, "burn_in": arguments.burn_in}
     print("\t".join(COLUMNS))
     if arguments.reduced:
         found = {" ".join(case): shortfalls(*case) for case in REDUCED}
@@ -186,6 +188,9 @@ def main() -> None:
             print(f"# {name} is not in the folder that BAYES_ATLAS_DATA names")
             continue
         chosen = case._replace(models=tuple(arguments.models or (*case.models, *BASELINES)))
+        if arguments.below:
+            small = runs["params"].to_numpy() < arguments.below
+            runs, settings["test"] = runs.isel(row=small), runs.isel(row=~small)
         for split in arguments.splits or case.splits:
             show(name, split, runs, chosen, arguments.each, settings)
 

@@ -108,4 +108,4 @@ def compare(params, tokens, unique, source_started, curves: Curves, loss, terms,
     expected = law.loss(params, tokens, unique, **by_run)
     kappa = numpyro.sample("kappa_tokens", dist.Normal(0.0, 0.5))
     noise = kappa * jnp.log(tokens)
-    return observe(expected, curves._replace(epochs=None), loss, log_noise=noise, weigh=True)
+    return observe(expected, curves._replace(epochs=None, age=None), loss, log_noise=noise, weigh=True)

@@ -66,10 +66,19 @@ class Runs:
     all_tokens: Annotated[
         bool, typer.Option("--all-tokens", help="Count every training token as the language's own.")
     ] = Selection.all_tokens
+    burn_in: Annotated[
+        bool, typer.Option("--burn-in", help="Give early checkpoints an extra loss, which fades with tokens.")
+    ] = Selection.burn_in
 
     def options(self) -> RunOptions:
         """Return the arguments of Python's functions."""
-        return RunOptions(by=self.by or (), sources=self.sources, others=self.others, all_tokens=self.all_tokens)
+        return RunOptions(
+            by=self.by or (),
+            sources=self.sources,
+            others=self.others,
+            all_tokens=self.all_tokens,
+            burn_in=self.burn_in,
+        )
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ class Selection:
         sources: number of named sources of each language.
         others: whether the remaining sources count, lumped.
         all_tokens: whether every training token counts as the language's own.
+        burn_in: whether early checkpoints have an extra loss of their own (`bayes_atlas.modelling.burn_in`).
     """
 
     languages: Sequence[str] = ()
@@ -25,6 +26,7 @@ class Selection:
     sources: int = NAMED_SOURCES
     others: bool = True
     all_tokens: bool = False
+    burn_in: bool = False
 
     def __post_init__(self) -> None:
         if self.sources < 0:

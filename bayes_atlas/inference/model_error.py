@@ -6,12 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from bayes_atlas.arrays import Floats
+from bayes_atlas.arrays import Floats, Integers
 from bayes_atlas.law_error.coordinates import Coordinates
 from bayes_atlas.law_error.learned import GROUP, stored
 from bayes_atlas.law_error.learning import KAPPAS, Language, Rows, learn_together
 from bayes_atlas.law_error.population import Population, population
-from bayes_atlas.observations.curves import CurveData
+from bayes_atlas.laws._burn_in import SITES as BURN_IN
+from bayes_atlas.laws._burn_in import extra
+from bayes_atlas.observations.curves import CurveData, Curves
 from bayes_atlas.observations.kind import Observations
 from bayes_atlas.posterior import Posterior
 
@@ -60,6 +62,7 @@ class _Noise:
     kappa_epochs: float
     memory: float
     size_effect: float
+    burn_in: dict[str, Floats]  # parameters of `bayes_atlas.laws._burn_in`, the first ``(language,)``; empty without it
 
     @classmethod
     def of(cls, posterior: Posterior) -> "_Noise":
@@ -74,6 +77,7 @@ class _Noise:
             mean("kappa_epochs"),
             mean("memory"),
             mean("size_effect_scale"),
+            {each: draws[site].to_numpy().astype(float) for each, site in BURN_IN.items() if site in draws},
         )
 
 
@@ -141,10 +145,19 @@ def _rows(data: CurveData, language: int, wanted: tuple[str, ...], noise: _Noise
             name: None if values is None else np.asarray(values, dtype=float)[own][observed][:, None]
             for name, values in columns.items()
         },
-        log_loss=np.log(data.loss[own][observed]),
+        log_loss=(np.log(data.loss[own]) - _burn_in(curves, own, noise))[observed],
         scale=np.exp(log_scale)[observed],
         curve=np.repeat(np.arange(len(own)), observed.sum(axis=1)),
         persistence=persistence[observed],
         size=np.repeat(np.asarray(curves.size.of_curve)[own], observed.sum(axis=1)),
         size_effect=noise.size_effect,
     )
+
+
+def _burn_in(curves: Curves, own: Integers, noise: _Noise) -> Floats:
+    """Return the extra log loss of early checkpoints, ``(run, step)``; an error of the law is an error after it."""
+    if curves.age is None or not noise.burn_in:
+        return np.zeros(())
+    log_tokens, log_params = (np.asarray(each)[own] for each in curves.age)
+    at_start = noise.burn_in["burn_in"][np.asarray(curves.language.of_curve)[own], None]
+    return np.asarray(extra(log_tokens, log_params, **noise.burn_in | {"burn_in": at_start}))

@@ -55,12 +55,15 @@ class RunOptions(SamplerOptions, total=False):
     others: lump the remaining sources together instead of ignoring them. Default True. Without sources and others, a
         model with transfer is the paper's ablation (Table 1).
     all_tokens: count every training token as the language's own. Default False.
+    burn_in: early checkpoints have an extra loss of their own (`bayes_atlas.modelling.burn_in`), where
+        runs have several. Default False: it helps where first checkpoints are far above the law, and hurts elsewhere.
     """
 
     by: Sequence[str]
     sources: int
     others: bool
     all_tokens: bool
+    burn_in: bool
 
 
 class FitOptions(RunOptions, total=False):

@@ -2,10 +2,11 @@
 
 Runs of one model size share an effect (``size_effect``). The shape and hyper-parameters of a size were chosen once, and
 no law knows how well. This effect is a large part of the uncertainty about ``alpha`` and ``E``; without it, intervals
-on optimal size are too narrow. With fewer than `bayes_atlas.observations.curves.FEWEST_SIZES` sizes it is not
-identified apart from the law, and is left out. If a language has data sets of several sizes, only runs of one size on
-the same data share an effect. On the same data, residuals of a law of repetition are similar for all numbers of epochs.
-If they were treated as independent, ``R_D*`` would seem identified when it is not.
+on optimal size are too narrow. With few sizes it is not identified apart from the law. So it is left out up to five
+sizes (`bayes_atlas.observations.curves.NO_EFFECT`), and its prior grows to its full width at ten. If a language has
+data sets of several sizes, only runs of one size on the same data share an effect. On the same data, residuals of a law
+of repetition are similar for all numbers of epochs. If they were treated as independent, ``R_D*`` would seem identified
+when it is not.
 
 Around this effect, residuals on log loss of one curve (a run's checkpoints on one language) are a multivariate
 Student-t process:
@@ -18,12 +19,16 @@ Student-t process:
   ``kappa_stage`` of the ratio of the run's last tokens to theirs. Many epochs end up harmful; noise scales as the power
   ``kappa_epochs`` of their number, relative to the language's typical number.
 * An outlying or failed run has little weight as a whole (`NU` degrees of freedom).
+* What makes a run better or worse than the law (its seed, its learning rate, the moment of its checkpoint) it does on
+  all languages. At each checkpoint, residuals of one run on any two languages have the correlation ``shared``. Without
+  it, intervals would take a run on seven languages for seven independent ones.
 
-The drift is integrated out, so it costs no dimension. The unit of the pointwise log likelihood is the curve, which is
-the unit of cross-validation.
+Drift and what languages share are integrated out, so they cost no dimension. The pointwise log likelihood of a curve is
+given the curves of the same run before it. Its sum over a run is the density of the whole run, the unit of
+cross-validation.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -33,8 +38,9 @@ from jax.scipy.special import gammaln
 from numpyro.distributions import constraints
 
 from bayes_atlas.data.outliers import NU
+from bayes_atlas.modelling.burn_in import burn_in
 from bayes_atlas.modelling.pooling import pooled, pooled_from
-from bayes_atlas.observations.curves import Curves
+from bayes_atlas.observations.curves import Curves, Group
 
 SIZE_EFFECT = 0.5  # prior median of the spread over sizes, in units of the noise of a run
 
@@ -65,8 +71,9 @@ def observe(
     if curves.epochs is not None:
         beyond = curves.epochs - curves.by_language(curves.typical(curves.epochs))
         scale = scale * jnp.exp(numpyro.sample("kappa_epochs", dist.Normal(0.0, 0.5)) * beyond)
-    predicted = jnp.log(expected) + _size_effect(curves, jnp.log(sigma).mean())
-    noise = CurveStudentT(predicted, scale, persistence, NU, curves.observed)
+    shared = numpyro.sample("shared", dist.Beta(1.0, 2.0)) if curves.run is not None else 0.0
+    predicted = jnp.log(expected) + burn_in(curves) + _size_effect(curves, jnp.log(sigma).mean())
+    noise = CurveStudentT(predicted, scale, persistence, NU, curves.observed, curves.run, shared)
     with numpyro.plate("run", expected.shape[0]):
         if weigh and loss is not None:
             numpyro.deterministic("weight", noise.weight(jnp.log(loss)))
@@ -76,21 +83,23 @@ def observe(
 def _size_effect(curves: Curves, log_noise: jax.Array) -> jax.Array:
     """Sample the effect of each curve's model size on log loss, ``(run, 1)``; zero where curves have no size groups.
 
-    Its spread, ``size_effect_scale``, is log-normal around half the noise.
+    Its spread, ``size_effect_scale``, is log-normal around half the noise, and around less of it where sizes are few.
     """
     if not curves.size.groups:
         return jnp.zeros(())
-    spread = numpyro.sample("size_effect_scale", dist.LogNormal(jnp.log(SIZE_EFFECT) + log_noise, 0.7))
+    typical = jnp.log(SIZE_EFFECT * curves.size_weight) + log_noise
+    spread = numpyro.sample("size_effect_scale", dist.LogNormal(typical, 0.7))
     with numpyro.plate("size", curves.size.groups):
         effect = numpyro.sample("size_effect", dist.Normal(0.0, spread), infer=pooled_from(None, "size_effect_scale"))
     return curves.size.spread(effect)
 
 
 class CurveStudentT(dist.Distribution):
-    """Multivariate Student-t over the observed steps of a curve, with Markov correlation.
+    """Multivariate Student-t over the observed steps of the curves of each run, with Markov correlation along a curve.
 
-    `persistence` is the correlation of each step with the previous one (0 for the first). The batch shape is
-    ``(run,)``, the event shape ``(step,)``.
+    `persistence` is the correlation of each step with the previous one (0 for the first), and `shared` that of one step
+    of any two curves of a run of `together`; without `together`, curves are independent. The batch shape is ``(run,)``,
+    one for each curve, and the event shape ``(step,)``.
     """
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {
@@ -101,16 +110,31 @@ class CurveStudentT(dist.Distribution):
     support = constraints.real_vector
 
     def __init__(
-        self, loc: jax.Array, scale: jax.Array, persistence: jax.Array, nu: float, observed: jax.Array
+        self,
+        loc: jax.Array,
+        scale: jax.Array,
+        persistence: jax.Array,
+        nu: float,
+        observed: jax.Array,
+        together: Group | None = None,
+        shared: jax.Array | float = 0.0,
     ) -> None:
         self.loc, self.scale, self.persistence, self.nu, self.observed = loc, scale, persistence, nu, observed
+        self.together, self.shared = together, shared
         super().__init__(batch_shape=loc.shape[:-1], event_shape=loc.shape[-1:], validate_args=False)
 
     def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
         """Draw curves, including values for padding."""
         shape = sample_shape + self.batch_shape
-        step, mixing = jax.random.split(key)
-        fresh = jnp.sqrt(1 - self.persistence**2) * jax.random.normal(step, shape + self.event_shape)
+        step, common, mixing = jax.random.split(key, 3)
+        normal = jax.random.normal(step, shape + self.event_shape)
+        gamma = jax.random.gamma(mixing, self.nu / 2, (*shape, 1)) / (self.nu / 2)
+        if self.together is not None:
+            of_run = jnp.asarray(self.together.of_curve)
+            alike = jax.random.normal(common, shape + self.event_shape)[..., of_run, :]
+            normal = jnp.sqrt(self.shared) * alike + jnp.sqrt(1 - self.shared) * normal
+            gamma = gamma[..., of_run, :]
+        fresh = jnp.sqrt(1 - self.persistence**2) * normal
         persistence = jnp.broadcast_to(self.persistence, fresh.shape)
 
         def drift(before: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -119,33 +143,62 @@ class CurveStudentT(dist.Distribution):
 
         steps = (jnp.moveaxis(persistence, -1, 0), jnp.moveaxis(fresh, -1, 0))
         _, residuals = jax.lax.scan(drift, jnp.zeros(shape), steps)
-        gamma = jax.random.gamma(mixing, self.nu / 2, (*shape, 1)) / (self.nu / 2)
         return self.loc + self.scale * jnp.moveaxis(residuals, 0, -1) / jnp.sqrt(gamma)
 
     def log_prob(self, value: jax.Array) -> jax.Array:
-        """Return the log density of the observed steps of each curve: ``(run,)``."""
-        quadratic, log_volume = self._quadratic(value)
-        count: Any = self.observed.sum(axis=-1)
+        """Return the log density of each curve, ``(run,)``, given the curves of its run before it."""
+        white, log_volume = self._white(value)
+        if self.together is None:
+            return self._radial((white**2).sum(axis=-1), self.observed.sum(axis=-1)) - log_volume
+        white, log_spread, seen = self._apart(white)
+        upto = jnp.tril(jnp.ones((seen.shape[1],) * 2))
+        squares, counts = ((each.sum(axis=-1) @ upto.T) for each in (white**2, seen))
+        joint = self._radial(squares, counts)
+        conditional = jnp.diff(joint, axis=1, prepend=0.0) - log_spread.sum(axis=-1)
+        return self.together.ungather(conditional) - log_volume
+
+    def weight(self, value: jax.Array) -> jax.Array:
+        """Return the weight of each curve's run, ``(run,)``: its mean precision; near 0 for outliers."""
+        white, _ = self._white(value)
+        if self.together is None:
+            squares, count = (white**2).sum(axis=-1), self.observed.sum(axis=-1)
+        else:
+            white, _, seen = self._apart(white)
+            both = jnp.stack([(white**2).sum(axis=(1, 2)), seen.sum(axis=(1, 2))], axis=-1)
+            squares, count = both[self.together.of_curve].T
+        return (self.nu + count) / (self.nu + squares)
+
+    def _radial(self, squares: jax.Array, count: jax.Array) -> jax.Array:
+        """Return the log density of `count` uncorrelated residuals of unit scale, by their squared length."""
         half = (self.nu + count) / 2
         return (
             gammaln(half)
             - gammaln(self.nu / 2)
             - count / 2 * jnp.log(self.nu * jnp.pi)
-            - log_volume
-            - half * jnp.log1p(quadratic / self.nu)
+            - half * jnp.log1p(squares / self.nu)
         )
 
-    def weight(self, value: jax.Array) -> jax.Array:
-        """Return the weight of each curve, ``(run,)``: its mean precision given its residuals; near 0 for outliers."""
-        quadratic, _ = self._quadratic(value)
-        return (self.nu + self.observed.sum(axis=-1)) / (self.nu + quadratic)
-
-    def _quadratic(self, value: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return the residuals' squared length in units of the noise, and the noise's log volume; both ``(run,)``."""
+    def _white(self, value: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return residuals without noise scale and drift, ``(run, step)``, and the log volume of both, ``(run,)``."""
         residual = jnp.where(self.observed, (value - self.loc) / self.scale, 0.0)
         before = jnp.pad(residual[..., :-1], [(0, 0)] * (residual.ndim - 1) + [(1, 0)])
         fresh = jnp.where(self.observed, 1 - self.persistence**2, 1.0)
         innovation = jnp.where(self.observed, residual - self.persistence * before, 0.0)
-        quadratic = (innovation**2 / fresh).sum(axis=-1)
         log_volume = jnp.where(self.observed, jnp.log(self.scale) + jnp.log(fresh) / 2, 0.0).sum(axis=-1)
-        return quadratic, log_volume
+        return innovation / jnp.sqrt(fresh), log_volume
+
+    def _apart(self, white: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Take out what each curve shares with those of its run before it.
+
+        The regression of one of n + 1 equally correlated variables on the n others is on their sum.
+
+        Returns:
+            Residuals, log of the scale by which they were divided, and 1 where there are any: ``(group, m, step)``.
+        """
+        assert self.together is not None
+        white, seen = (self.together.gather(each) for each in (white, jnp.asarray(self.observed, white.dtype)))
+        earlier = jnp.tril(jnp.ones((seen.shape[1],) * 2), -1)
+        sums, n = (jnp.einsum("ij,gjs->gis", earlier, each) for each in (white, seen))
+        known = 1 + (n - 1) * self.shared
+        log_spread = seen * (jnp.log1p(-self.shared) + jnp.log1p(n * self.shared) - jnp.log(known)) / 2
+        return seen * (white - self.shared / known * sums) * jnp.exp(-log_spread), log_spread, seen

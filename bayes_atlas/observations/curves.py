@@ -27,27 +27,29 @@ from bayes_atlas.data.runs import (
     group_runs,
     read_runs,
     tokens_by_source,
+    total_tokens,
 )
 from bayes_atlas.data.selection import Selection
-from bayes_atlas.data.size_groups import SizeGroups
+from bayes_atlas.data.size_groups import SizeGroups, size_step
 from bayes_atlas.data.text import plural
 from bayes_atlas.errors import InputError
 from bayes_atlas.observations.kind import Covariates, Dims, MissingError
 from bayes_atlas.observations.normal_prior import Prior
 from bayes_atlas.posterior import Staleness
 
-# From so many model sizes, each has an effect of its own. The law itself has three parameters of size, so only the
-# remaining sizes inform the effect. With five sizes the effect absorbs variation that the exponent could explain, and
-# neither is identified.
-FEWEST_SIZES = 10
+# Model sizes have effects of their own, the larger the more sizes there are: none up to the first number, in full from
+# the second on. The law itself has three parameters of size, so only the remaining sizes inform the effects. With five
+# sizes effects absorb variation that the exponent could explain, and neither is identified.
+NO_EFFECT, FULL_EFFECT = 5, 10
 STARTED = "source_started"
 PARTNER = "source_partner"
 OPTIONAL = ("tau_prior",)  # covariates that are not columns of a run table
 TAU_PRIOR = "tau_prior_"  # prefix of the stored parts of such a prior
+AGE = "age_"  # the same for `Age`
 
 
 class Group(NamedTuple):
-    """The group (language, model size) of each curve. A JAX pytree."""
+    """The group (language, model size, run) of each curve. A JAX pytree."""
 
     of_curve: Array  # (run,)
     members: Array  # (group, m) indices of the curves of each group, padded with any index
@@ -66,6 +68,21 @@ class Group(NamedTuple):
         """Sum over each group's curves: ``(run, ...)`` to ``(group, ...)``."""
         weights = self.is_member.reshape(self.is_member.shape + (1,) * (values.ndim - 1))
         return (values[self.members] * weights).sum(axis=1)
+
+    @property
+    def place(self) -> jax.Array:
+        """Position of each curve among the members of its group, ``(run,)``; -1 for a curve in no group."""
+        of_curve = jnp.asarray(self.of_curve)
+        found = (self.members[of_curve] == jnp.arange(len(of_curve))[:, None]) & (self.is_member[of_curve] > 0)
+        return jnp.where(found.any(axis=1), found.argmax(axis=1), -1)
+
+    def gather(self, values: jax.Array) -> jax.Array:
+        """Arrange curves by group: ``(run, ...)`` to ``(group, m, ...)``, zero where there is no member."""
+        return _gather(values, self)
+
+    def ungather(self, values: jax.Array) -> jax.Array:
+        """The inverse of `gather`: ``(group, m, ...)`` to ``(run, ...)``, zero for a curve in no group."""
+        return _ungather(values, self)
 
     @classmethod
     def of(cls, index: np.ndarray) -> "Group":
@@ -90,14 +107,24 @@ class Group(NamedTuple):
         )
 
 
+class Age(NamedTuple):
+    """How long each checkpoint's run has trained, which decides its burn-in. A JAX pytree."""
+
+    log_tokens: Array  # (run, step) log of the run's tokens so far, of all languages, over their geometric mean
+    log_params: Array  # (run, step) log of the run's size over its reference
+
+
 class Curves(NamedTuple):
     """Layout of the curves: their groups, and the observed steps. A JAX pytree."""
 
     language: Group
     size: Group  # curves of one number of parameters, and of one data set if a language has several; see `_by_size`
+    size_weight: Array  # () how large effects of sizes may be, from 0 for few sizes to 1 for many
+    run: Group | None  # curves of one training run on several languages; None if every run is one curve
     observed: Array  # (run, step) True for a checkpoint, False for padding
     stage: Array  # (run, step) log ratio of the run's last tokens to this step's: 0 at the end, larger before
     epochs: Array | None  # (run, step) log of the epochs over own unique tokens; None if no data repeat
+    age: Age | None  # None if burn-in is not part of the fit
 
     @property
     def languages(self) -> int:
@@ -113,16 +140,22 @@ class Curves(NamedTuple):
     def shape(self) -> "Shape":
         """Sizes of the arrays, for which a program is compiled."""
         runs, steps = self.observed.shape
-        return Shape(runs, steps, self.language.members.shape[1], self.size.groups, self.size.members.shape[1])
+        together = (0, 0) if self.run is None else self.run.members.shape
+        return Shape(
+            runs, steps, self.language.members.shape[1], self.size.groups, self.size.members.shape[1], *together
+        )
 
     def padded(self, shape: "Shape") -> "Curves":
         """Pad the curves up to `shape`; padding counts as unobserved."""
         return Curves(
             language=self.language.padded(shape.runs, self.language.groups, shape.of_language),
             size=self.size.padded(shape.runs, shape.sizes, shape.of_size),
+            size_weight=self.size_weight,
+            run=None if self.run is None else self.run.padded(shape.runs, shape.together, shape.of_run),
             observed=_pad(self.observed, shape, mode="constant"),
             stage=_pad(self.stage, shape),
             epochs=None if self.epochs is None else _pad(self.epochs, shape),
+            age=None if self.age is None else Age(*(_pad(each, shape) for each in self.age)),
         )
 
     def persistence(self, memory: jax.Array) -> jax.Array:
@@ -149,6 +182,8 @@ class Shape(NamedTuple):
     of_language: int  # curves of the language with the most curves
     sizes: int
     of_size: int  # curves of the model size with the most curves
+    together: int = 0  # training runs, if some have curves on several languages; otherwise 0
+    of_run: int = 0  # curves of the run with the most curves; 0 as well
 
     def rounded(self) -> "Shape":
         """Round up by at most an eighth, except model sizes, so that tables of similar size have the same shape."""
@@ -158,6 +193,8 @@ class Shape(NamedTuple):
             of_language=_round_up(self.of_language),
             sizes=self.sizes,
             of_size=_round_up(self.of_size),
+            together=_round_up(self.together),
+            of_run=self.of_run,
         )
 
     def join(self, other: "Shape") -> "Shape":
@@ -192,6 +229,30 @@ def _spread_backward(group: Group, gradient: jax.Array) -> tuple[jax.Array, None
 
 
 _spread.defvjp(_spread_forward, _spread_backward)
+
+
+def _arranged(values: jax.Array, group: Group) -> jax.Array:
+    return values[group.members] * _aligned(group.is_member, values.ndim + 1)
+
+
+def _returned(values: jax.Array, group: Group) -> jax.Array:
+    place = group.place
+    return values[group.of_curve, place] * _aligned(place >= 0, values.ndim - 1)
+
+
+def _aligned(weights: Any, dims: int) -> jax.Array:
+    return jnp.asarray(weights).reshape(jnp.shape(weights) + (1,) * (dims - jnp.ndim(weights)))
+
+
+# Each is the other's transpose, so neither gradient is a scatter-add.
+_gather = jax.custom_vjp(_arranged)
+_gather.defvjp(
+    lambda values, group: (_arranged(values, group), group), lambda group, slope: (_returned(slope, group), None)
+)
+_ungather = jax.custom_vjp(_returned)
+_ungather.defvjp(
+    lambda values, group: (_returned(values, group), group), lambda group, slope: (_arranged(slope, group), None)
+)
 
 
 @dataclass(frozen=True)
@@ -252,8 +313,16 @@ class CurveData:
         one, two = (each.curves.epochs is None for each in (self, other))
         if one != two:
             return "do not both repeat data"
+        one, two = (each.curves.age is None for each in (self, other))
+        if one != two:
+            return "do not both have runs with several checkpoints, from which runs have a burn-in"
+        one, two = (each.curves.run is None for each in (self, other))
+        if one != two:
+            return "do not both have runs on several languages, whose residuals have a part in common"
         one, two = (each.curves.size.groups == 0 for each in (self, other))
-        return "" if one == two else f"do not both have {FEWEST_SIZES} model sizes, from which sizes have effects"
+        return (
+            "" if one == two else f"do not both have more than {NO_EFFECT} model sizes, from which sizes have effects"
+        )
 
     def own(self, values: np.ndarray, dims: Sequence[str]) -> np.ndarray:
         """Return a site's values without the model sizes and curves that are padding."""
@@ -267,18 +336,22 @@ class CurveData:
         covariates = {name: values for name, values in self.covariates.items() if isinstance(values, np.ndarray)}
         curves, prior = self.curves, self.covariates.get("tau_prior")
         layout = {"language_index": curves.language.of_curve, "size_index": curves.size.of_curve}
+        layout |= {} if curves.run is None else {"run_index": curves.run.of_curve}
         stages = {"stage": curves.stage} | ({} if curves.epochs is None else {"epochs": curves.epochs})
+        stages |= {} if curves.age is None else {AGE + name: values for name, values in curves.age._asdict().items()}
         parts = prior._asdict() if isinstance(prior, Prior) else {}
         priors = {TAU_PRIOR + name: values for name, values in parts.items()}
         groups = {
             "log_likelihood": {"log_loss": log_likelihood[..., : self.units]},
             "observed_data": {"loss": np.where(curves.observed, self.loss, np.nan)},
-            "constant_data": covariates | layout | stages | priors,
+            "constant_data": covariates | layout | stages | priors | {"size_weight": curves.size_weight},
         }
         steps = {name: ["run", "step", "source"][: values.ndim] for name, values in covariates.items()}
         of_run = {name: ["run"] for name in ("log_loss", *layout)}
         of_step = {name: ["run", "step"] for name in ("loss", *stages)}
-        return groups, steps | of_run | of_step | {name: ["language", "source"] for name in priors}
+        return groups, steps | of_run | of_step | {"size_weight": []} | {
+            name: ["language", "source"] for name in priors
+        }
 
     def probe(self) -> dict[str, Any]:
         """Return the fields of `Staleness` from which `made_up` makes a table like this one."""
@@ -287,6 +360,8 @@ class CurveData:
             "sizes": self.curves.size.groups,
             "repeated": self.curves.repeated,
             "epochs": self.curves.epochs is not None,
+            "burn_in": self.curves.age is not None,
+            "together": self.curves.run is not None,
         }
 
 
@@ -313,7 +388,9 @@ class RunTable:
         fitted, left_out = _select(table, selection.languages, every_start=STARTED in wanted)
         fitted = group_runs(fitted, selection.by) if selection.by else fitted
         fitted = count_all_tokens(fitted) if selection.all_tokens else fitted
-        arranged = arrange(fitted, wanted, sources=selection.sources, others=selection.others)
+        arranged = arrange(
+            fitted, wanted, sources=selection.sources, others=selection.others, burn_in=selection.burn_in
+        )
         own = _ranges_by_language(fitted)
         return replace(arranged, left_out=left_out, ranges=_ranges(fitted), ranges_by_language=own)
 
@@ -321,7 +398,7 @@ class RunTable:
         self, constant: xr.Dataset, observed: xr.Dataset, given: Mapping[str, bool]
     ) -> tuple[Covariates, np.ndarray]:
         """Return covariates and loss of a stored posterior, without padding."""
-        if "size_index" not in constant:
+        if "size_weight" not in constant:
             raise MissingError("the layout of the runs, which earlier versions did not store; fit again")
         stored = {str(name): values.to_numpy() for name, values in constant.items()}
         loss = observed["loss"].to_numpy()
@@ -332,10 +409,15 @@ class RunTable:
             covariates["tau_prior"] = Prior(**{name: stored[TAU_PRIOR + name] for name in Prior._fields})
         covariates["curves"] = Curves(
             language=Group.of(stored["language_index"]),
-            size=_known_groups(stored["size_index"]),
+            size=Group.of(stored["size_index"]),
+            size_weight=stored["size_weight"],
+            run=Group.of(stored["run_index"]) if "run_index" in stored else None,
             observed=np.isfinite(loss),
             stage=stored["stage"].astype(float),
             epochs=stored["epochs"].astype(float) if "epochs" in stored else None,
+            age=Age(*(stored[AGE + name].astype(float) for name in Age._fields))
+            if AGE + "log_tokens" in stored
+            else None,
         )
         return covariates, np.where(np.isfinite(loss), loss, 1.0).astype(float)
 
@@ -356,10 +438,13 @@ class RunTable:
                 covariates[name] = np.eye(shape.sources + 1)[start, None, 1:].repeat(steps, axis=1)
         covariates["curves"] = Curves(
             language=Group.of(np.arange(curves) % languages),
-            size=_known_groups(np.arange(curves) % max(shape.sizes, 1)),
+            size=Group.of(np.arange(curves) % shape.sizes if shape.sizes else np.full(curves, -1)),
+            size_weight=np.ones(()),
+            run=Group.of(np.arange(curves) // 2) if shape.together else None,
             observed=np.ones((curves, steps), dtype=bool),
             stage=np.tile(np.log([2.0, 1.0])[-steps:], (curves, 1)),
             epochs=np.abs(rng.normal(size=(curves, steps))) if shape.epochs else None,
+            age=Age(*rng.normal(size=(2, curves, steps))) if shape.burn_in else None,
         )
         return covariates, np.exp(1 + 0.1 * rng.normal(size=(curves, steps)))
 
@@ -405,7 +490,14 @@ def _ranges_by_language(runs: xr.Dataset) -> dict[str, dict[str, tuple[float, fl
     return {str(name): _ranges(runs.isel(row=language == name)) for name in dict.fromkeys(language.tolist())}
 
 
-def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = None, others: bool = True) -> CurveData:
+def arrange(
+    runs: xr.Dataset,
+    wanted: Sequence[str],
+    *,
+    sources: int | None = None,
+    others: bool = True,
+    burn_in: bool = False,
+) -> CurveData:
     """Arrange a run table for a model.
 
     Args:
@@ -418,6 +510,7 @@ def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = No
             `OPTIONAL`, which have another origin.
         sources: number of named sources of each language, the most co-sampled ones; all if None.
         others: include the remaining sources; if False, their covariates are None.
+        burn_in: include the age of checkpoints, if runs have several.
 
     Raises:
         InputError: a wanted covariate is not a column of the table; the message lists the available ones.
@@ -447,7 +540,7 @@ def arrange(runs: xr.Dataset, wanted: Sequence[str], *, sources: int | None = No
 
     def arranged(name: str) -> object:
         if name == "curves":
-            return layout.curves(runs)
+            return layout.curves(runs, references[language_names[0]]["params"] if burn_in else None)
         if name in OPTIONAL or _says_nothing(columns, name, runs, units):
             return None
         return columns[name][layout.row]
@@ -489,18 +582,27 @@ class _Layout:
             labels=[run if alone else f"{run}:{language}" for run, language in rows],
         )
 
-    def curves(self, runs: xr.Dataset) -> Curves:
+    def curves(self, runs: xr.Dataset, unit: float | None) -> Curves:
+        """Return the layout, with the age of each checkpoint if the `unit` of sizes is given."""
         tokens = runs["tokens"].to_numpy()[self.row]
         epochs = np.maximum(tokens / runs["unique"].to_numpy()[self.row], 1.0)
         last = self.row[:, -1]
         sizes = runs["params"].to_numpy()[last], runs["unique"].to_numpy()[last], self.language
+        stage = np.log(tokens[:, -1:] / tokens)
         return Curves(
             language=Group.of(self.language),
             size=_by_size(*sizes),
+            size_weight=np.asarray(_size_weight(sizes[0])),
+            run=_by_run(runs["run"].to_numpy()[last], np.where(self.observed, stage, np.inf)),
             observed=self.observed,
-            stage=np.log(tokens[:, -1:] / tokens),
+            stage=stage,
             epochs=np.log(epochs) if (epochs > 1).any() else None,
+            age=None if unit is None or self.row.shape[1] == 1 else self._age(runs, unit),
         )
+
+    def _age(self, runs: xr.Dataset, unit: float) -> Age:
+        log_tokens, log_params = np.log(total_tokens(runs)), np.log(runs["params"].to_numpy() / unit)
+        return Age((log_tokens - log_tokens.mean())[self.row], log_params[self.row])
 
 
 def _checkpoints(runs: xr.Dataset) -> list[str]:
@@ -529,19 +631,30 @@ def _partners(runs: xr.Dataset) -> tuple[np.ndarray, list[str]]:
     return share[:, partners].astype(float), runs["source"].to_numpy()[partners].tolist()
 
 
-def _known_groups(index: np.ndarray) -> Group:
-    """Group curves by stored indices; records of tables with too few sizes may have groups that no fit used."""
-    return Group.of(index if index.max() + 1 >= FEWEST_SIZES else np.full(len(index), -1))
-
-
 def _by_size(params: np.ndarray, unique: np.ndarray, language: np.ndarray) -> Group:
-    """Group curves by size and data set; with fewer than `FEWEST_SIZES` model sizes there are no groups.
+    """Group curves by size and data set; there are no groups if sizes are so few that they have no effects.
 
-    The number is that of the table itself, so its model does not depend on the tables that it is fitted beside.
+    What counts is the table itself, so its model does not depend on the tables that it is fitted beside.
     """
-    groups = SizeGroups.of(params, unique, language)
-    several = len(np.unique(groups.keys[0])) >= FEWEST_SIZES
-    return Group.of(groups.find(params, unique, language) if several else np.full(len(params), -1))
+    if not _size_weight(params):
+        return Group.of(np.full(len(params), -1))
+    return Group.of(SizeGroups.of(params, unique, language).find(params, unique, language))
+
+
+def _size_weight(params: np.ndarray) -> float:
+    """Return the weight of effects of sizes, by the number of different sizes."""
+    sizes = len(np.unique(size_step(params)))
+    return float(np.clip((sizes - NO_EFFECT) / (FULL_EFFECT - NO_EFFECT), 0.0, 1.0))
+
+
+def _by_run(run: np.ndarray, stage: np.ndarray) -> Group | None:
+    """Group the curves of a run that have the same checkpoints; None if there are no two such curves.
+
+    Checkpoints are the same if they are the same part of the run: `stage` ``(run, step)``, infinite for padding.
+    """
+    keys = list(zip(run.tolist(), map(tuple, np.round(stage, 6)), strict=True))
+    number = {key: index for index, key in enumerate(dict.fromkeys(keys))}
+    return Group.of(np.array([number[key] for key in keys])) if len(number) < len(keys) else None
 
 
 def _references(runs: xr.Dataset, language_names: Sequence[str]) -> dict[str, dict[str, float]]:

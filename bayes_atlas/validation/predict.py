@@ -21,12 +21,13 @@ from bayes_atlas.arrays import Flags, Floats, Integers, Rng
 from bayes_atlas.data.covariates import Units, covariates
 from bayes_atlas.data.names import source_of
 from bayes_atlas.data.outliers import NU
-from bayes_atlas.data.runs import CLOSEST, last_rows, tokens_by_source
+from bayes_atlas.data.runs import CLOSEST, last_rows, tokens_by_source, total_tokens
 from bayes_atlas.data.size_groups import SizeGroups
 from bayes_atlas.data.text import plural
 from bayes_atlas.decisions.objective import LEARNED
 from bayes_atlas.errors import InputError
 from bayes_atlas.law_error.learned import LawError
+from bayes_atlas.laws import _burn_in as _burn_in_law
 from bayes_atlas.posterior import Posterior
 
 
@@ -37,15 +38,20 @@ class Together:
     order: Integers  # (row,) positions of rows, run by run
     run_starts: Flags  # (row,) in that order: True for the first row of a run
     curve_starts: Flags  # (row,) the same for curves
+    across: Integers  # (row,) positions in that order, checkpoint by checkpoint of a run, over its languages
+    checkpoint_starts: Flags  # (row,) in the order `across`: True for the first row of a checkpoint
 
     @classmethod
     def of(cls, rows: xr.Dataset, *, alone: bool = False) -> "Together":
         """Group rows of a run table by run and language; with `alone` no two rows have correlated residuals."""
         run, language = (np.unique(rows[name].to_numpy(), return_inverse=True)[1] for name in ("run", "language"))
-        order = np.lexsort([rows["tokens"].to_numpy(), language, run])
-        of_run, of_language = run[order], language[order]
-        starts = np.append(True, of_run[1:] != of_run[:-1])
-        return cls(order, starts, np.append(True, of_language[1:] != of_language[:-1]) | starts | alone)
+        tokens = rows["tokens"].to_numpy()
+        order = np.lexsort([tokens, language, run])
+        starts = _changes(run[order])
+        stage = np.round(np.log(tokens[last_rows(rows)] / tokens), 6)[order]
+        across = np.lexsort([np.arange(len(order)), stage, run[order]])
+        checkpoint_starts = _changes(run[order][across]) | _changes(stage[across]) | alone
+        return cls(order, starts, _changes(language[order]) | starts | alone, across, checkpoint_starts)
 
     def of_run(self, given: Floats) -> Floats:
         """Sum over the rows of each run up to each, ``(row, ..)``; in the order of rows that was given."""
@@ -60,6 +66,11 @@ class Together:
         found = np.empty_like(ordered)
         found[self.order] = ordered
         return found
+
+
+def _changes(values: Floats | Integers) -> Flags:
+    """Return True where a value differs from the one before it, and for the first."""
+    return np.append(True, values[1:] != values[:-1])
 
 
 def _running(values: Floats, starts: Flags) -> Floats:
@@ -84,6 +95,7 @@ class Prediction:
     scale: Floats  # broadcasts to (row, draw); relative noise of loss
     together: Together | None = None  # rows with a joint density; None if each has its own
     persistence: Floats | None = None  # (row, draw) correlation with the row before on the same curve; 0 for the first
+    shared: Floats | None = None  # (draw,) correlation of a checkpoint's rows; None if curves of a run are independent
 
     def draw(self, rng: Rng, least: int = 2000) -> Floats:
         """Draw losses ``(row, draw)``: one for each draw of the posterior, or several if it has fewer than `least`."""
@@ -94,8 +106,8 @@ class Prediction:
     def log_density(self, loss: Floats) -> Floats:
         """Return the log predictive density of `loss` ``(row,)``, per unit of loss, given the rows of the run before.
 
-        The sum over a run is the log of the mean over draws of the joint density of its rows. On a curve this is a
-        multivariate Student-t distribution; curves are independent given a draw.
+        The sum over a run is the log of the mean over draws of the joint density of its rows: a multivariate Student-t
+        distribution of them all or, if curves are independent given a draw, of each curve.
         """
         if self.together is None:
             of_log = np.asarray(student_t.logpdf(np.log(loss)[:, None], NU, *self._both))
@@ -104,22 +116,41 @@ class Prediction:
         return self.together.apart(logsumexp(joint, axis=1) - np.log(joint.shape[1])) - np.log(loss)
 
     def _of_curves(self, loss: Floats, together: Together) -> Floats:
-        """Return log densities of log losses ``(row, draw)``, each given the rows of its curve before it."""
+        """Return log densities of log losses ``(row, draw)``, each given the correlated rows before it."""
         order, starts = together.order, together.curve_starts
         white = ((np.log(loss)[:, None] - self.location) / self.scale)[order]
         persistence = np.zeros((len(order), 1)) if self.persistence is None else self.persistence[order]
         before = np.roll(white, 1, axis=0)
         before[starts] = 0.0
         fresh = 1 - persistence**2
-        squares = _running((white - persistence * before) ** 2 / fresh, starts)
+        white, log_scale = (white - persistence * before) / np.sqrt(fresh), np.log(fresh) / 2
+        if self.shared is not None:
+            known, spread = _of_others(white, self.shared, together)
+            white, log_scale, starts = (white - known) / spread, log_scale + np.log(spread), together.run_starts
+        squares = _running(white**2, starts)
         half = (NU + _running(np.ones((len(order), 1)), starts)) / 2
         joint = gammaln(half) - half * np.log1p(squares / NU) - (half - NU / 2) * np.log(NU * np.pi)
         joint = np.where(starts[:, None], joint - gammaln(NU / 2), joint - np.roll(joint, 1, axis=0))
-        return together.back(joint - np.log(fresh) / 2) - np.log(self.scale)
+        return together.back(joint - log_scale) - np.log(self.scale)
 
     @property
     def _both(self) -> tuple[Floats, Floats]:
         return self.location, self.scale
+
+
+def _of_others(white: Floats, shared: Floats, together: Together) -> tuple[Floats, Floats]:
+    """Return what the rows of a checkpoint before each row say about it, ``(row, draw)``: mean and scale.
+
+    As `bayes_atlas.modelling.curve_noise.CurveStudentT` does, by regression on the sum of n equally correlated ones.
+    """
+    across, starts = together.across, together.checkpoint_starts
+    total = _running(white[across], starts) - white[across]
+    n = _running(np.ones((len(across), 1)), starts) - 1
+    known = 1 + (n - 1) * shared
+    mean, spread = np.empty_like(white), np.empty_like(white)
+    mean[across] = shared / known * total
+    spread[across] = np.sqrt((1 - shared) * (1 + n * shared) / known)
+    return mean, spread
 
 
 def predict(
@@ -140,11 +171,15 @@ def predict(
             run table and the posterior have, or the posterior has no noise (`sigma`).
     """
     error = LawError.of(posterior) if law_error == LEARNED else None
-    law = np.log(expected(posterior, rows, fitted, error))
+    law = np.log(expected(posterior, rows, fitted, error)) + _burn_in(posterior, rows, fitted)
     noise = _Noise.of(posterior, rows, fitted, np.random.default_rng(seed), error)
     together = Together.of(rows)
     return Prediction(
-        law + noise.size_effect, np.exp(noise.log_scale), together, _persistence(posterior, rows, together)
+        location=law + noise.size_effect,
+        scale=np.exp(noise.log_scale),
+        together=together,
+        persistence=_persistence(posterior, rows, together),
+        shared=posterior.drawn("shared")["shared"] if _has(posterior, "shared") else None,
     )
 
 
@@ -223,6 +258,27 @@ def _borrowed(
         if not tokens_by_source(own, {language: named}, unit)["other_tokens"].any():
             _refuse_unknown(posterior, language, rows, named)
     return {name: columns[name][:, None] for name in given}
+
+
+def _burn_in(posterior: Posterior, rows: xr.Dataset, fitted: xr.Dataset) -> Floats:
+    """Return the extra log loss of early checkpoints, ``(row, draw)``, or zero ``(1, 1)`` if it was no part of the fit.
+
+    The law's errors leave it as it is. Sizes are in units of the fitted table.
+    """
+    if not _has(posterior, "burn_in"):
+        return np.zeros((1, 1))
+    drawn = posterior.drawn(*_burn_in_law.SITES.values())
+    code = [posterior.info.languages.index(name) for name in rows["language"].to_numpy()]
+    unit = posterior.info.references[posterior.info.languages[0]]["params"]
+    found = _burn_in_law.extra(
+        (np.log(total_tokens(rows)) - np.log(total_tokens(fitted)).mean())[:, None],
+        np.log(rows["params"].to_numpy() / unit)[:, None],
+        **{
+            each: drawn[site][:, code].T if each == "burn_in" else drawn[site]
+            for each, site in _burn_in_law.SITES.items()
+        },
+    )
+    return np.asarray(found)
 
 
 def _refuse_unknown(posterior: Posterior, language: str, rows: xr.Dataset, named: list[str]) -> None:

@@ -20,7 +20,7 @@ from bayes_atlas.data.outliers import suspects, suspects_by_noise
 from bayes_atlas.data.size_groups import SAME_SIZE
 from bayes_atlas.inference.evaluate import NotStoredError, Replay, stored_log_prior
 from bayes_atlas.inference.staleness import is_stale
-from bayes_atlas.observations.curves import TAU_PRIOR
+from bayes_atlas.observations.curves import AGE, TAU_PRIOR
 from bayes_atlas.posterior import Posterior
 from bayes_atlas.validation.proper_scores import LEVELS, PIT_BINS
 
@@ -31,7 +31,8 @@ WIDEST = 0.99  # central interval of the prior predictive that should contain th
 HALF = 2.0  # least ratio of an outdone run's data to that of the better run; with similar data noise may decide
 SENSITIVE = 0.05  # value of the power-scaling diagnostic above which a parameter depends on the scaled part
 
-MAY_DIFFER = ("params", "tokens", "unique", "stage", "epochs", "size_index")  # covariates in which `outdone` may differ
+# What is stored of a run in which `outdone` may differ; so may the other parts of its age.
+MAY_DIFFER = ("params", "tokens", "unique", "stage", "epochs", "size_index", "run_index", "size_weight")
 
 
 @dataclass(frozen=True)
@@ -116,14 +117,14 @@ class Sensitivity:
 
 @dataclass(frozen=True)
 class Influence:
-    """PSIS-LOO: the expected log density of left-out curves, and the curves with an unreliable estimate."""
+    """PSIS-LOO: the expected log density of left-out runs, and the runs with an unreliable estimate."""
 
     elpd: float
     se: float
     p: float
-    curves: int
+    runs: int
     limit: float  # highest Pareto k of a reliable estimate
-    above: dict[str, float]  # curve -> Pareto k above the limit, largest first
+    above: dict[str, float]  # run -> Pareto k above the limit, largest first
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ class Review:
         if self.influence is not None and self.influence.above:
             remarks.append(
                 f"PSIS-LOO is unreliable for {_listed(list(self.influence.above))} (Pareto k above "
-                f"{self.influence.limit:.2g}), because these curves influence the posterior strongly; `bayes-atlas "
+                f"{self.influence.limit:.2g}), because these runs influence the posterior strongly; `bayes-atlas "
                 f"compare --loo` refits without them"
             )
         return remarks
@@ -325,12 +326,25 @@ def _influence(posterior: Posterior) -> Influence:
         raise NotStoredError("the group log_likelihood, which was not stored; fit again without --without-data")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about Pareto k, which the review itself reports
-        loo = az.loo(posterior.draws, pointwise=True)
+        loo = az.loo(_of_whole_runs(posterior), pointwise=True)
     (dim,) = loo.pareto_k.dims
     order = loo.pareto_k.sortby(-loo.pareto_k)
     above = order[(order > loo.good_k).to_numpy()]
     named = dict(zip(above[dim].to_numpy().astype(str).tolist(), above.to_numpy().tolist(), strict=True))
     return Influence(float(loo.elpd), float(loo.se), float(loo.p), loo.pareto_k.size, float(loo.good_k), named)
+
+
+def _of_whole_runs(posterior: Posterior) -> xr.DataTree:
+    """Return the draws with a log likelihood that adds up the curves of one run where these are correlated."""
+    constant = posterior.draws["constant_data"].to_dataset() if "constant_data" in posterior.draws else xr.Dataset()
+    if "run_index" not in constant:
+        return posterior.draws
+    density = posterior.draws["log_likelihood"].to_dataset()["log_loss"]
+    languages = np.array(posterior.info.languages)[constant["language_index"]]
+    curves = zip(density["run"].to_numpy().astype(str).tolist(), languages.tolist(), strict=True)
+    runs = [curve.removesuffix(f":{language}") for curve, language in curves]
+    of_runs = density.assign_coords(run=runs).groupby("run").sum()
+    return posterior.draws.assign({"log_likelihood": xr.DataTree(of_runs.to_dataset(name="log_loss"))})
 
 
 def _outlying(posterior: Posterior, replay: Replay | None) -> dict[str, float]:
@@ -374,7 +388,7 @@ def _outdone(posterior: Posterior) -> dict[str, str]:
         if "unique" in final:
             others &= final["unique"] <= final["unique"][run]
         for name, values in final.items():  # all other covariates must be equal
-            if name not in MAY_DIFFER and not name.startswith(TAU_PRIOR):
+            if name not in MAY_DIFFER and not name.startswith((TAU_PRIOR, AGE)):
                 others &= np.isclose(values, values[run]).reshape(len(loss), -1).all(axis=1)
         if others.any():
             found[names[run]] = names[int(np.where(others, loss, np.inf).argmin())]

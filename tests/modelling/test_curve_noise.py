@@ -9,11 +9,12 @@ import pytest
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax.test_util import check_grads
 
 from bayes_atlas.data.outliers import NU
 from bayes_atlas.data.runs import runs_from_frame
 from bayes_atlas.modelling.curve_noise import SIZE_EFFECT, CurveStudentT, observe
-from bayes_atlas.observations.curves import FEWEST_SIZES, arrange
+from bayes_atlas.observations.curves import FULL_EFFECT, Group, arrange
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +58,75 @@ def test_log_density_is_that_of_a_multivariate_student_t(curve, nu):
         np.testing.assert_allclose(
             ours.log_prob(jnp.asarray(value)[None]), [theirs.logpdf(value[:observed])], rtol=1e-9
         )
+
+
+RUNS = [0, 1, 0, 0, 1, 2]  # the run of each of six curves
+
+
+def of_runs(shared, steps=3, seed=0):
+    """Curves of three runs, with a different noise each and one more run of padding; and values."""
+    rng = np.random.default_rng(seed)
+    shape = len(RUNS), steps
+    persistence = np.tile(np.append(0, rng.uniform(0.1, 0.9, steps - 1)), (len(RUNS), 1))
+    loc, scale, value = rng.normal(size=shape), np.exp(rng.normal(size=shape)), 2 * rng.normal(size=shape)
+    observed = np.ones(shape, dtype=bool)
+    observed[4, 2] = observed[1, 2] = False
+    together = Group.of(np.array(RUNS))
+    return CurveStudentT(*map(jnp.asarray, (loc, scale, persistence)), NU, observed, together, shared), value
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.3, 0.9])
+def test_curves_of_a_run_are_a_multivariate_student_t_together(shared):
+    distribution, value = of_runs(shared)
+    found = np.asarray(distribution.log_prob(jnp.asarray(value)))
+    for run in range(3):
+        own = np.flatnonzero(np.array(RUNS) == run)
+        seen = distribution.observed[own].ravel()
+        flat = [np.asarray(each)[own].ravel() for each in (distribution.loc, distribution.scale, value)]
+        drift = scale_matrix(np.ones(3), np.asarray(distribution.persistence)[own[0]])
+        alike = np.full((len(own),) * 2, shared) + (1 - shared) * np.eye(len(own))
+        matrix = np.kron(alike, drift) * np.outer(flat[1], flat[1])
+        theirs = scipy.stats.multivariate_t(flat[0][seen], matrix[np.ix_(seen, seen)], df=NU)
+        assert found[own].sum() == pytest.approx(theirs.logpdf(flat[2][seen]), rel=1e-9)
+        weight = np.asarray(distribution.weight(jnp.asarray(value)))[own]
+        away = (flat[2] - flat[0])[seen]
+        squares = away @ np.linalg.solve(matrix[np.ix_(seen, seen)], away)
+        np.testing.assert_allclose(weight, (NU + seen.sum()) / (NU + squares), rtol=1e-9)
+
+
+def test_slopes_of_the_density_of_runs_are_right():
+    distribution, value = of_runs(0.4)
+
+    def density(loc, shared):
+        arrays = loc, distribution.scale, distribution.persistence
+        return CurveStudentT(*arrays, NU, distribution.observed, distribution.together, shared).log_prob(value).sum()
+
+    check_grads(density, (distribution.loc, jnp.asarray(0.4)), 1, modes=["rev"], rtol=1e-5)
+
+
+def test_padding_of_runs_does_not_matter():
+    distribution, value = of_runs(0.4)
+    more = [(0, 3), (0, 0)]
+    together = distribution.together.padded(len(RUNS) + 3, 5, 4)
+    padded = CurveStudentT(
+        *(jnp.pad(each, more, constant_values=0.5) for each in (distribution.loc, distribution.scale)),
+        jnp.pad(distribution.persistence, more), NU, np.pad(distribution.observed, more), together, 0.4,
+    )  # fmt: skip
+    found = padded.log_prob(jnp.pad(value, more, constant_values=np.nan))
+    np.testing.assert_allclose(found[: len(RUNS)], distribution.log_prob(jnp.asarray(value)), rtol=1e-12)
+    np.testing.assert_array_equal(found[len(RUNS) :], 0)
+
+
+def test_draws_of_a_run_are_correlated_as_their_density_says():
+    shape = 3, 2
+    persistence = jnp.tile(jnp.array([0.0, 0.6]), (3, 1))
+    together = Group.of(np.array([0, 0, 1]))
+    distribution = CurveStudentT(
+        jnp.zeros(shape), jnp.ones(shape), persistence, 40.0, jnp.ones(shape, bool), together, 0.7
+    )
+    drawn = np.asarray(distribution.sample(jax.random.key(0), (40_000,))).reshape(-1, 6)
+    expected = np.kron([[1, 0.7, 0], [0.7, 1, 0], [0, 0, 1]], [[1, 0.6], [0.6, 1]])
+    np.testing.assert_allclose(np.corrcoef(drawn.T), expected, atol=0.02)
 
 
 def test_padding_does_not_matter():
@@ -161,7 +231,7 @@ ALWAYS = {"sigma_location", "sigma", "log_loss"}
         (table(sizes=3, steps=3, unique=2e9), {"kappa_stage", "memory", "kappa_epochs"}),
         (table(sizes=3, steps=1, unique=5e8), {"kappa_epochs"}),
         (table(sizes=3, steps=1, unique=1e9), set()),
-        (table(sizes=FEWEST_SIZES, steps=1), {"size_effect", "size_effect_scale"}),
+        (table(sizes=FULL_EFFECT, steps=1), {"size_effect", "size_effect_scale"}),
         (table(sizes=3, steps=1, languages=("en", "sw")), {"sigma_scale"}),
     ],
     ids=["plain", "checkpoints", "both", "repetition", "one epoch", "sizes", "languages"],
@@ -201,18 +271,18 @@ def test_noise_may_fall_as_well_as_grow(name):
 
 
 def test_runs_of_one_size_share_their_effect():
-    runs = table(sizes=FEWEST_SIZES, steps=2, languages=("en", "sw"))
+    runs = table(sizes=FULL_EFFECT, steps=2, languages=("en", "sw"))
     found = sites(runs)
     data = arrange(runs, ["curves"])
     excess = np.asarray(found["log_loss"]["fn"].loc) - np.log(data.loss)
     effect = found["size_effect"]["value"]
-    np.testing.assert_allclose(excess[:FEWEST_SIZES], np.repeat(effect[:, None], 2, axis=1), atol=1e-12)
-    np.testing.assert_allclose(excess[FEWEST_SIZES:], excess[:FEWEST_SIZES], atol=1e-12)
+    np.testing.assert_allclose(excess[:FULL_EFFECT], np.repeat(effect[:, None], 2, axis=1), atol=1e-12)
+    np.testing.assert_allclose(excess[FULL_EFFECT:], excess[:FULL_EFFECT], atol=1e-12)
     assert [frame.name for frame in found["size_effect"]["cond_indep_stack"]] == ["size"]
 
 
 def test_the_spread_of_size_effects_is_about_half_the_noise():
-    found = sites(table(sizes=FEWEST_SIZES, languages=("en", "sw")))
+    found = sites(table(sizes=FULL_EFFECT, languages=("en", "sw")))
     noise = np.exp(np.log(found["sigma"]["value"]).mean())
     assert found["size_effect_scale"]["fn"].icdf(0.5) == pytest.approx(SIZE_EFFECT * noise)
 

@@ -89,7 +89,7 @@ def test_curves_know_their_groups(uneven, monkeypatch):
     few = arrange(uneven, ["curves"]).curves.size
     assert few.groups == 0
     np.testing.assert_array_equal(few.of_curve, -1)
-    monkeypatch.setattr("bayes_atlas.observations.curves.FEWEST_SIZES", 3)
+    monkeypatch.setattr("bayes_atlas.observations.curves.NO_EFFECT", 2)
     curves = arrange(uneven, ["curves"]).curves
     np.testing.assert_array_equal(curves.language.of_curve, [0, 0, 1])
     np.testing.assert_array_equal(curves.size.of_curve, [2, 0, 1])
@@ -110,7 +110,7 @@ def test_one_checkpoint_a_run_is_one_step():
 
 
 def test_sizes_that_differ_by_little_are_the_same_size(monkeypatch):
-    monkeypatch.setattr("bayes_atlas.observations.curves.FEWEST_SIZES", 3)
+    monkeypatch.setattr("bayes_atlas.observations.curves.NO_EFFECT", 2)
     params = np.array([1e9, 1e9 * np.exp(SAME_SIZE / 4), 1.1e9, 2e9])
     rows = [(f"r{i}", "en", n, 1e10, 2.0) for i, n in enumerate(params)]
     curves = arrange(runs_from_frame(pd.DataFrame(rows, columns=COLUMNS)), ["curves"]).curves
@@ -380,7 +380,7 @@ def test_there_are_few_rounded_shapes():
 
 def test_padding_is_not_observed_and_belongs_to_nobody(mixed):
     data = arrange(mixed, SOURCES, sources=2)
-    shape = Shape(runs=13, steps=2, of_language=8, sizes=7, of_size=4)
+    shape = Shape(runs=13, steps=2, of_language=8, sizes=7, of_size=4, together=9, of_run=4)
     covariates, loss = data.padded(shape)
     curves, before = covariates["curves"], data.curves
     assert curves.shape == shape
@@ -396,5 +396,7 @@ def test_padding_is_not_observed_and_belongs_to_nobody(mixed):
     np.testing.assert_array_equal(curves.language.total(weight), before.language.total(weight[:10]))
     np.testing.assert_array_equal(curves.size.total(weight)[: before.size.groups], before.size.total(weight[:10]))
     np.testing.assert_array_equal(curves.size.total(weight)[before.size.groups :], 0)
+    np.testing.assert_array_equal(curves.run.total(weight)[: before.run.groups], before.run.total(weight[:10]))
+    np.testing.assert_array_equal(curves.run.total(weight)[before.run.groups :], 0)
     log_tokens = np.log(data.covariates["tokens"])
     np.testing.assert_allclose(curves.typical(np.log(covariates["tokens"])), before.typical(log_tokens), atol=1e-12)

@@ -43,10 +43,10 @@ def table(sizes=14, runs=1, least=1e8, unique=True):
     return runs_from_frame(pd.DataFrame(rows))
 
 
-def drawn(model, runs, seed):
+def drawn(model, runs, seed, **options):
     """A draw of a model's prior, and the log likelihood that the model gives each run: `(site -> value, (run,))`."""
     module = load_model(model)
-    data = arrange(runs, read_model(model).covariates, sources=1)
+    data = arrange(runs, read_model(model).covariates, sources=1, **options)
     with jax.enable_x64(True), handlers.trace() as trace, handlers.seed(rng_seed=seed):
         module.model(**data.covariates, loss=data.loss)
         observed = trace.pop("log_loss")
@@ -103,10 +103,10 @@ def checkpoints(sizes=3, steps=4):
 
 @pytest.mark.parametrize("model", ["chinchilla", "atlas"])
 def test_the_density_of_a_run_is_that_of_all_its_rows_together(tiny_posterior, model):
-    """As the model has it: checkpoints of a curve are correlated, and languages of a run independent given a draw."""
+    """As the model has it: checkpoints of a curve are correlated, and so are the languages of a run."""
     runs = checkpoints()
-    values, likelihood, data = drawn(model, runs, 0)
-    assert {"memory", "kappa_stage"} <= set(values)
+    values, likelihood, data = drawn(model, runs, 0, burn_in=True)
+    assert {"memory", "kappa_stage", "shared", "burn_in"} <= set(values)
     posterior = as_posterior(tiny_posterior, model, data, values)
     loss = runs["loss"].to_numpy()
     names = runs["run"].to_numpy().astype(str)

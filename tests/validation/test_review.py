@@ -77,7 +77,7 @@ def test_all_is_checked_where_all_is_stored(checked, fitted):
     np.testing.assert_allclose(checked.posterior.observed, fitted.draws["observed_data"]["loss"][:, 0], rtol=1e-6)
     assert {each.parameter for each in checked.sensitivity} == {f"{name}[en]" for name in TRUTH}
     assert all(each.likelihood > 0 for each in checked.sensitivity)
-    assert checked.influence.curves == 24
+    assert checked.influence.runs == 24
     told = json.loads(json.dumps(checked.to_dict(), allow_nan=False))
     assert set(told["outlying"]) == set(checked.weights)
     assert told["posterior_predictive"]["coverage"]["0.9"] == pytest.approx(checked.posterior.inside(0.9))
@@ -94,7 +94,7 @@ def test_without_data_it_says_what_is_missing(fitted):
 
 def test_data_of_earlier_versions_lack_the_layout_of_the_runs(fitted):
     draws = fitted.draws.copy()
-    draws["constant_data"] = draws["constant_data"].to_dataset().drop_vars("size_index")
+    draws["constant_data"] = draws["constant_data"].to_dataset().drop_vars("size_weight")
     with pytest.raises(NotStoredError, match="earlier versions did not store; fit again"):
         Replay.of(replace(fitted, draws=draws))
 
@@ -177,7 +177,7 @@ def test_only_the_last_rows_of_runs_count_for_the_band():
 
 
 def test_curves_that_decide_are_named():
-    influence = Influence(elpd=1.0, se=0.1, p=2.0, curves=9, limit=0.7, above={"r1": 0.9})
+    influence = Influence(elpd=1.0, se=0.1, p=2.0, runs=9, limit=0.7, above={"r1": 0.9})
     (remark,) = replace(NOTHING, influence=influence).remarks
     assert remark.startswith("PSIS-LOO is unreliable for r1 (Pareto k above 0.7)")
 

@@ -188,7 +188,7 @@ def print_checks(found: "Review") -> None:
     if (loo := found.influence) is not None:
         say(
             f"PSIS-LOO: ELPD {number(loo.elpd)} (standard error {number(loo.se)}), effective parameters: "
-            f"{number(loo.p, 3)}; Pareto k above {loo.limit:.2g} for {len(loo.above)} of {plural(loo.curves, 'curve')}"
+            f"{number(loo.p, 3)}; Pareto k above {loo.limit:.2g} for {len(loo.above)} of {plural(loo.runs, 'run')}"
         )
     for remark in found.remarks:
         say(f"Remark: {remark}.")
