@@ -23,9 +23,8 @@ Student-t process:
   all languages. At each checkpoint, residuals of one run on any two languages have the correlation ``shared``. Without
   it, intervals would take a run on seven languages for seven independent ones.
 
-Drift and what languages share are integrated out, so they cost no dimension. The pointwise log likelihood of a curve is
-given the curves of the same run before it. Its sum over a run is the density of the whole run, the unit of
-cross-validation.
+Drift and what languages share are integrated out, so they cost no dimension. The unit of cross-validation is the run.
+The pointwise log likelihood of a curve is its part of the log density of its run, by its number of checkpoints.
 """
 
 from typing import ClassVar
@@ -40,7 +39,7 @@ from numpyro.distributions import constraints
 from bayes_atlas.data.outliers import NU
 from bayes_atlas.modelling.burn_in import burn_in
 from bayes_atlas.modelling.pooling import pooled, pooled_from
-from bayes_atlas.observations.curves import Curves, Group
+from bayes_atlas.observations.curves import Curves, Together
 
 SIZE_EFFECT = 0.5  # prior median of the spread over sizes, in units of the noise of a run
 
@@ -71,9 +70,9 @@ def observe(
     if curves.epochs is not None:
         beyond = curves.epochs - curves.by_language(curves.typical(curves.epochs))
         scale = scale * jnp.exp(numpyro.sample("kappa_epochs", dist.Normal(0.0, 0.5)) * beyond)
-    shared = numpyro.sample("shared", dist.Beta(1.0, 2.0)) if curves.run is not None else 0.0
+    shared = numpyro.sample("shared", dist.Beta(1.0, 2.0)) if curves.together is not None else 0.0
     predicted = jnp.log(expected) + burn_in(curves) + _size_effect(curves, jnp.log(sigma).mean())
-    noise = CurveStudentT(predicted, scale, persistence, NU, curves.observed, curves.run, shared)
+    noise = CurveStudentT(predicted, scale, persistence, NU, curves.observed, curves.together, shared)
     with numpyro.plate("run", expected.shape[0]):
         if weigh and loss is not None:
             numpyro.deterministic("weight", noise.weight(jnp.log(loss)))
@@ -116,7 +115,7 @@ class CurveStudentT(dist.Distribution):
         persistence: jax.Array,
         nu: float,
         observed: jax.Array,
-        together: Group | None = None,
+        together: Together | None = None,
         shared: jax.Array | float = 0.0,
     ) -> None:
         self.loc, self.scale, self.persistence, self.nu, self.observed = loc, scale, persistence, nu, observed
@@ -146,26 +145,17 @@ class CurveStudentT(dist.Distribution):
         return self.loc + self.scale * jnp.moveaxis(residuals, 0, -1) / jnp.sqrt(gamma)
 
     def log_prob(self, value: jax.Array) -> jax.Array:
-        """Return the log density of each curve, ``(run,)``, given the curves of its run before it."""
-        white, log_volume = self._white(value)
+        """Return the log density of each curve or, divided among its curves, of each run of `together`: ``(run,)``."""
+        squares, count, log_volume = self._lengths(value)
+        density = self._radial(squares, count)
         if self.together is None:
-            return self._radial((white**2).sum(axis=-1), self.observed.sum(axis=-1)) - log_volume
-        white, log_spread, seen = self._apart(white)
-        upto = jnp.tril(jnp.ones((seen.shape[1],) * 2))
-        squares, counts = ((each.sum(axis=-1) @ upto.T) for each in (white**2, seen))
-        joint = self._radial(squares, counts)
-        conditional = jnp.diff(joint, axis=1, prepend=0.0) - log_spread.sum(axis=-1)
-        return self.together.ungather(conditional) - log_volume
+            return density - log_volume
+        part = self.observed.sum(axis=-1) / jnp.maximum(count, 1)
+        return part * (density - self._log_spread().sum(axis=-1)[self.together.of_curve]) - log_volume
 
     def weight(self, value: jax.Array) -> jax.Array:
         """Return the weight of each curve's run, ``(run,)``: its mean precision; near 0 for outliers."""
-        white, _ = self._white(value)
-        if self.together is None:
-            squares, count = (white**2).sum(axis=-1), self.observed.sum(axis=-1)
-        else:
-            white, _, seen = self._apart(white)
-            both = jnp.stack([(white**2).sum(axis=(1, 2)), seen.sum(axis=(1, 2))], axis=-1)
-            squares, count = both[self.together.of_curve].T
+        squares, count, _ = self._lengths(value)
         return (self.nu + count) / (self.nu + squares)
 
     def _radial(self, squares: jax.Array, count: jax.Array) -> jax.Array:
@@ -178,27 +168,25 @@ class CurveStudentT(dist.Distribution):
             - half * jnp.log1p(squares / self.nu)
         )
 
-    def _white(self, value: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return residuals without noise scale and drift, ``(run, step)``, and the log volume of both, ``(run,)``."""
+    def _lengths(self, value: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Return for each curve or its run: squared length of white residuals, their number; and the log volume of noise.
+
+        The last is of the curve and of noise and drift alone. All are ``(run,)``.
+        """
         residual = jnp.where(self.observed, (value - self.loc) / self.scale, 0.0)
         before = jnp.pad(residual[..., :-1], [(0, 0)] * (residual.ndim - 1) + [(1, 0)])
         fresh = jnp.where(self.observed, 1 - self.persistence**2, 1.0)
-        innovation = jnp.where(self.observed, residual - self.persistence * before, 0.0)
+        white = jnp.where(self.observed, residual - self.persistence * before, 0.0) / jnp.sqrt(fresh)
         log_volume = jnp.where(self.observed, jnp.log(self.scale) + jnp.log(fresh) / 2, 0.0).sum(axis=-1)
-        return innovation / jnp.sqrt(fresh), log_volume
+        if self.together is None:
+            return (white**2).sum(axis=-1), self.observed.sum(axis=-1), log_volume
+        alike = self.shared / (1 + (self.together.seen - 1) * self.shared) * self.together.total(white) ** 2
+        squares = (self.together.total((white**2).sum(axis=-1)) - alike.sum(axis=-1)) / (1 - self.shared)
+        both = jnp.stack([squares, jnp.asarray(self.together.seen.sum(axis=-1))], axis=-1)[self.together.of_curve]
+        return both[:, 0], both[:, 1], log_volume
 
-    def _apart(self, white: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Take out what each curve shares with those of its run before it.
-
-        The regression of one of n + 1 equally correlated variables on the n others is on their sum.
-
-        Returns:
-            Residuals, log of the scale by which they were divided, and 1 where there are any: ``(group, m, step)``.
-        """
+    def _log_spread(self) -> jax.Array:
+        """Return half the log determinant of the correlation of a run's curves, ``(training run, step)``."""
         assert self.together is not None
-        white, seen = (self.together.gather(each) for each in (white, jnp.asarray(self.observed, white.dtype)))
-        earlier = jnp.tril(jnp.ones((seen.shape[1],) * 2), -1)
-        sums, n = (jnp.einsum("ij,gjs->gis", earlier, each) for each in (white, seen))
-        known = 1 + (n - 1) * self.shared
-        log_spread = seen * (jnp.log1p(-self.shared) + jnp.log1p(n * self.shared) - jnp.log(known)) / 2
-        return seen * (white - self.shared / known * sums) * jnp.exp(-log_spread), log_spread, seen
+        others = jnp.maximum(jnp.asarray(self.together.seen) - 1, 0)
+        return (others * jnp.log1p(-self.shared) + jnp.log1p(others * self.shared)) / 2

@@ -49,7 +49,7 @@ AGE = "age_"  # the same for `Age`
 
 
 class Group(NamedTuple):
-    """The group (language, model size, run) of each curve. A JAX pytree."""
+    """The group (language, model size) of each curve. A JAX pytree."""
 
     of_curve: Array  # (run,)
     members: Array  # (group, m) indices of the curves of each group, padded with any index
@@ -68,21 +68,6 @@ class Group(NamedTuple):
         """Sum over each group's curves: ``(run, ...)`` to ``(group, ...)``."""
         weights = self.is_member.reshape(self.is_member.shape + (1,) * (values.ndim - 1))
         return (values[self.members] * weights).sum(axis=1)
-
-    @property
-    def place(self) -> jax.Array:
-        """Position of each curve among the members of its group, ``(run,)``; -1 for a curve in no group."""
-        of_curve = jnp.asarray(self.of_curve)
-        found = (self.members[of_curve] == jnp.arange(len(of_curve))[:, None]) & (self.is_member[of_curve] > 0)
-        return jnp.where(found.any(axis=1), found.argmax(axis=1), -1)
-
-    def gather(self, values: jax.Array) -> jax.Array:
-        """Arrange curves by group: ``(run, ...)`` to ``(group, m, ...)``, zero where there is no member."""
-        return _gather(values, self)
-
-    def ungather(self, values: jax.Array) -> jax.Array:
-        """The inverse of `gather`: ``(group, m, ...)`` to ``(run, ...)``, zero for a curve in no group."""
-        return _ungather(values, self)
 
     @classmethod
     def of(cls, index: np.ndarray) -> "Group":
@@ -107,6 +92,29 @@ class Group(NamedTuple):
         )
 
 
+class Together(NamedTuple):
+    """Which curves are of one training run, on several languages. A JAX pytree."""
+
+    of_curve: Array  # (run,) training run of each curve
+    seen: Array  # (training run, step) number of its curves that have this step
+
+    @classmethod
+    def of(cls, index: np.ndarray, observed: np.ndarray) -> "Together":
+        """Group curves by the index ``(run,)`` of their training run, which counts from 0 without gaps."""
+        seen = np.zeros((index.max() + 1, observed.shape[1]))
+        np.add.at(seen, index, observed)
+        return cls(np.asarray(index, dtype=np.int32), seen)
+
+    def padded(self, curves: int, runs: int, steps: int) -> "Together":
+        """Pad with curves and training runs that have no steps."""
+        more = [(0, runs - self.seen.shape[0]), (0, steps - self.seen.shape[1])]
+        return Together(np.pad(self.of_curve, (0, curves - len(self.of_curve))), np.pad(self.seen, more))
+
+    def total(self, values: jax.Array) -> jax.Array:
+        """Sum over the curves of each training run: ``(run, ...)`` to ``(training run, ...)``."""
+        return jnp.zeros((self.seen.shape[0], *values.shape[1:]), values.dtype).at[self.of_curve].add(values)
+
+
 class Age(NamedTuple):
     """How long each checkpoint's run has trained, which decides its burn-in. A JAX pytree."""
 
@@ -120,7 +128,7 @@ class Curves(NamedTuple):
     language: Group
     size: Group  # curves of one number of parameters, and of one data set if a language has several; see `_by_size`
     size_weight: Array  # () how large effects of sizes may be, from 0 for few sizes to 1 for many
-    run: Group | None  # curves of one training run on several languages; None if every run is one curve
+    together: Together | None  # None if every training run is one curve
     observed: Array  # (run, step) True for a checkpoint, False for padding
     stage: Array  # (run, step) log ratio of the run's last tokens to this step's: 0 at the end, larger before
     epochs: Array | None  # (run, step) log of the epochs over own unique tokens; None if no data repeat
@@ -140,10 +148,9 @@ class Curves(NamedTuple):
     def shape(self) -> "Shape":
         """Sizes of the arrays, for which a program is compiled."""
         runs, steps = self.observed.shape
-        together = (0, 0) if self.run is None else self.run.members.shape
-        return Shape(
-            runs, steps, self.language.members.shape[1], self.size.groups, self.size.members.shape[1], *together
-        )
+        together = 0 if self.together is None else self.together.seen.shape[0]
+        of_language, of_size = (group.members.shape[1] for group in (self.language, self.size))
+        return Shape(runs, steps, of_language, self.size.groups, of_size, together)
 
     def padded(self, shape: "Shape") -> "Curves":
         """Pad the curves up to `shape`; padding counts as unobserved."""
@@ -151,7 +158,7 @@ class Curves(NamedTuple):
             language=self.language.padded(shape.runs, self.language.groups, shape.of_language),
             size=self.size.padded(shape.runs, shape.sizes, shape.of_size),
             size_weight=self.size_weight,
-            run=None if self.run is None else self.run.padded(shape.runs, shape.together, shape.of_run),
+            together=None if self.together is None else self.together.padded(shape.runs, shape.together, shape.steps),
             observed=_pad(self.observed, shape, mode="constant"),
             stage=_pad(self.stage, shape),
             epochs=None if self.epochs is None else _pad(self.epochs, shape),
@@ -183,7 +190,6 @@ class Shape(NamedTuple):
     sizes: int
     of_size: int  # curves of the model size with the most curves
     together: int = 0  # training runs, if some have curves on several languages; otherwise 0
-    of_run: int = 0  # curves of the run with the most curves; 0 as well
 
     def rounded(self) -> "Shape":
         """Round up by at most an eighth, except model sizes, so that tables of similar size have the same shape."""
@@ -194,7 +200,6 @@ class Shape(NamedTuple):
             sizes=self.sizes,
             of_size=_round_up(self.of_size),
             together=_round_up(self.together),
-            of_run=self.of_run,
         )
 
     def join(self, other: "Shape") -> "Shape":
@@ -229,30 +234,6 @@ def _spread_backward(group: Group, gradient: jax.Array) -> tuple[jax.Array, None
 
 
 _spread.defvjp(_spread_forward, _spread_backward)
-
-
-def _arranged(values: jax.Array, group: Group) -> jax.Array:
-    return values[group.members] * _aligned(group.is_member, values.ndim + 1)
-
-
-def _returned(values: jax.Array, group: Group) -> jax.Array:
-    place = group.place
-    return values[group.of_curve, place] * _aligned(place >= 0, values.ndim - 1)
-
-
-def _aligned(weights: Any, dims: int) -> jax.Array:
-    return jnp.asarray(weights).reshape(jnp.shape(weights) + (1,) * (dims - jnp.ndim(weights)))
-
-
-# Each is the other's transpose, so neither gradient is a scatter-add.
-_gather = jax.custom_vjp(_arranged)
-_gather.defvjp(
-    lambda values, group: (_arranged(values, group), group), lambda group, slope: (_returned(slope, group), None)
-)
-_ungather = jax.custom_vjp(_returned)
-_ungather.defvjp(
-    lambda values, group: (_returned(values, group), group), lambda group, slope: (_arranged(slope, group), None)
-)
 
 
 @dataclass(frozen=True)
@@ -316,7 +297,7 @@ class CurveData:
         one, two = (each.curves.age is None for each in (self, other))
         if one != two:
             return "do not both have runs with several checkpoints, from which runs have a burn-in"
-        one, two = (each.curves.run is None for each in (self, other))
+        one, two = (each.curves.together is None for each in (self, other))
         if one != two:
             return "do not both have runs on several languages, whose residuals have a part in common"
         one, two = (each.curves.size.groups == 0 for each in (self, other))
@@ -336,7 +317,7 @@ class CurveData:
         covariates = {name: values for name, values in self.covariates.items() if isinstance(values, np.ndarray)}
         curves, prior = self.curves, self.covariates.get("tau_prior")
         layout = {"language_index": curves.language.of_curve, "size_index": curves.size.of_curve}
-        layout |= {} if curves.run is None else {"run_index": curves.run.of_curve}
+        layout |= {} if curves.together is None else {"run_index": curves.together.of_curve}
         stages = {"stage": curves.stage} | ({} if curves.epochs is None else {"epochs": curves.epochs})
         stages |= {} if curves.age is None else {AGE + name: values for name, values in curves.age._asdict().items()}
         parts = prior._asdict() if isinstance(prior, Prior) else {}
@@ -361,7 +342,7 @@ class CurveData:
             "repeated": self.curves.repeated,
             "epochs": self.curves.epochs is not None,
             "burn_in": self.curves.age is not None,
-            "together": self.curves.run is not None,
+            "together": self.curves.together is not None,
         }
 
 
@@ -411,7 +392,7 @@ class RunTable:
             language=Group.of(stored["language_index"]),
             size=Group.of(stored["size_index"]),
             size_weight=stored["size_weight"],
-            run=Group.of(stored["run_index"]) if "run_index" in stored else None,
+            together=Together.of(stored["run_index"], np.isfinite(loss)) if "run_index" in stored else None,
             observed=np.isfinite(loss),
             stage=stored["stage"].astype(float),
             epochs=stored["epochs"].astype(float) if "epochs" in stored else None,
@@ -440,7 +421,7 @@ class RunTable:
             language=Group.of(np.arange(curves) % languages),
             size=Group.of(np.arange(curves) % shape.sizes if shape.sizes else np.full(curves, -1)),
             size_weight=np.ones(()),
-            run=Group.of(np.arange(curves) // 2) if shape.together else None,
+            together=Together.of(np.arange(curves) // 2, np.ones((curves, steps))) if shape.together else None,
             observed=np.ones((curves, steps), dtype=bool),
             stage=np.tile(np.log([2.0, 1.0])[-steps:], (curves, 1)),
             epochs=np.abs(rng.normal(size=(curves, steps))) if shape.epochs else None,
@@ -593,7 +574,7 @@ class _Layout:
             language=Group.of(self.language),
             size=_by_size(*sizes),
             size_weight=np.asarray(_size_weight(sizes[0])),
-            run=_by_run(runs["run"].to_numpy()[last], np.where(self.observed, stage, np.inf)),
+            together=_by_run(runs["run"].to_numpy()[last], stage, self.observed),
             observed=self.observed,
             stage=stage,
             epochs=np.log(epochs) if (epochs > 1).any() else None,
@@ -647,14 +628,12 @@ def _size_weight(params: np.ndarray) -> float:
     return float(np.clip((sizes - NO_EFFECT) / (FULL_EFFECT - NO_EFFECT), 0.0, 1.0))
 
 
-def _by_run(run: np.ndarray, stage: np.ndarray) -> Group | None:
-    """Group the curves of a run that have the same checkpoints; None if there are no two such curves.
-
-    Checkpoints are the same if they are the same part of the run: `stage` ``(run, step)``, infinite for padding.
-    """
-    keys = list(zip(run.tolist(), map(tuple, np.round(stage, 6)), strict=True))
+def _by_run(run: np.ndarray, stage: np.ndarray, observed: np.ndarray) -> Together | None:
+    """Group the curves of a run that have the same checkpoints, as parts of the run; None if there are no two such."""
+    steps = np.where(observed, np.round(stage, 6), np.inf)
+    keys = list(zip(run.tolist(), map(tuple, steps.tolist()), strict=True))
     number = {key: index for index, key in enumerate(dict.fromkeys(keys))}
-    return Group.of(np.array([number[key] for key in keys])) if len(number) < len(keys) else None
+    return Together.of(np.array([number[key] for key in keys]), observed) if len(number) < len(keys) else None
 
 
 def _references(runs: xr.Dataset, language_names: Sequence[str]) -> dict[str, dict[str, float]]:

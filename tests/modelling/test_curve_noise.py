@@ -14,7 +14,7 @@ from jax.test_util import check_grads
 from bayes_atlas.data.outliers import NU
 from bayes_atlas.data.runs import runs_from_frame
 from bayes_atlas.modelling.curve_noise import SIZE_EFFECT, CurveStudentT, observe
-from bayes_atlas.observations.curves import FULL_EFFECT, Group, arrange
+from bayes_atlas.observations.curves import FULL_EFFECT, Together, arrange
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,7 @@ def of_runs(shared, steps=3, seed=0):
     loc, scale, value = rng.normal(size=shape), np.exp(rng.normal(size=shape)), 2 * rng.normal(size=shape)
     observed = np.ones(shape, dtype=bool)
     observed[4, 2] = observed[1, 2] = False
-    together = Group.of(np.array(RUNS))
+    together = Together.of(np.array(RUNS), observed)
     return CurveStudentT(*map(jnp.asarray, (loc, scale, persistence)), NU, observed, together, shared), value
 
 
@@ -107,7 +107,7 @@ def test_slopes_of_the_density_of_runs_are_right():
 def test_padding_of_runs_does_not_matter():
     distribution, value = of_runs(0.4)
     more = [(0, 3), (0, 0)]
-    together = distribution.together.padded(len(RUNS) + 3, 5, 4)
+    together = distribution.together.padded(len(RUNS) + 3, 5, 3)
     padded = CurveStudentT(
         *(jnp.pad(each, more, constant_values=0.5) for each in (distribution.loc, distribution.scale)),
         jnp.pad(distribution.persistence, more), NU, np.pad(distribution.observed, more), together, 0.4,
@@ -120,7 +120,7 @@ def test_padding_of_runs_does_not_matter():
 def test_draws_of_a_run_are_correlated_as_their_density_says():
     shape = 3, 2
     persistence = jnp.tile(jnp.array([0.0, 0.6]), (3, 1))
-    together = Group.of(np.array([0, 0, 1]))
+    together = Together.of(np.array([0, 0, 1]), np.ones(shape))
     distribution = CurveStudentT(
         jnp.zeros(shape), jnp.ones(shape), persistence, 40.0, jnp.ones(shape, bool), together, 0.7
     )

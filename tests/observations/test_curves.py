@@ -380,7 +380,7 @@ def test_there_are_few_rounded_shapes():
 
 def test_padding_is_not_observed_and_belongs_to_nobody(mixed):
     data = arrange(mixed, SOURCES, sources=2)
-    shape = Shape(runs=13, steps=2, of_language=8, sizes=7, of_size=4, together=9, of_run=4)
+    shape = Shape(runs=13, steps=2, of_language=8, sizes=7, of_size=4, together=11)
     covariates, loss = data.padded(shape)
     curves, before = covariates["curves"], data.curves
     assert curves.shape == shape
@@ -396,7 +396,9 @@ def test_padding_is_not_observed_and_belongs_to_nobody(mixed):
     np.testing.assert_array_equal(curves.language.total(weight), before.language.total(weight[:10]))
     np.testing.assert_array_equal(curves.size.total(weight)[: before.size.groups], before.size.total(weight[:10]))
     np.testing.assert_array_equal(curves.size.total(weight)[before.size.groups :], 0)
-    np.testing.assert_array_equal(curves.run.total(weight)[: before.run.groups], before.run.total(weight[:10]))
-    np.testing.assert_array_equal(curves.run.total(weight)[before.run.groups :], 0)
+    together, own = curves.together, before.together
+    assert own.seen.sum() == data.rows
+    np.testing.assert_array_equal(together.seen[: len(own.seen), :1], own.seen)
+    assert (together.seen.sum(), together.of_curve.shape) == (data.rows, (13,))
     log_tokens = np.log(data.covariates["tokens"])
     np.testing.assert_allclose(curves.typical(np.log(covariates["tokens"])), before.typical(log_tokens), atol=1e-12)
