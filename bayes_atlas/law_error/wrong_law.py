@@ -13,6 +13,7 @@ from bayes_atlas.law_error.walks import STEP, Walk
 
 EVERY = slice(None)
 BOTH = {"alpha": "A", "beta": "B"}  # exponents of size and of data, and the coefficients of their terms
+TINY = np.finfo(float).tiny  # a term of reducible loss that is too small for a number counts as this
 FARTHEST = 4.0  # e-folds of size and tokens from their origins, after which q stays constant
 LOG_Q = (-0.2, 1.5)  # least and largest log q
 SOFT = 0.01  # width over which log q flattens towards these
@@ -87,7 +88,7 @@ class Bend:
         wanted = self.log_q[draws] + self.drift[draws] * np.clip(along, -FARTHEST, FARTHEST)
         log_q, flattened = _within(wanted)
         drift = np.where(np.abs(along) < FARTHEST, flattened * self.drift[draws] / 2, 0.0)
-        logs = {name: np.log(term) + above[name] for name, term in zip(BOTH, terms, strict=True)}
+        logs = {name: np.log(np.maximum(term, TINY)) + above[name] for name, term in zip(BOTH, terms, strict=True)}
         return Terms(logs, steeper, above, np.exp(log_q), drift)
 
     def with_slopes(

@@ -169,9 +169,9 @@ class CurveStudentT(dist.Distribution):
         )
 
     def _lengths(self, value: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Return for each curve or its run: squared length of white residuals, their number; and the log volume of noise.
+        """Return squared length and number of white residuals, and the log volume of noise and drift; all ``(run,)``.
 
-        The last is of the curve and of noise and drift alone. All are ``(run,)``.
+        The first two are those of the curve's whole run, the third is the curve's own.
         """
         residual = jnp.where(self.observed, (value - self.loc) / self.scale, 0.0)
         before = jnp.pad(residual[..., :-1], [(0, 0)] * (residual.ndim - 1) + [(1, 0)])

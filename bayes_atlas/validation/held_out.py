@@ -7,6 +7,7 @@ from typing import Any, Unpack, cast
 import numpy as np
 import xarray as xr
 
+from bayes_atlas.arrays import Floats
 from bayes_atlas.catalogue import NameOrPath, read_model
 from bayes_atlas.data.runs import count_all_tokens, group_runs
 from bayes_atlas.decisions.objective import LAW_ERRORS, LEARNED
@@ -19,7 +20,7 @@ from bayes_atlas.validation.predict import Prediction, predict
 from bayes_atlas.validation.proper_scores import Predictive, RowScores, of_runs, stacking_weights
 from bayes_atlas.validation.rows import Fold, from_scratch, known, labels, listed, name_of, part
 from bayes_atlas.validation.splits import KEPT_RUNS, few_runs, folds
-from bayes_atlas.validation.stack import Stack, crossed_weights
+from bayes_atlas.validation.stack import Stack
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Validation:
     failed_checks: dict[str, list[str]]  # model -> checks of its sampling that failed in some fold
     law_error: str  # whether predictions include errors of the law: ``learned`` or ``none``
     notes: list[str]
-    stack: RowScores | None  # of the models' mixture, each run by weights from the others; None for one model, or run
+    weights: dict[str, float] | None  # model -> stacking weight, from inner hold-outs; None for one model
+    stack: RowScores | None  # of the models' mixture with these weights
 
     def summary(self, model: str) -> dict[str, Any]:
         """``rmse``, ``r2``, ``crps``, ``elpd``, ``coverage``, ``width``, ``pit``, ``n_test`` and ``by_language``.
@@ -43,10 +45,6 @@ class Validation:
         the losses do not differ.
         """
         return self.scores[model].summary()
-
-    def weights(self) -> dict[str, float]:
-        """Stacking weights from the densities of these rows, which therefore are no score of the stack itself."""
-        return stacking_weights({name: of_runs(rows.log_density, rows.run) for name, rows in self.scores.items()})
 
 
 def validate(
@@ -84,24 +82,32 @@ def validate(
     parts, left_out, notes = _folds(runs, holdout, test, by, seed)
     if options.pop("all_tokens", False):
         parts = [Fold(name, count_all_tokens(fitted), count_all_tokens(rows)) for name, fitted, rows in parts]
-    made, scores, failed = {}, {}, {}
+    inner = [_inner(fold, holdout if test is None else "random", seed) for fold in parts] if len(models) > 1 else []
+    made, scores, failed, densities = {}, {}, {}, {}
     for model in models:
         name = str(model)
         try:
-            predictions, failures = _predictions(model, parts, law_error, options)
+            predictions, weighing, failures = _predictions(model, parts, inner, law_error, options)
         except BaselineError as error:
             if len(models) == 1:
                 raise
             notes.append(str(error))
             continue
-        made[name], scores[name] = predictions, _scores(predictions, parts, seed)
-        failed[name] = failures
+        scores[name], failed[name] = _scores(predictions, parts, seed), failures
+        if inner and weighing is None:
+            notes.append(f"{name} has no weight in the stack, as it cannot be fitted to a part of the fitted rows")
+        elif weighing is not None:
+            made[name] = predictions
+            densities[name] = [
+                of_runs(each.log_density(fold.rows["loss"].to_numpy()), labels(fold.rows, "run"))
+                for each, fold in zip(weighing, inner, strict=True)
+            ]
     if not scores:
         raise InputError(f"none of the baselines can be fitted: {'; '.join(notes)}")
     n_train = [fold.fitted.sizes["row"] for fold in parts]
-    stack = _stack_scores(made, scores, parts, seed)
+    weights, stack = _stacked(made, densities, parts, seed) if len(made) > 1 else (None, None)
     return Validation(
-        holdout if test is None else name_of(test), scores, n_train, left_out, failed, law_error, notes, stack
+        holdout if test is None else name_of(test), scores, n_train, left_out, failed, law_error, notes, weights, stack
     )
 
 
@@ -145,35 +151,64 @@ def _scores(predictions: Sequence[Predictive], parts: Sequence[Fold], seed: int)
     return RowScores.joined([RowScores.of(made, fold.rows, seed) for made, fold in each])
 
 
-def _stack_scores(
-    made: dict[str, list[Prediction]], scores: dict[str, RowScores], parts: Sequence[Fold], seed: int
-) -> RowScores | None:
-    """Of the mixture of all models, whose weights for a run are chosen on other runs."""
-    run = np.concatenate([labels(fold.rows, "run") for fold in parts])
-    if len(scores) < 2 or len(np.unique(run)) < 2:
-        return None
-    weights = crossed_weights({name: rows.log_density for name, rows in scores.items()}, run, seed)
-    ends = np.cumsum([fold.rows.sizes["row"] for fold in parts])[:-1]
-    stacks = [
-        Stack(predictions, of_fold)
-        for *predictions, of_fold in zip(*made.values(), np.split(weights, ends), strict=True)
+def _inner(fold: Fold, holdout: str, seed: int) -> Fold:
+    """A hold-out of fitted rows, which chooses the weights of the stack: by the same split or, if need be, at random.
+
+    A split by language has one inner hold-out for each fold, at random: a second one by language would be a fit for
+    each pair of languages.
+    """
+    for split in dict.fromkeys([holdout if holdout != "language" else "random", "random"]):
+        try:
+            (mask,) = folds(fold.fitted, split, seed).values()
+            rows = fold.fitted.isel(row=mask)
+            return known(Fold(fold.name, part(fold.fitted, ~mask, "inner hold-out"), rows), {})
+        except InputError as error:
+            last = error
+    raise last
+
+
+def _stacked(
+    made: dict[str, list[Prediction]], densities: dict[str, list[Floats]], parts: Sequence[Fold], seed: int
+) -> tuple[dict[str, float], RowScores]:
+    """The weights of all models, each fold's by its inner hold-out, and the scores of their mixture.
+
+    Returns:
+        The mean of the folds' weights by held-out rows, and the scores.
+    """
+    chosen = [
+        stacking_weights(dict(zip(densities, each, strict=True))) for each in zip(*densities.values(), strict=True)
     ]
-    return _scores(stacks, parts, seed)
+    stacks = [
+        Stack(predictions, np.array([list(weights.values())]))
+        for *predictions, weights in zip(*made.values(), chosen, strict=True)
+    ]
+    rows = np.array([fold.rows.sizes["row"] for fold in parts])
+    mean = {name: float(rows @ [each[name] for each in chosen] / rows.sum()) for name in made}
+    return mean, _scores(stacks, parts, seed)
 
 
 def _predictions(
-    model: NameOrPath, parts: Sequence[Fold], law_error: str, options: RunOptions
-) -> tuple[list[Prediction], list[str]]:
-    """What a model or baseline predicts in each fold, and which checks of its sampling failed."""
+    model: NameOrPath, parts: Sequence[Fold], inner: Sequence[Fold], law_error: str, options: RunOptions
+) -> tuple[list[Prediction], list[Prediction] | None, list[str]]:
+    """What a model or baseline predicts in each fold and each inner one, and which checks of its sampling failed.
+
+    The second is None for a baseline that cannot be fitted to the rows of an inner fold.
+    """
     seed = _seed(options)
     if isinstance(model, str) and model in BASELINES:
-        return [predict_baseline(model, fold.rows, fold.fitted, seed=seed) for fold in parts], []
-    posteriors = _fit([fold.fitted for fold in parts], model, law_error, options)
-    each = zip(posteriors, parts, strict=True)
-    predictions = [
-        predict(posterior, fold.rows, fold.fitted, seed=seed, law_error=law_error) for posterior, fold in each
+        made = [predict_baseline(model, fold.rows, fold.fitted, seed=seed) for fold in parts]
+        try:
+            return made, [predict_baseline(model, fold.rows, fold.fitted, seed=seed) for fold in inner], []
+        except BaselineError:
+            return made, None, []
+    every = [*parts, *inner]
+    posteriors = _fit([fold.fitted for fold in every], model, law_error, options)
+    made = [
+        predict(posterior, fold.rows, fold.fitted, seed=seed, law_error=law_error)
+        for posterior, fold in zip(posteriors, every, strict=True)
     ]
-    return predictions, sorted({check.name for posterior in posteriors for check in posterior.failed_checks})
+    failed = sorted({check.name for posterior in posteriors for check in posterior.failed_checks})
+    return made[: len(parts)], made[len(parts) :], failed
 
 
 def _seed(options: RunOptions) -> int:

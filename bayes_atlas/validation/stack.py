@@ -1,8 +1,7 @@
 """The stack: a weighted mixture of several models' predictive distributions (Yao et al. 2018).
 
-The best weights are those chosen on the rows that score the models
-(`bayes_atlas.validation.proper_scores.stacking_weights`). On these rows the stack's own scores are in-sample.
-`crossed_weights` gives every run weights that were chosen without it.
+Weights are chosen on rows that no model was fitted to and that do not score the stack: in `validate` an inner hold-out
+of the fitted rows, in `leave_one_out` the left-out runs, where the stack itself is not scored.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,14 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bayes_atlas.arrays import Floats, Rng
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
 from bayes_atlas.validation.predict import Prediction, predict
-from bayes_atlas.validation.proper_scores import of_runs, stacking_weights
 
 SUM = 1e-6  # tolerance of the sum of weights, which is 1
 
@@ -66,7 +63,7 @@ def predict_stack(
 
     Args:
         posteriors: posterior of each model, all fitted to the same table.
-        weights: weight of each model, at least 0 and with sum 1, such as those of `leave_one_out`. Weights of a
+        weights: weight of each model, at least 0 and with sum 1, such as those of `leave_one_out`. Those of a
             `Validation` work too if it has no point fits, which have no posterior.
         rows, fitted, seed: see `predict`.
 
@@ -80,20 +77,3 @@ def predict_stack(
     if not (shares >= 0).all() or abs(shares.sum() - 1) > SUM:
         raise InputError(f"the weights {dict(weights)} are not shares; give weights of at least 0 with sum 1")
     return Stack([predict(posterior, rows, fitted, seed=seed) for posterior in posteriors.values()], shares)
-
-
-def crossed_weights(log_density: Mapping[str, Floats], run: NDArray[np.str_], seed: int = 0) -> Floats:
-    """Return stacking weights ``(row, model)``, chosen for each row on the half of the runs without it.
-
-    Args:
-        log_density: model -> log predictive density ``(row,)`` of the same rows, which sum to that of runs.
-        run: ``(row,)`` run of each row, at least two runs in all; a run is in one half with all its rows.
-        seed: seed of the random halves.
-    """
-    number = np.unique(run, return_inverse=True)[1]
-    half = np.random.default_rng(seed).permutation(number.max() + 1)[number] % 2
-    weights = np.empty((len(run), len(log_density)))
-    for own in (0, 1):
-        others = {name: of_runs(density[half != own], run[half != own]) for name, density in log_density.items()}
-        weights[half == own] = list(stacking_weights(others).values())
-    return weights

@@ -79,7 +79,7 @@ def test_every_model_is_scored_on_the_same_rows(runs):
     one, other = found.scores.values()
     np.testing.assert_array_equal(one.loss, other.loss)
     assert (found.holdout, found.n_train) == ("tokens", [60 - one.loss.size])
-    weights = found.weights()
+    weights = found.weights
     assert list(weights) == ["chinchilla", "varpro"]
     assert sum(weights.values()) == pytest.approx(1)
     assert found.failed_checks["varpro"] == []

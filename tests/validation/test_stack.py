@@ -12,7 +12,8 @@ from bayes_atlas.laws import chinchilla
 from bayes_atlas.validation.held_out import validate
 from bayes_atlas.validation.predict import Prediction, predict
 from bayes_atlas.validation.proper_scores import RowScores, of_runs, stacking_weights
-from bayes_atlas.validation.stack import Stack, crossed_weights, predict_stack
+from bayes_atlas.validation.splits import by_random
+from bayes_atlas.validation.stack import Stack, predict_stack
 
 ROWS, SCALE = 400, 0.02
 
@@ -62,37 +63,6 @@ def test_its_draws_are_those_of_its_density(loss):
     assert pit.std() == pytest.approx(np.sqrt(1 / 12), abs=5 * np.sqrt(1 / 180 / ROWS) * np.sqrt(3))
 
 
-def test_a_good_model_gets_the_weight_and_the_stack_its_score(loss):
-    """A model that is 5 % off has next to no weight; the search for weights costs a fiftieth of what it loses."""
-    parts = {"bad": of_draws(3.15, 100), "good": of_draws(3.0, 100, seed=1)}
-    run = np.arange(ROWS).astype(str)
-    weights = crossed_weights({name: part.log_density(loss) for name, part in parts.items()}, run)
-    assert (weights[:, 1] > 0.95).all()
-    scores = {name: RowScores.of(part, table(loss)).summary() for name, part in parts.items()}
-    stack = RowScores.of(Stack(list(parts.values()), weights), table(loss)).summary()
-    lost = {name: scores["good"]["elpd"] - each["elpd"] for name, each in (scores | {"stack": stack}).items()}
-    assert lost["bad"] > 200
-    assert lost["stack"] < lost["bad"] / 50
-    assert stack["crps"] == pytest.approx(scores["good"]["crps"], rel=0.02)
-
-
-def test_no_run_chooses_its_own_weights():
-    """What one run scores changes weights of the other half alone, and all rows of a run are of one half."""
-    rng = np.random.default_rng(0)
-    run = np.repeat(np.arange(20), 3).astype(str)
-    density = {"one": rng.normal(size=60), "other": rng.normal(size=60)}
-    before = crossed_weights(density, run, seed=3)
-    assert len(np.unique(before, axis=0)) == 2
-    changed = density | {"one": np.where(run == "7", 50.0, density["one"])}
-    after = crossed_weights(changed, run, seed=3)
-    moved = (before != after).any(axis=1)
-    assert moved.sum() == 30
-    assert not moved[run == "7"].any()
-    assert all(len(np.unique(before[run == name], axis=0)) == 1 for name in np.unique(run))
-    half = {name: of_runs(values[moved], run[moved]) for name, values in changed.items()}  # where run 7 is not
-    np.testing.assert_allclose(after[run == "7"][0], list(stacking_weights(half).values()))
-
-
 def runs(sizes=6, lengths=5):
     rng = np.random.default_rng(0)
     params, tokens = (
@@ -113,6 +83,33 @@ def test_a_validation_scores_the_stack_of_its_models():
     assert least - 1 < stack["elpd"] < most + 1
     np.testing.assert_array_equal(found.stack.loss, found.scores["huber"].loss)
     assert validate(runs(), ["varpro"], holdout="random").stack is None
+
+
+def test_rows_that_are_scored_choose_no_weights():
+    """Weights stay as they are whatever the held-out losses, and are those of a hold-out of the fitted rows."""
+    table = runs()
+    mask = by_random(table)
+    table["loss"] = ("row", np.where(mask, table["loss"] * 1.5, table["loss"]))
+    off, found = (validate(each, ["huber", "varpro"], holdout="random") for each in (table, runs()))
+    assert off.weights == found.weights
+    fitted = runs().isel(row=~mask)
+    inner = validate(fitted.assign_attrs(name="fitted"), ["huber", "varpro"], holdout="random")
+    density = {name: of_runs(rows.log_density, rows.run) for name, rows in inner.scores.items()}
+    assert found.weights == pytest.approx(stacking_weights(density), abs=1e-6)
+
+
+def test_a_good_model_gets_the_weight_and_the_stack_its_score(loss):
+    """A model that is 5 % off has next to no weight; the search for weights costs a fiftieth of what it loses."""
+    parts = {"bad": of_draws(3.15, 100), "good": of_draws(3.0, 100, seed=1)}
+    others = 3 * np.exp(SCALE * np.random.default_rng(1).standard_t(NU, ROWS))
+    weights = stacking_weights({name: part.log_density(others) for name, part in parts.items()})
+    assert weights["good"] > 0.95
+    scores = {name: RowScores.of(part, table(loss)).summary() for name, part in parts.items()}
+    stack = RowScores.of(Stack(list(parts.values()), np.array([list(weights.values())])), table(loss)).summary()
+    lost = {name: scores["good"]["elpd"] - each["elpd"] for name, each in (scores | {"stack": stack}).items()}
+    assert lost["bad"] > 200
+    assert lost["stack"] < lost["bad"] / 50
+    assert stack["crps"] == pytest.approx(scores["good"]["crps"], rel=0.02)
 
 
 def test_posteriors_are_stacked_by_weight(tiny_posterior):

@@ -38,8 +38,8 @@ def compare(
     """Score models on the same held-out rows, beside point fits with bootstrap intervals.
 
     The baselines `huber` and `varpro` are added if every language has enough runs for them. The weights are stacking
-    weights: the mixture of models with these weights gives the held-out rows the highest density. The line `stack`
-    scores this mixture. It scores each half of the runs with weights chosen on the other half.
+    weights: the mixture of models with these weights gives the rows of an inner hold-out, a part of the fitted rows,
+    the highest density. The line `stack` scores this mixture on the held-out rows.
 
     With `--loo` each model is fitted to all runs. It is fitted again without the runs for which importance sampling is
     unreliable. ELPD is then the sum over runs of the log density of a run's rows, given all other runs.
@@ -62,7 +62,7 @@ def compare(
     everything = list(dict.fromkeys([*asked, *BASELINES]))
     found = validated(runs, everything, held_out, **options)
     summaries = {name: found.summary(name) for name in found.scores}
-    weights = found.weights()
+    weights = found.weights or dict.fromkeys(found.scores, 1.0)
     if as_json:
         scored = {
             name: summary | {"weight": weights[name], "failed_checks": found.failed_checks[name]}
