@@ -30,7 +30,9 @@ MOST = 0.97  # largest posterior sd of log q that counts as information, in unit
 def learned(name: str, table: PublicTable, posterior: Posterior, prior: Population) -> Posterior:
     """Return the posterior of a table with its law's errors, learned with a prior."""
     runs = runs_from_frame(table.frame, f"{name}.csv")
-    return with_law_error(posterior, Prepared.of(runs, Task.of(table.model, Options.of())).data, prior)
+    return with_law_error(
+        posterior, Prepared.of(runs, Task.of(table.model, Options.of(burn_in=table.burn_in))).data, prior
+    )
 
 
 def evidence(name: str, posterior: Posterior) -> pd.DataFrame:
@@ -57,7 +59,7 @@ def main() -> None:
     parts = []
     for name, table in public_tables(Path(os.environ["BAYES_ATLAS_DATA"])).items():
         runs = runs_from_frame(table.frame, f"{name}.csv")
-        options = {"warmup": arguments.warmup, "draws": arguments.draws}
+        options = {"warmup": arguments.warmup, "draws": arguments.draws, "burn_in": table.burn_in}
         posterior = fit(runs, table.model, with_data=False, law_error=False, **options)
         parts.append(evidence(name, learned(name, table, posterior, wide)))
         best = parts[-1].sort_values("evidence").iloc[-1]

@@ -19,6 +19,7 @@ class PublicTable:
     frame: pd.DataFrame
     model: str = "chinchilla"
     single_epoch: bool = True  # whether its runs are a plain table of size, tokens and loss
+    burn_in: bool = False  # whether its early checkpoints are far above the law
 
 
 def public_tables(folder: Path) -> dict[str, PublicTable]:
@@ -39,6 +40,6 @@ def public_tables(folder: Path) -> dict[str, PublicTable]:
         "steplaw": PublicTable(lowest[COLUMNS]),
         "greek": PublicTable(read("greek_tiny")[COLUMNS]),
         "indic": PublicTable(read("indic_toy")[COLUMNS]),
-        "mix3": PublicTable(read("mix3_sizes"), "atlas", single_epoch=False),
+        "mix3": PublicTable(read("mix3_sizes"), "atlas", single_epoch=False, burn_in=True),
         "datablations": PublicTable(datablations[[*COLUMNS, "unique"]], "data_constrained", single_epoch=False),
     }

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import logit
+from scipy.stats import norm
 
 from bayes_atlas.arrays import Floats
-from bayes_atlas.posterior import Posterior
+from bayes_atlas.posterior import Check, Posterior
 
 FAR = 2.0  # distance from the prior's median, in half-widths of its central 68 %, beyond which one is far out
 WHOLE = 0.8  # range of a prior within (0, 1) that shows a share, not a small number
 AT_END = 0.01  # distance from an end of (0, 1) that counts as the end
 MOST = 0.5  # share of the draws there
+FALSE_ALARM = 0.05  # probability that the check fails where all parameters came from their priors
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,35 @@ class PriorConflict:
 def prior_conflicts(posterior: Posterior) -> list[PriorConflict]:
     """Return the parameters of the whole model that are at odds with their priors, worst first.
 
-    Of ten parameters that came from their priors and that the data determine, one in two posteriors would show one by
-    chance: 4.6 % of each are farther out than `FAR`. A conflict is therefore a remark, not a failure.
+    Each is a remark: of ten parameters that came from their priors and that the data determine, one in two posteriors
+    would show one by chance. `prior_check` fails where chance does not account for the worst.
     """
+    found = [each for each in _all(posterior) if each.at_end or abs(each.deviations) > FAR]
+    return sorted(found, key=lambda each: (not each.at_end, -abs(each.deviations)))
+
+
+def prior_check(posterior: Posterior) -> Check | None:
+    """Return the named check that no parameter of the whole model is at an end, or too far out in its prior.
+
+    The limit, in deviations, is that which the worst of all parameters exceeds with probability `FALSE_ALARM` if they
+    came from their priors. None without stored draws of the prior.
+    """
+    found = _all(posterior)
+    if not found:
+        return None
+    worst = max(found, key=lambda each: (each.at_end, abs(each.deviations)))
+    limit = float(norm.isf(FALSE_ALARM / 2 / len(found)))
+    return Check(
+        name="parameters_within_priors",
+        passed=not worst.at_end and abs(worst.deviations) <= limit,
+        value=abs(worst.deviations),
+        limit=limit,
+        where=worst.parameter,
+        advice="data and prior disagree: it stands for something that the model lacks, or its prior is wrong",
+    )
+
+
+def _all(posterior: Posterior) -> list[PriorConflict]:
     if "prior" not in posterior.draws:
         return []
     drawn, prior = (posterior.draws[name].to_dataset() for name in ("posterior", "prior"))
@@ -58,9 +86,9 @@ def prior_conflicts(posterior: Posterior) -> list[PriorConflict]:
         if drawn[name].dims != ("chain", "draw") or name not in prior:
             continue
         each = _compared(str(name), *(values[name].to_numpy().astype(float).ravel() for values in (drawn, prior)))
-        if each is not None and (each.at_end or abs(each.deviations) > FAR):
+        if each is not None:
             found.append(each)
-    return sorted(found, key=lambda each: (not each.at_end, -abs(each.deviations)))
+    return found
 
 
 def _compared(name: str, drawn: Floats, prior: Floats) -> PriorConflict | None:

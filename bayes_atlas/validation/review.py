@@ -31,6 +31,9 @@ WIDEST = 0.99  # central interval of the prior predictive that should contain th
 HALF = 2.0  # least ratio of an outdone run's data to that of the better run; with similar data noise may decide
 SENSITIVE = 0.05  # value of the power-scaling diagnostic above which a parameter depends on the scaled part
 
+# Parameters of `bayes_atlas.modelling.curve_noise` and of burn-in
+SCALES = ("sigma", "kappa_stage", "memory", "kappa_epochs", "kappa_tokens", "shared", "size_effect_scale")
+OF_NOISE = (*SCALES, "burn_in", "burn_in_onset", "burn_in_steep", "burn_in_growth")
 # What is stored of a run in which `outdone` may differ; so may the other parts of its age.
 MAY_DIFFER = ("params", "tokens", "unique", "stage", "epochs", "size_index", "run_index", "size_weight")
 
@@ -134,7 +137,7 @@ class Review:
     stale: bool
     prior: PredictedRows | None
     posterior: PredictedRows | None
-    sensitivity: list[Sensitivity] | None  # of the law's parameters
+    sensitivity: list[Sensitivity] | None  # of the parameters of the law and of the noise
     influence: Influence | None
     weights: dict[str, float] | None  # outlying run -> weight, lowest first
     by_noise: float | None  # expected number of outlying runs from noise alone
@@ -306,9 +309,9 @@ def _predictive(posterior: Posterior, replay: Replay, group: str) -> PredictedRo
 
 
 def _sensitivity(posterior: Posterior, densities: xr.Dataset) -> list[Sensitivity]:
-    """Return the sensitivity of every parameter of the law, the most dependent on its prior first."""
+    """Return the sensitivity of the parameters of the law and the noise, the most dependent on its prior first."""
     tree = posterior.draws.assign({"log_prior": xr.DataTree(densities)})
-    names = [name for name in posterior.law.PARAMETERS if name in tree["posterior"]]
+    names = [name for name in (*posterior.law.PARAMETERS, *OF_NOISE) if name in tree["posterior"]]
     by_prior = _flat(az.psense(tree, var_names=names, group="prior"))
     by_likelihood = _flat(az.psense(tree, var_names=names, group="likelihood")) if "log_likelihood" in tree else {}
     found = [Sensitivity(name, value, by_likelihood.get(name)) for name, value in by_prior.items()]

@@ -490,7 +490,7 @@ def full(monkeypatch):
         for scale in (5.0, 1.0)
     )
     sensitivity = [Sensitivity("alpha[sw]", 0.3, 0.01), Sensitivity("E[sw]", 0.01, 0.4)]
-    influence = Influence(elpd=12.5, se=1.0, p=3.0, curves=30, limit=0.7, above={})
+    influence = Influence(elpd=12.5, se=1.0, p=3.0, runs=30, limit=0.7, above={})
     found = Review(False, prior, posterior, sensitivity, influence, {"[red]r3": 0.1}, 0.7, {}, {"this": "that"})
     monkeypatch.setattr(bayes_atlas.validation.review, "review_fit", lambda posterior: found)
 

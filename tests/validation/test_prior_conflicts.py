@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from bayes_atlas.posterior import load_posterior
-from bayes_atlas.validation.prior_conflicts import FAR, prior_conflicts
+from bayes_atlas.validation.prior_conflicts import FAR, prior_check, prior_conflicts
 
 RNG = np.random.default_rng(0)
 PRIORS = {
@@ -47,6 +47,24 @@ def test_an_end_of_the_range_is_named_first(tiny_posterior):
     assert [each.parameter for each in found] == ["memory", "shift"]
     assert [each.at_end for each in found] == [True, False]
     assert "memory sits at an end of its range (0.995 to 1" in found[0].remark
+
+
+def test_the_check_fails_where_chance_does_not_explain_the_worst(tiny_posterior):
+    """Of three parameters the worst is beyond 2.39 deviations with probability .05."""
+
+    def checked(**sites):
+        groups = {name: xr.Dataset({site: (("chain", "draw"), v[None]) for site, v in each.items()}) for name, each in
+                  (("posterior", sites), ("prior", PRIORS))}  # fmt: skip
+        return prior_check(replace(tiny_posterior, draws=xr.DataTree.from_dict(groups)))
+
+    inside = {"scale": np.exp(RNG.normal(-3.0, 0.1, 500)), "memory": RNG.beta(20, 20, 500)}
+    near, far = (checked(shift=RNG.normal(0.5 * away, 0.01, 500), **inside) for away in (2.1, 2.7))
+    assert (near.passed, far.passed) == (True, False)
+    assert (far.name, far.where) == ("parameters_within_priors", "shift")
+    assert far.limit == pytest.approx(2.394, abs=1e-3)
+    at_end = checked(**inside | {"memory": RNG.uniform(0.995, 1.0, 500)})
+    assert (at_end.passed, at_end.where) == (False, "memory")
+    assert prior_check(tiny_posterior) is None
 
 
 def test_parameters_of_single_languages_are_not_compared(tiny_posterior):

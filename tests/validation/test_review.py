@@ -75,7 +75,7 @@ def test_all_is_checked_where_all_is_stored(checked, fitted):
     assert checked.posterior.within_band
     assert checked.prior.inside(0.9) > 0.9
     np.testing.assert_allclose(checked.posterior.observed, fitted.draws["observed_data"]["loss"][:, 0], rtol=1e-6)
-    assert {each.parameter for each in checked.sensitivity} == {f"{name}[en]" for name in TRUTH}
+    assert {each.parameter for each in checked.sensitivity} == {f"{name}[en]" for name in (*TRUTH, "sigma")}
     assert all(each.likelihood > 0 for each in checked.sensitivity)
     assert checked.influence.runs == 24
     told = json.loads(json.dumps(checked.to_dict(), allow_nan=False))
@@ -89,7 +89,7 @@ def test_without_data_it_says_what_is_missing(fitted):
     assert len(found.missing) == 4
     assert "fit again without --without-data" in found.missing["prior and posterior prediction"]
     assert "log_likelihood" in found.missing["PSIS-LOO and sensitivity to the likelihood"]
-    assert [each.likelihood for each in found.sensitivity] == [None] * 5
+    assert [each.likelihood for each in found.sensitivity] == [None] * 6
 
 
 def test_data_of_earlier_versions_lack_the_layout_of_the_runs(fitted):

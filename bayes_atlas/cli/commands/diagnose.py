@@ -104,9 +104,10 @@ def diagnose(
 ) -> None:
     """Show the checks of a posterior's sampling, with advice on each that fails.
 
-    A posterior is stale if its model has changed since the fit. To find out, the command executes the model. The exit
-    code is 1 if a check fails or the posterior is stale. Remarks name parameters of the whole model that are far out in
-    their priors, or at an end of their range.
+    A posterior is stale if its model has changed since the fit. To find out, the command executes the model. A further
+    check, `parameters_within_priors`, is of the whole model's parameters, law and noise: it fails if one is at an end
+    of its range, or farther out in its prior than chance explains. Remarks name others that are far out. The exit code
+    is 1 if a check fails or the posterior is stale.
 
     `--full` adds prior and posterior predictions of the fitted rows, the sensitivity of the law's parameters to their
     priors, influential runs (PSIS-LOO), and runs that the law does not account for. Most of these need a fit with its
@@ -125,7 +126,7 @@ def diagnose(
     """
     from bayes_atlas.inference.staleness import is_stale
     from bayes_atlas.posterior import load_posterior
-    from bayes_atlas.validation.prior_conflicts import prior_conflicts
+    from bayes_atlas.validation.prior_conflicts import prior_check, prior_conflicts
 
     if plot is not None and not full:
         raise InputError("--plot draws the checks of --full; add --full, or leave --plot out")
@@ -142,6 +143,8 @@ def diagnose(
     else:
         stale, more = is_stale(loaded), {}
     conflicts = prior_conflicts(loaded)
+    priors = prior_check(loaded)
+    more |= {"prior_check": None if priors is None else priors.model_dump()}
     more |= {"prior_conflicts": [asdict(each) for each in conflicts]}
     powers = None
     if asked.decision is not None:
@@ -157,13 +160,17 @@ def diagnose(
             say("STALE: the model has changed since the fit and gives another density; fit again")
         else:
             say("The posterior is current: its model still gives the sampled density")
+        if priors is not None:
+            result = "passed" if priors.passed else "FAILED"
+            say(f"{priors.name} {result} ({priors.where}: {priors.value:.2f} deviations, limit {priors.limit:.2f})")
         for conflict in conflicts:
             say(f"Remark: {conflict.remark}.")
         if full:
             print_checks(found)
         if powers is not None:
             _print_powers(powers, asked.probability)
-    raise typer.Exit(1 if loaded.failed_checks or stale else 0)
+    in_order = priors is None or priors.passed
+    raise typer.Exit(1 if loaded.failed_checks or stale or not in_order else 0)
 
 
 def print_checks(found: "Review") -> None:
