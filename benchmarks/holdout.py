@@ -60,6 +60,7 @@ CASES = {
     "datablations": Case(("chinchilla", "data_constrained", "atlas"), ("params", "tokens", "compute", "random")),
     "goldfish": Case(("chinchilla",), ("params", "tokens", "random")),
     "pretrain_vs_finetune_bytes": Case(("chinchilla",), ("tokens", "random", "language")),
+    "mix3_sizes": Case(("atlas",), ("params", "mixture")),
     "slimpajama_mixtures": Case((*ABLATIONS, "atlas"), ("params", "tokens", "compute", "mixture", "random"), sources=6),
 }
 

@@ -31,7 +31,7 @@ def learned(name: str, table: PublicTable, posterior: Posterior, prior: Populati
     """Return the posterior of a table with its law's errors, learned with a prior."""
     runs = runs_from_frame(table.frame, f"{name}.csv")
     return with_law_error(
-        posterior, Prepared.of(runs, Task.of(table.model, Options.of(burn_in=table.burn_in))).data, prior
+        posterior, Prepared.of(runs, Task.of(table.model, Options.of())).data, prior
     )
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     parts = []
     for name, table in public_tables(Path(os.environ["BAYES_ATLAS_DATA"])).items():
         runs = runs_from_frame(table.frame, f"{name}.csv")
-        options = {"warmup": arguments.warmup, "draws": arguments.draws, "burn_in": table.burn_in}
+        options = {"warmup": arguments.warmup, "draws": arguments.draws}
         posterior = fit(runs, table.model, with_data=False, law_error=False, **options)
         parts.append(evidence(name, learned(name, table, posterior, wide)))
         best = parts[-1].sort_values("evidence").iloc[-1]
