@@ -30,9 +30,7 @@ MOST = 0.97  # largest posterior sd of log q that counts as information, in unit
 def learned(name: str, table: PublicTable, posterior: Posterior, prior: Population) -> Posterior:
     """Return the posterior of a table with its law's errors, learned with a prior."""
     runs = runs_from_frame(table.frame, f"{name}.csv")
-    return with_law_error(
-        posterior, Prepared.of(runs, Task.of(table.model, Options.of())).data, prior
-    )
+    return with_law_error(posterior, Prepared.of(runs, Task.of(table.model, Options.of())).data, prior)
 
 
 def evidence(name: str, posterior: Posterior) -> pd.DataFrame:

@@ -68,7 +68,7 @@ def _family_share() -> Design:
 def _atlas() -> Design:
     frame = _mixed(["en", "sw", "fr", "hi"], runs=8, sizes=4, checkpoints=3)
     frame = frame.assign(**{f"unique.{name}": 1e10 for name in ("en", "sw", "fr", "hi")})
-    return _curves("atlas", frame[frame["language"].isin(["en", "sw"])], _optimum, sources=2)
+    return _curves("atlas", frame[frame["language"].isin(["en", "sw"])], _optimum, sources=2, burn_in=True)
 
 
 def _capacity() -> Design:
@@ -139,11 +139,9 @@ DESIGNS: dict[str, Callable[[], Design]] = {
 }
 
 
-def _curves(
-    model: str, frame: pd.DataFrame, derived: Callable[[Sites], dict[str, Floats]], sources: int | None = None
-) -> Design:
+def _curves(model: str, frame: pd.DataFrame, derived: Callable[[Sites], dict[str, Floats]], **options: Any) -> Design:
     """Return the design of a model of learning curves; losses in `frame` do not matter."""
-    arranged = arrange(runs_from_frame(frame), read_model(model).covariates, sources=sources)
+    arranged = arrange(runs_from_frame(frame), read_model(model).covariates, **options)
     return Design(arranged.covariates, "log_loss", _plainly("log_loss", np.exp), derived)
 
 
