@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,10 @@ from numpy.typing import NDArray
 
 from bayes_atlas.arrays import Flags, Floats
 from bayes_atlas.data.faults import Fault, Table, TableError, row_faults, shorten, text_of
+from bayes_atlas.data.names import INVISIBLE, normalised
 
+_RENAME = "type the name again, without characters copied from elsewhere"
+_ONCE = "a column name may appear only once"
 _ABSENT = ("", "na", "nan", "null", "none")  # cells of number columns that mean "not given", in any letter case
 
 
@@ -52,7 +56,7 @@ class Cells:
     absent: dict[str, Flags]  # mask of the absent cells of each number column
     others: dict[str, NDArray[np.generic]]  # unknown columns, as numbers, booleans or text
     line_faults: list[Fault]
-    number_faults: list[Fault]
+    cell_faults: list[Fault]  # of names, texts and numbers
 
 
 def read_cells(path: Path, form: Format) -> Cells:
@@ -74,12 +78,14 @@ def parse_frame(name: str, frame: pd.DataFrame, form: Format) -> Cells:
 
 
 def _parsed(table: Table, faults: list[Fault], sha256: str, form: Format) -> Cells:
-    header = [str(column).strip() or "unnamed" for column in table.cells.columns]
+    header = [normalised(str(column)) or "unnamed" for column in table.cells.columns]
     named = table.cells.set_axis(pd.Index(header, dtype=object), axis=1)
     table = form.reshape(Table(table.name, named.loc[:, ~named.columns.duplicated()], table.rows, table.lines))
     numbers: dict[str, Floats] = {}
     absent: dict[str, Flags] = {}
-    wrong: list[Fault] = []
+    wrong = [Fault(None, name, "", INVISIBLE, _RENAME) for name in header if not name.isprintable()]
+    repeated = sorted(name for name, count in Counter(header).items() if count > 1)
+    wrong += [Fault(None, name, "", _ONCE, "rename or remove all but one of these columns") for name in repeated]
     others: dict[str, NDArray[np.generic]] = {}
     for name in map(str, table.cells.columns):
         if (rule := form.rule(name)) is not None:
@@ -87,7 +93,10 @@ def _parsed(table: Table, faults: list[Fault], sha256: str, form: Format) -> Cel
             wrong += _number_faults(table, name, rule, (numbers[name], absent[name], unreadable))
         elif name not in form.texts:
             others[name] = _guess(table.cells[name])
-    texts = {name: text_of(table.cells[name]) for name in form.texts if name in table.cells}
+    texts = {name: text_of(table.cells[name]).map(normalised) for name in form.texts if name in table.cells}
+    for name, values in texts.items():
+        hidden = ~values.map(str.isprintable).to_numpy(dtype=bool)
+        wrong += row_faults(table, name, hidden, INVISIBLE, _RENAME)
     return Cells(table, header, sha256, texts, numbers, absent, others, faults, wrong)
 
 

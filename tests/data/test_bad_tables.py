@@ -85,7 +85,7 @@ BAD_TABLES: list[tuple[str, Write, str]] = [
     ("missing column", csv("run,language,params,tokens", "a,en,1e8,1e9"), "column 'loss': the column is missing"),
     ("misspelt column", csv(HEADER.replace("params", "Param"), ROW), "rename the column 'Param'"),
     ("no tokens", csv("run,language,params,loss", "a,en,1e8,3.1"), "column 'tokens': the column is missing"),
-    ("column twice", csv(HEADER + ",loss", ROW + ",3.0"), "column 'loss': the name appears 2 times in the header"),
+    ("column twice", csv(HEADER + ",loss", ROW + ",3.0"), "column 'loss': a column name may appear only once"),
     ("source without name", csv(HEADER + ",tokens.", ROW + ",0"), "next: write tokens.<language>"),
     ("unique without tokens", csv(SOURCES + ",unique.yo", "a,en,1e8,3,1,0,9"), "add the column tokens.yo"),
     ("text for a number", row(params="124M"), "column 'params': must be a number\n    row 2 (line 3): 124M"),
