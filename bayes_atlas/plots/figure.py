@@ -53,10 +53,6 @@ def check_target(path: str | Path) -> Path:
     return path
 
 
-def interval_ends(probability: float) -> list[float]:
-    return [(1 - probability) / 2, 0.5, (1 + probability) / 2]
-
-
 def colours_for(count: int) -> list[str]:
     return [COLOURS[index % len(COLOURS)] for index in range(count)]
 
