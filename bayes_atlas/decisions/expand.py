@@ -21,7 +21,7 @@ from bayes_atlas.decisions.monte_carlo import numerics, numerics_notes
 from bayes_atlas.decisions.objective import LAW_ERRORS, LEARNED, NONE
 from bayes_atlas.decisions.optimum import if_law_holds, posterior_notes
 from bayes_atlas.decisions.problem import training_flops
-from bayes_atlas.decisions.summary import Summary, summarise_all
+from bayes_atlas.decisions.summary import Summary, levels, summarise_all
 from bayes_atlas.errors import InputError
 from bayes_atlas.law_error.learned import LawError
 from bayes_atlas.laws import capacity
@@ -161,7 +161,7 @@ class Frontier(Decision):
 
     def band(self, quantity: str = "tokens_factor", probability: float = 0.9) -> NDArray[np.float64]:
         """Return lower end, median and upper end ``(3, size)`` of ``tokens_factor`` or ``compute_factor``."""
-        ends = [(1 - probability) / 2, 0.5, (1 + probability) / 2]
+        ends = levels(probability)
         return np.quantile(getattr(self, quantity), ends, axis=0, method="inverted_cdf")
 
     def summary(self, probability: float = 0.9) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter
 
 from bayes_atlas.data.text import printable
 from bayes_atlas.errors import InputError
@@ -34,6 +35,9 @@ def save(axes: Axes, path: str | Path) -> None:
     path = check_target(path)
     figure = axes.get_figure(root=True)
     assert figure is not None
+    for axis in (each for axes in figure.axes for each in (axes.xaxis, axes.yaxis)):
+        if isinstance(axis.get_major_formatter(), FuncFormatter):  # fixed labels, which drawing would write again
+            axis.set_ticks(axis.get_majorticklocs(), [printable(label.get_text()) for label in axis.get_ticklabels()])
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
         text.set_text(printable(text.get_text()))

@@ -10,6 +10,8 @@ from bayes_atlas.decisions.summary import levels
 from bayes_atlas.decisions.trajectory import Trajectory
 from bayes_atlas.plots.figure import BAND, LABELS, colours_for, finish, new_axes
 
+NAMES = 15  # in a column of the legend
+
 
 def trajectories(
     paths: Mapping[str, Trajectory],
@@ -28,5 +30,6 @@ def trajectories(
     if quantity != "loss":
         axes.set_yscale("log")
     if len(paths) > 1:
-        axes.legend(frameon=False)
+        columns = -(-len(paths) // NAMES)
+        axes.legend(frameon=False, ncols=columns, fontsize="medium" if columns == 1 else "xx-small")
     return finish(axes)
