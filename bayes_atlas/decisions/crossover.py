@@ -316,11 +316,12 @@ def _last_crossing(grid: Floats, lead: Floats) -> Floats:
     turns = (before <= 0) & (after > 0)
     last = turns.shape[1] - 1 - turns[:, ::-1].argmax(axis=1)
     rows = np.arange(len(lead))
-    part = -before[rows, last] / (after[rows, last] - before[rows, last])
+    crosses = turns.any(axis=1)
+    part = np.where(crosses, -before[rows, last], 0.0) / np.where(crosses, after[rows, last] - before[rows, last], 1.0)
     logs = np.log(grid)
     found = np.exp(logs[last] + part * (logs[last + 1] - logs[last]))
     always = (lead > 0).all(axis=1)
-    return np.where(turns.any(axis=1), found, np.where(always, grid[0], np.inf))
+    return np.where(crosses, found, np.where(always, grid[0], np.inf))
 
 
 def _notes(posterior: Posterior) -> list[str]:

@@ -21,6 +21,11 @@ def test_a_mutated_scenario_is_answered_or_refused(seed):
     assert run("scenarios", seed) == ""
 
 
+@pytest.mark.parametrize(("attack", "seed"), [("tables", 10226), ("options", 10004), ("options", 10123)])
+def test_what_once_failed_holds(attack, seed):
+    assert run(attack, seed) == ""
+
+
 def test_a_figure_is_not_drawn_with_an_impossible_interval(tmp_path):
     (command, (asked, _)), *_ = [item for item in QUESTIONS.items() if item[0] == "expand"]
     assert outcome([command, *asked, "--probability", "1.5", "--plot", str(tmp_path / "figure.svg"), "--json"]) == ""

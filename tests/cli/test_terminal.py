@@ -70,3 +70,15 @@ def test_a_name_is_plain_text_in_a_figure(name, tmp_path):
     save(axes, tmp_path / "figure.svg")
     ElementTree.parse(tmp_path / "figure.svg")
     assert axes.get_title() == printable(name)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("tax", "atlas-simulated", "--language", "fr", "--compute", "1e20"),
+        ("crossover", "crossover-atlas", "--language", "de", "--params", "2e9"),
+        ("transfer", "transfer-atlas", "--target", "sw"),
+    ],
+)
+def test_a_refused_answer_prints_nothing_of_it(asked, command, refused):
+    refused(command(*asked, "--probability", "1.5"), "probability is 1.5; it must lie between 0 and 1")
