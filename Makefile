@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: check demo test test-all
+.PHONY: attack check demo test test-all
 
 BIN := .venv/bin
 
@@ -27,6 +27,13 @@ test: SELECTED = -m "not large"
 test test-all: export OPENBLAS_NUM_THREADS = 1
 test test-all: .venv/.installed-dev
 	$(BIN)/python -m pytest $(SELECTED) -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+
+# Mutated tables, options and scenarios by the thousand; SEED is that of the first. `make test` runs a sample.
+attack: SEED = 1000
+attack: .venv/.installed-dev
+	$(BIN)/python -m tests.attack.attack tables --count 10000 --seed $(SEED)
+	$(BIN)/python -m tests.attack.attack options --count 2000 --seed $(SEED)
+	$(BIN)/python -m tests.attack.attack scenarios --count 1000 --seed $(SEED)
 
 check: .venv/.installed-dev
 	$(BIN)/ruff check

@@ -5,9 +5,12 @@ Each module of `bayes_atlas.cli.commands` is one command. Its function has the c
 """
 
 import importlib.metadata
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from io import TextIOWrapper
 from pkgutil import iter_modules
 from typing import Annotated, Any
 
@@ -73,8 +76,28 @@ for name, (panel, function) in found_commands().items():
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit. A mistake in the input ends in one message on stderr and exit code 2."""
+    os.environ["MATPLOTLIBRC"] = os.devnull  # figures of the command do not depend on the user's settings
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name may not fit the terminal's encoding
     try:
-        app(args=arguments, prog_name="bayes-atlas")
+        with _writing_out():
+            app(args=arguments, prog_name="bayes-atlas")
     except InputError as error:
         err.print(f"bayes-atlas: {error}", style="red", soft_wrap=True)
         sys.exit(2)
+
+
+@contextmanager
+def _writing_out() -> Iterator[None]:
+    """Write all output before leaving; turn a failure into an `InputError`, and a closed pipe into a silent end."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (open until Python's own flush at exit)
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)
+        raise InputError(f"cannot write the output: {error.strerror}; free space or write it elsewhere") from None

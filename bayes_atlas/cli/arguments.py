@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+LARGEST_SEED = 2**32 - 1
 RunsFile = Annotated[Path, typer.Argument(metavar="RUNS", help="Run table, .csv or .parquet.", show_default=False)]
 PosteriorName = Annotated[
     str,

@@ -10,8 +10,10 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from bayes_atlas.data.text import number, plural
+from bayes_atlas.data.plausibility import Doubt
+from bayes_atlas.data.text import WIDTH, number, plural, printable
 from bayes_atlas.errors import InputError
 
 __all__ = [
@@ -25,16 +27,31 @@ __all__ = [
     "print_json",
     "print_notes",
     "print_rows",
+    "print_warnings",
     "say",
     "value_range",
     "writing",
 ]
 
 UNLIMITED = 100_000  # width beyond that of any table
+NARROWEST = 20
 
-# Names, paths and titles of the user may contain square brackets and colons, which must not count as markup.
-out = Console(highlight=False, markup=False, emoji=False)
-err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+class PlainConsole(Console):
+    """A console that shows text of the user as it is: brackets are no markup, and control characters are escaped."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+        if self.width < NARROWEST:  # a terminal that does not know its width says 0
+            self.width = WIDTH
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return `text` for the terminal."""
+        return super().render_str(printable(text), **options)
+
+
+out = PlainConsole()
+err = PlainConsole(stderr=True)
 
 
 @contextmanager
@@ -50,6 +67,12 @@ def print_notes(notes: Sequence[str]) -> None:
     """Print the caveats of an answer."""
     for note in notes:
         say(f"Note: {note}.")
+
+
+def print_warnings(doubts: Sequence[Doubt], console: Console = out) -> None:
+    """Print what is doubtful in a run table."""
+    for doubt in doubts:
+        console.print(f"Warning: {doubt}.", soft_wrap=True)
 
 
 def say(text: str) -> None:

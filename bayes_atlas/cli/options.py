@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from bayes_atlas.cli.arguments import (
+    LARGEST_SEED,
     LEARNED,
     AsJson,
     By,
@@ -42,7 +43,9 @@ class Sampling:
     chains: Annotated[int, typer.Option(help="Number of chains.")] = Settings.chains
     warmup: Annotated[int, typer.Option(help="Warm-up draws per chain.")] = Settings.warmup
     draws: Annotated[int, typer.Option(help="Draws per chain.")] = Settings.draws
-    seed: Annotated[int, typer.Option(help="Seed; on one machine the same seed gives the same draws.")] = Settings.seed
+    seed: Annotated[
+        int, typer.Option(max=LARGEST_SEED, help="Seed; on one machine the same seed gives the same draws.")
+    ] = Settings.seed
     platform: Annotated[str, typer.Option(help="Device: cpu, gpu or tpu.")] = Options.platform
 
     def options(self) -> SamplerOptions:

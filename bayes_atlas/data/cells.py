@@ -3,9 +3,12 @@
 import csv
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +16,11 @@ from numpy.typing import NDArray
 
 from bayes_atlas.arrays import Flags, Floats
 from bayes_atlas.data.faults import Fault, Table, TableError, row_faults, shorten, text_of
+from bayes_atlas.data.names import INVISIBLE, normalised
 
+_RENAME = "type the name again, without characters copied from elsewhere"
+LARGEST = 2_000_000_000  # bytes of a file
+_ONCE = "a column name may appear only once"
 _ABSENT = ("", "na", "nan", "null", "none")  # cells of number columns that mean "not given", in any letter case
 
 
@@ -52,7 +59,7 @@ class Cells:
     absent: dict[str, Flags]  # mask of the absent cells of each number column
     others: dict[str, NDArray[np.generic]]  # unknown columns, as numbers, booleans or text
     line_faults: list[Fault]
-    number_faults: list[Fault]
+    cell_faults: list[Fault]  # of names, texts and numbers
 
 
 def read_cells(path: Path, form: Format) -> Cells:
@@ -74,12 +81,14 @@ def parse_frame(name: str, frame: pd.DataFrame, form: Format) -> Cells:
 
 
 def _parsed(table: Table, faults: list[Fault], sha256: str, form: Format) -> Cells:
-    header = [str(column).strip() or "unnamed" for column in table.cells.columns]
+    header = [normalised(str(column)) or "unnamed" for column in table.cells.columns]
     named = table.cells.set_axis(pd.Index(header, dtype=object), axis=1)
     table = form.reshape(Table(table.name, named.loc[:, ~named.columns.duplicated()], table.rows, table.lines))
     numbers: dict[str, Floats] = {}
     absent: dict[str, Flags] = {}
-    wrong: list[Fault] = []
+    wrong = [Fault(None, name, "", INVISIBLE, _RENAME) for name in header if not name.isprintable()]
+    repeated = sorted(name for name, count in Counter(header).items() if count > 1)
+    wrong += [Fault(None, name, "", _ONCE, "rename or remove all but one of these columns") for name in repeated]
     others: dict[str, NDArray[np.generic]] = {}
     for name in map(str, table.cells.columns):
         if (rule := form.rule(name)) is not None:
@@ -87,7 +96,10 @@ def _parsed(table: Table, faults: list[Fault], sha256: str, form: Format) -> Cel
             wrong += _number_faults(table, name, rule, (numbers[name], absent[name], unreadable))
         elif name not in form.texts:
             others[name] = _guess(table.cells[name])
-    texts = {name: text_of(table.cells[name]) for name in form.texts if name in table.cells}
+    texts = {name: text_of(table.cells[name]).map(normalised) for name in form.texts if name in table.cells}
+    for name, values in texts.items():
+        hidden = ~values.map(str.isprintable).to_numpy(dtype=bool)
+        wrong += row_faults(table, name, hidden, INVISIBLE, _RENAME)
     return Cells(table, header, sha256, texts, numbers, absent, others, faults, wrong)
 
 
@@ -110,6 +122,13 @@ def _content(path: Path, error: type[TableError]) -> bytes:
         rule = f"the suffix must be .csv, .parquet or .pq, but it is {path.suffix!r}"
         raise error(str(path), [Fault(None, None, "", rule, f"convert the table, then {advice}")])
     try:
+        about = path.stat()
+        if not S_ISREG(about.st_mode):
+            rule = f"a {error.KIND} is a regular file, but this is a pipe, a socket or a device"
+            raise error(str(path), [Fault(None, None, "", rule, f"save it, then {advice}")])
+        if about.st_size > LARGEST:
+            rule = f"the file has {about.st_size:,} bytes, and at most {LARGEST:,} are read"
+            raise error(str(path), [Fault(None, None, "", rule, "leave out columns and checkpoints")])
         return path.read_bytes()
     except FileNotFoundError:
         fault = Fault(None, None, "", "there is no such file", "check the path and its spelling")
@@ -173,14 +192,26 @@ def _decode(name: str, content: bytes, error: type[TableError]) -> str:
 
 
 def _parquet(name: str, content: bytes, error: type[TableError]) -> tuple[Table, list[Fault]]:
+    from pyarrow import types
     from pyarrow.lib import ArrowException
+    from pyarrow.parquet import read_table
 
     try:
-        frame = pd.read_parquet(io.BytesIO(content), engine="pyarrow")
-    except (ArrowException, OSError) as failure:
-        rule = f"not readable as Parquet ({shorten(str(failure))})"
+        table = read_table(io.BytesIO(content))
+        binary = [field.name for field in table.schema if _holds(field.type, types.is_binary, types.is_large_binary)]
+        if binary:
+            raise TypeError(f"column {binary[0]} is binary, not text or numbers")
+        return _frame_table(name, table.to_pandas()), []
+    # A damaged file may fail anywhere: the metadata of pandas that it holds are parsed by pandas.
+    except (ArrowException, OSError, ValueError, TypeError, LookupError, AttributeError, MemoryError) as failure:
+        rule = f"not readable as Parquet ({type(failure).__name__}: {shorten(str(failure))})"
         raise error(name, [Fault(None, None, "", rule, "write the file again, or save it as CSV")]) from None
-    return _frame_table(name, frame), []
+
+
+def _holds(kind: Any, *tests: Callable[[Any], bool]) -> bool:
+    """Return whether an Arrow type, or the type of its values, passes one of `tests`."""
+    inner = getattr(kind, "value_type", None)
+    return any(test(kind) for test in tests) or (inner is not None and _holds(inner, *tests))
 
 
 def _frame_table(name: str, frame: pd.DataFrame) -> Table:
@@ -208,8 +239,10 @@ def _guess(cells: pd.Series) -> NDArray[np.generic]:
     """Return an unknown column as booleans or numbers if all its cells are such, otherwise as text."""
     if pd.api.types.is_bool_dtype(cells):
         return cells.to_numpy(dtype=bool)
+    values, absent, unreadable = _parse(cells)
+    if len(cells) and not unreadable.any() and not absent.all():
+        return values
     text = text_of(cells)
     if text.str.lower().isin(["true", "false"]).all():
         return text.str.lower().eq("true").to_numpy(dtype=bool)
-    values, absent, unreadable = _parse(cells)
-    return text.to_numpy().astype(str) if unreadable.any() or absent.all() else values
+    return text.to_numpy().astype(str)

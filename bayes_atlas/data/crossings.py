@@ -51,7 +51,7 @@ def read_crossings(path: str | Path) -> xr.Dataset:
     faults += [Fault(None, name, "", "a required column is missing", advice) for name in missing]
     if not faults and len(table.cells) == 0:
         faults.append(Fault(None, None, "", "there are no rows below the header", "give at least one crossover"))
-    if not faults and not (faults := list(cells.number_faults)):
+    if not faults and not (faults := list(cells.cell_faults)):
         languages = cells.texts["language"]
         empty = languages.eq("").to_numpy()
         faults += row_faults(table, "language", empty, "must not be empty", "name the language of each row")

@@ -1,4 +1,4 @@
-"""Summary of a run table: its ranges by language, and the parameters that it identifies."""
+"""Summary of a run table: its ranges by language, the parameters that it identifies, and its doubtful rows."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_atlas.data.identifiability import Finding, Range, extremes, findings
+from bayes_atlas.data.plausibility import Doubt, doubts
 from bayes_atlas.data.runs import LABELS
 
 
@@ -35,6 +36,7 @@ class Description:
     init: dict[str, int]  # rows by the checkpoint from which training started
     labels: dict[str, dict[str, int]]  # rows by vocabulary and by mixture, if the table has these columns
     identified: list[Finding]
+    warnings: list[Doubt]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers, strings, lists and dicts, ready for JSON."""
@@ -52,6 +54,7 @@ def describe(runs: xr.Dataset) -> Description:
         init=_counts(runs["init"]),
         labels={name: _counts(runs[name]) for name in LABELS if name in runs.coords},
         identified=findings(runs),
+        warnings=doubts(runs),
     )
 
 

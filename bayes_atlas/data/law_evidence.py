@@ -52,7 +52,7 @@ def read_evidence(path: str | Path) -> xr.Dataset:
     faults += [Fault(None, name, "", "a required column is missing", advice) for name in missing]
     if not faults and len(table.cells) == 0:
         faults.append(Fault(None, None, "", "there are no rows below the header", "give at least one table"))
-    if not faults and not (faults := list(cells.number_faults)):
+    if not faults and not (faults := list(cells.cell_faults)):
         names, kappas = cells.texts["table"].to_numpy().astype(str), numbers["kappa"]
         empty = names == ""
         faults += row_faults(table, "table", empty, "must not be empty", "name the table of each row")

@@ -8,7 +8,8 @@
 * float64 variables on ``row``: ``params`` N, ``tokens`` D_t, ``unique`` U_t (inf: never repeated), ``loss``,
   ``languages`` K, ``compute`` FLOPs; on ``(row, source)``: ``source_tokens``, ``source_unique`` (inf: never repeated).
 
-If a table has only `tokens`, its sources are the languages themselves. Names and labels lose surrounding blanks.
+If a table has only `tokens`, its sources are the languages themselves. Names and labels lose surrounding blanks
+and become NFC.
 Columns unknown to the format become variables on ``row``. A column name that the Dataset itself needs (``row``,
 ``source``, ``own``, ``source_tokens``, ``source_unique``) becomes ``table.<name>``, an empty name ``unnamed``.
 """
@@ -25,6 +26,8 @@ from numpy.typing import NDArray
 from bayes_atlas.arrays import Flags, Floats
 from bayes_atlas.data.cells import Cells, Format, Rule, parse_frame, read_cells
 from bayes_atlas.data.faults import Fault, Table, TableError, row_faults, shorten
+from bayes_atlas.data.names import SAME_BUT_FOR_CASE, differing_in_case
+from bayes_atlas.data.plausibility import refusals
 from bayes_atlas.data.printed import families_of
 from bayes_atlas.data.text import plural
 from bayes_atlas.errors import InputError
@@ -218,7 +221,7 @@ def _to_dataset(cells: Cells) -> xr.Dataset:
     faults = cells.line_faults + _header_faults(cells.header)
     if len(table.cells) == 0 and not any(fault.row for fault in faults):
         faults.append(Fault(None, None, "", "there are no rows below the header", "give at least one run"))
-    faults += _text_faults(table, texts) + cells.number_faults
+    faults += _text_faults(table, texts) + cells.cell_faults
     if "language" in texts:
         faults += _own_faults(cells, texts["language"])
     if not any(fault.row is None for fault in faults):
@@ -226,7 +229,11 @@ def _to_dataset(cells: Cells) -> xr.Dataset:
         faults += _duplicate_faults(table, texts, numbers, sound)
     if faults:
         raise RunTableError(table.name, sorted(faults, key=lambda fault: fault.row or 0))
-    return _assemble(cells)
+    with np.errstate(over="ignore"):  # sizes whose product overflows are among the refusals
+        runs = _assemble(cells)
+    if faults := _refusal_faults(table, runs):
+        raise RunTableError(table.name, sorted(faults, key=lambda fault: fault.row or 0))
+    return runs
 
 
 def _header_faults(header: Sequence[str]) -> list[Fault]:
@@ -244,9 +251,6 @@ def _header_faults(header: Sequence[str]) -> list[Fault]:
         else:
             advice = f"a run table needs {RunTableError.NEEDED}; this one has {shorten(', '.join(header))}"
         faults.append(Fault(None, name, "", "the column is missing", advice))
-    for name in sorted({name for name in header if header.count(name) > 1}):
-        rule = f"the name appears {header.count(name)} times in the header"
-        faults.append(Fault(None, name, "", rule, "rename or remove all but one of these columns"))
     for name in header:
         kind, dot, source = name.partition(".")
         if dot and kind in ("tokens", "unique"):
@@ -277,6 +281,11 @@ def _text_faults(table: Table, texts: dict[str, pd.Series]) -> list[Fault]:
     if "language" in texts:
         colon = texts["language"].str.contains(":", regex=False).to_numpy()
         faults += row_faults(table, "language", colon, _COLON, "use another character, such as -, or a label column")
+        listed = [column.removeprefix("tokens.") for column in map(str, table.cells) if column.startswith("tokens.")]
+        again = differing_in_case([*listed, *pd.unique(texts["language"])])
+        case = texts["language"].isin(list(again)).to_numpy()
+        advice = f"write the name in one way: {', '.join(f'{name} or {other}' for name, other in again.items())}"
+        faults += row_faults(table, "language", case, SAME_BUT_FOR_CASE, advice)
     return faults
 
 
@@ -338,6 +347,15 @@ def _own_values(language: pd.Series, numbers: dict[str, Floats], kind: str) -> F
             mask = (language == name).to_numpy()
             values[mask] = numbers[f"{kind}.{name}"][mask]
     return values
+
+
+def _refusal_faults(table: Table, runs: xr.Dataset) -> list[Fault]:
+    """Return a fault for each row that cannot be meant."""
+    return [
+        table.fault(row - 1, doubt.column, value, doubt.rule, doubt.advice)
+        for doubt in refusals(runs)
+        for row, value in zip(doubt.rows, doubt.values, strict=True)
+    ]
 
 
 def _duplicate_faults(

@@ -8,6 +8,11 @@ from typing import Any
 WIDTH, HEIGHT = 80, 24  # of the screen that a repr fits
 
 
+def printable(text: str) -> str:
+    """Return `text` with escapes, such as ``\\x1b``, for all characters but line feeds that a terminal may obey."""
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
+
+
 def number(value: float, digits: int = 4) -> str:
     """Format a number: from a million on, three significant digits and a letter; below 1000, `digits` digits."""
     if isinf(value):

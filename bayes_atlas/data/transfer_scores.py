@@ -107,7 +107,7 @@ def _traits(path: str | Path | None) -> pd.DataFrame:
     if path is None:
         return bundled
     cells = read_cells(Path(path), Format(TraitTableError, ("language", *TRAITS), lambda name: None))
-    table, texts, faults = cells.table, cells.texts, list(cells.line_faults)
+    table, texts, faults = cells.table, cells.texts, cells.line_faults + cells.cell_faults
     for name in ("language", *TRAITS):
         if name not in texts:
             advice = f"a language table needs {TraitTableError.NEEDED}"
@@ -183,14 +183,12 @@ def _header_faults(cells: Cells) -> list[Fault]:
         missing += [name for name in ("loss", "scratch_loss") if name not in have]
     advice = f"a score table needs {ScoreTableError.NEEDED}, or is a matrix whose first column is target"
     faults = [Fault(None, name, "", "a required column is missing", advice) for name in missing]
-    repeated = sorted({name for name in cells.header if cells.header.count(name) > 1})
-    rule, advice = "a column name may appear only once", "remove or rename all but one of these columns"
-    return faults + [Fault(None, name, "", rule, advice) for name in repeated]
+    return faults + [fault for fault in cells.cell_faults if fault.row is None]
 
 
 def _numbers(cells: Cells) -> tuple[dict[str, Floats], list[Fault]]:
     """Return the score, error, censoring and distances of each row, and their faults."""
-    given, table, faults = cells.numbers, cells.table, list(cells.number_faults)
+    given, table, faults = cells.numbers, cells.table, list(cells.cell_faults)
     numbers = {name: values for name, values in given.items() if name not in ("loss", "scratch_loss")}
     if "score" not in given:
         numbers = {"score": given["scratch_loss"] - given["loss"]} | numbers

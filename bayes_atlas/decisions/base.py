@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FIGURES = "bayes_atlas.plots"  # module whose `draw` finds the figure of a decision; loaded at the first plot
+# Ranges of numbers in a question. They contain any plan, and no law overflows within them.
+SIZES = (1e3, 1e18)  # parameters and tokens
+LIMITS = (1e3, 1e40)  # unique tokens, and limits on parameters and tokens
+BUDGETS = (1e9, 1e36)  # FLOPs
+RATIOS = (1e-6, 1e6)  # weights, shares, factors, epochs, numbers of languages
 UNITS = {  # of quantities that several decisions share
     "params": ("number of parameters", "1"),
     "tokens": ("training tokens", "tokens"),
@@ -94,12 +99,15 @@ def dataset(
     return xr.Dataset(variables, dict(coords or {}))
 
 
-def positive(name: str, value: float, *, such_as: str = "1e21") -> float:
-    """Return `value` if it is a positive number.
+def in_range(name: str, value: float, limits: tuple[float, float], *, such_as: str = "1e21") -> float:
+    """Return `value` if it is within `limits`, such as `SIZES`.
 
     Raises:
-        InputError: `value` is not a positive number.
+        InputError: `value` is outside, or not a number.
     """
+    least, most = limits
     if not (np.isfinite(value) and value > 0):
         raise InputError(f"{name} is {value}; it must be a positive number, such as {such_as}")
+    if not least <= value <= most:
+        raise InputError(f"{name} is {value:g}; it must be from {least:g} to {most:g}, such as {such_as}")
     return value

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import elementwise
 
 from bayes_atlas.arrays import Floats
-from bayes_atlas.decisions.base import positive
+from bayes_atlas.decisions.base import SIZES, in_range
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import TRAINING_FLOPS
 
@@ -104,4 +104,4 @@ def cost(served: float | None = None, flops: Flops | None = None) -> Cost:
     Raises:
         InputError: `served` is not a positive number.
     """
-    return Cost(0.0 if served is None else positive("served", served, such_as="1e13"), flops)
+    return Cost(0.0 if served is None else in_range("served", served, SIZES, such_as="1e13"), flops)

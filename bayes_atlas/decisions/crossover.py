@@ -13,7 +13,7 @@ import xarray as xr
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.outliers import suspects
 from bayes_atlas.data.text import interval, number
-from bayes_atlas.decisions.base import Decision, dataset, positive
+from bayes_atlas.decisions.base import SIZES, Decision, dataset, in_range
 from bayes_atlas.decisions.hull import outside
 from bayes_atlas.decisions.monte_carlo import mean_errors, numerics, numerics_notes
 from bayes_atlas.decisions.objective import LAW_ERRORS, LEARNED, NONE
@@ -189,11 +189,15 @@ def find_crossover(
     Raises:
         InputError: the posterior has another law or lacks a name, or a number is not positive.
     """
-    positive("params", params, such_as="2e9")
+    in_range("params", params, SIZES, such_as="2e9")
     if tokens is not None:
-        positive("tokens", tokens, such_as="1e11")
+        in_range("tokens", tokens, SIZES, such_as="1e11")
+    if unique is not None and not np.isposinf(unique):
+        in_range("unique", unique, SIZES, such_as="1e9")
     if not (np.isfinite(charge) and charge >= 0):
         raise InputError(f"charge is {charge}; it must be at least 0, such as 1e12, the tokens of the checkpoint")
+    if charge:
+        in_range("charge", charge, SIZES, such_as="1e12, the tokens of the checkpoint")
     if law_error not in LAW_ERRORS:
         raise InputError(f"law_error is {law_error!r}; choose one of: {', '.join(LAW_ERRORS)}")
     if posterior.info.law == "crossover_rule":
@@ -312,11 +316,12 @@ def _last_crossing(grid: Floats, lead: Floats) -> Floats:
     turns = (before <= 0) & (after > 0)
     last = turns.shape[1] - 1 - turns[:, ::-1].argmax(axis=1)
     rows = np.arange(len(lead))
-    part = -before[rows, last] / (after[rows, last] - before[rows, last])
+    crosses = turns.any(axis=1)
+    part = np.where(crosses, -before[rows, last], 0.0) / np.where(crosses, after[rows, last] - before[rows, last], 1.0)
     logs = np.log(grid)
     found = np.exp(logs[last] + part * (logs[last + 1] - logs[last]))
     always = (lead > 0).all(axis=1)
-    return np.where(turns.any(axis=1), found, np.where(always, grid[0], np.inf))
+    return np.where(crosses, found, np.where(always, grid[0], np.inf))
 
 
 def _notes(posterior: Posterior) -> list[str]:

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.text import cells, number
-from bayes_atlas.decisions.base import Decision, dataset, positive
+from bayes_atlas.decisions.base import RATIOS, SIZES, Decision, dataset, in_range
 from bayes_atlas.decisions.hull import outside_of_any
 from bayes_atlas.decisions.monte_carlo import numerics, numerics_notes
 from bayes_atlas.decisions.objective import LAW_ERRORS, LEARNED, NONE
 from bayes_atlas.decisions.optimum import if_law_holds, posterior_notes
 from bayes_atlas.decisions.problem import training_flops
-from bayes_atlas.decisions.summary import Summary, summarise_all
+from bayes_atlas.decisions.summary import Summary, levels, summarise_all
 from bayes_atlas.errors import InputError
 from bayes_atlas.law_error.learned import LawError
 from bayes_atlas.laws import capacity
@@ -31,7 +31,7 @@ EXPONENTS = ("alpha", "beta", "phi", "psi")
 AXES = ("params", "tokens", "languages")
 PASSES = 4  # in which mean exponents over a growth settle
 FARTHEST = (1e-12, 1e12)  # factors on tokens that these means reach
-SIZES = np.geomspace(0.5, 8.0, 33)  # default factors on size along a frontier
+SIZE_FACTORS = np.geomspace(0.5, 8.0, 33)  # default factors on size along a frontier
 
 
 LABELS = {  # of the growth factors
@@ -161,7 +161,7 @@ class Frontier(Decision):
 
     def band(self, quantity: str = "tokens_factor", probability: float = 0.9) -> NDArray[np.float64]:
         """Return lower end, median and upper end ``(3, size)`` of ``tokens_factor`` or ``compute_factor``."""
-        ends = [(1 - probability) / 2, 0.5, (1 + probability) / 2]
+        ends = levels(probability)
         return np.quantile(getattr(self, quantity), ends, axis=0, method="inverted_cdf")
 
     def summary(self, probability: float = 0.9) -> list[dict[str, Any]]:
@@ -211,7 +211,7 @@ def expand(
     """
     start = _start(params, tokens, languages)
     names = _languages(posterior, language)
-    positive("factor", factor, such_as="2")
+    in_range("factor", factor, RATIOS, such_as="2")
     if law_error not in LAW_ERRORS:
         raise InputError(f"law_error is {law_error!r}; choose one of: {', '.join(LAW_ERRORS)}")
     alone = _expand(posterior, names, start, factor, None)
@@ -246,7 +246,7 @@ def frontier(
     params: float | None = None,
     tokens: float | None = None,
     languages: float | None = None,
-    params_factors: Floats = SIZES,
+    params_factors: Floats = SIZE_FACTORS,
     law_error: str = LEARNED,
 ) -> Frontier:
     """Find the data that keep the loss with `factor` times as many languages, for every factor on size (Eq. 8).
@@ -261,7 +261,7 @@ def frontier(
     cheapest = expand(posterior, factor=factor, language=language, law_error=law_error, **run)
     sizes = np.asarray(params_factors, dtype=float)
     for size in sizes.tolist():
-        positive("factor on size", size, such_as="2")
+        in_range("factor on size", size, RATIOS, such_as="2")
     error = LawError.of(posterior) if law_error == LEARNED else None
     names = _languages(posterior, language)
     per_language = _Growth(posterior, names, cheapest.start, factor, error).tokens(sizes)
@@ -280,7 +280,10 @@ def _languages(posterior: Posterior, language: str | None) -> list[str]:
 
 def _start(params: float | None, tokens: float | None, languages: float | None) -> Start | None:
     given = {"params": params, "tokens": tokens, "languages": languages}
-    known = {name: positive(name, value, such_as="8") for name, value in given.items() if value is not None}
+    limits = {"params": SIZES, "tokens": SIZES, "languages": RATIOS}
+    known = {
+        name: in_range(name, value, limits[name], such_as="8") for name, value in given.items() if value is not None
+    }
     if known and len(known) < len(given):
         missing = ", ".join(name for name in given if name not in known)
         raise InputError(f"the run to grow from lacks {missing}; give params, tokens and languages, or none of them")

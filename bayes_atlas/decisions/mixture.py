@@ -22,7 +22,7 @@ from scipy.optimize import LinearConstraint, NonlinearConstraint, brentq, minimi
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
 from bayes_atlas.data.text import cells, number
-from bayes_atlas.decisions.base import Decision, dataset, positive
+from bayes_atlas.decisions.base import BUDGETS, LIMITS, RATIOS, Decision, dataset, in_range
 from bayes_atlas.decisions.cost import Cost, Flops, cost
 from bayes_atlas.decisions.monte_carlo import mean_errors, numerics, numerics_notes
 from bayes_atlas.decisions.objective import EVERY, LEARNED, Draws, Objective, listed, objective
@@ -243,7 +243,7 @@ def mixture(
     Raises:
         InputError: a number is out of range, the bounds cannot be met, or `objective` raises it.
     """
-    positive("compute", compute)
+    in_range("compute", compute, BUDGETS)
     ahead = objective(
         posterior,
         weights=weights or dict.fromkeys(posterior.info.languages, 1.0),
@@ -275,7 +275,7 @@ def _search(
     for mentioned in (ahead.unique, bounds or {}, *(compare or {}).values()):
         named += mentioned
     sources = list(dict.fromkeys(named))
-    epochs = np.inf if max_epochs is None else positive("max_epochs", max_epochs, such_as="4")
+    epochs = np.inf if max_epochs is None else in_range("max_epochs", max_epochs, RATIOS, such_as="4")
     return _Search(
         objective=ahead,
         cost=cost(served, flops),
@@ -283,8 +283,8 @@ def _search(
         sources=sources,
         bounds=_bounds(sources, bounds or {}),
         max_epochs=epochs if ahead.knows_repetition else min(epochs, 1.0),
-        max_params=np.inf if max_params is None else positive("max_params", max_params, such_as="8e9"),
-        max_tokens=np.inf if max_tokens is None else positive("max_tokens", max_tokens, such_as="1e12"),
+        max_params=np.inf if max_params is None else in_range("max_params", max_params, LIMITS, such_as="8e9"),
+        max_tokens=np.inf if max_tokens is None else in_range("max_tokens", max_tokens, LIMITS, such_as="1e12"),
     )
 
 
@@ -307,7 +307,7 @@ def _rules(search: "_Search") -> dict[str, Rule]:
 
 def _fixed(name: str, shares: Mapping[str, float], search: "_Search") -> Rule:
     for source, share in shares.items():
-        positive(f"share of {source} in {name}", share, such_as="0.5")
+        in_range(f"share of {source} in {name}", share, RATIOS, such_as="0.5")
     own = [source_of(language) for language in search.objective.weights]
     if absent := [source for source in own if source not in shares]:
         raise InputError(f"the mixture {name} has no share of {absent[0]}, whose loss counts; give it one")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
-from bayes_atlas.decisions.base import positive
+from bayes_atlas.decisions.base import LIMITS, RATIOS, in_range
 from bayes_atlas.errors import InputError
 from bayes_atlas.law_error.learned import LawError
 from bayes_atlas.posterior import Posterior
@@ -211,7 +211,7 @@ def objective(
         raise InputError(f"weights is empty; give a weight to at least one of: {', '.join(posterior.info.languages)}")
     for name, weight in weights.items():
         posterior.language(name)
-        positive(f"weight of {name}", weight, such_as="1")
+        in_range(f"weight of {name}", weight, RATIOS, such_as="1")
     own = [source_of(name) for name in weights]
     if doubled := {name for name in own if own.count(name) > 1}:
         raise InputError(
@@ -230,10 +230,10 @@ def _by_source(what: str, given: float | Mapping[str, float] | None, own: list[s
     if given is None:
         return {}
     if isinstance(given, Mapping):
-        return {source: positive(f"{what} of {source}", value) for source, value in given.items()}
+        return {source: in_range(f"{what} of {source}", value, LIMITS) for source, value in given.items()}
     if len(own) > 1:
         raise InputError(f"{what} is {given:.4g} for several languages; give it for each of: {', '.join(own)}")
-    return {own[0]: positive(what, given)}
+    return {own[0]: in_range(what, given, LIMITS)}
 
 
 def listed(parts: Mapping[str, float]) -> str:

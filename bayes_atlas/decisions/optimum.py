@@ -17,7 +17,7 @@ import xarray as xr
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
 from bayes_atlas.data.text import cells, number
-from bayes_atlas.decisions.base import Decision, dataset, positive
+from bayes_atlas.decisions.base import BUDGETS, Decision, dataset, in_range
 from bayes_atlas.decisions.bayes_action import Action, bayes_action, cautious_action
 from bayes_atlas.decisions.hull import outside_of_any, repeated_only
 from bayes_atlas.decisions.monte_carlo import numerics, numerics_notes
@@ -140,7 +140,7 @@ def optimum(posterior: Posterior, *, compute: float, **request: Unpack[Request])
     Raises:
         InputError: an unknown language, a budget or a limit that is not a positive number, or a law without an optimum.
     """
-    positive("compute", compute)
+    in_range("compute", compute, BUDGETS)
     asked = problem(posterior, **request)
     found = _optimum(asked, compute)
     if asked.objective.error is None:

@@ -18,7 +18,7 @@ from scipy.optimize import elementwise, minimize_scalar
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
-from bayes_atlas.decisions.base import positive
+from bayes_atlas.decisions.base import LIMITS, RATIOS, in_range
 from bayes_atlas.decisions.cost import Cost, Flops, cost
 from bayes_atlas.decisions.objective import EVERY, LEARNED, Draws, Objective, listed, objective
 from bayes_atlas.errors import InputError
@@ -294,7 +294,7 @@ def problem(
     own = [source_of(name) for name in ahead.weights]
     mixture = dict.fromkeys(own, 1.0) if shares is None else dict(shares)
     for name, share in mixture.items():
-        positive(f"share of {name}", share, such_as="0.5")
+        in_range(f"share of {name}", share, RATIOS, such_as="0.5")
     if absent := [name for name in own if name not in mixture]:
         raise InputError(
             f"the loss of {absent[0]} counts but it has no share of the tokens; give it a share, or omit its weight"
@@ -308,8 +308,8 @@ def problem(
         ahead,
         {name: share / total for name, share in mixture.items()},
         cost(served, flops),
-        np.inf if max_params is None else positive("max_params", max_params, such_as="8e9"),
-        np.inf if max_tokens is None else positive("max_tokens", max_tokens, such_as="1e12"),
+        np.inf if max_params is None else in_range("max_params", max_params, LIMITS, such_as="8e9"),
+        np.inf if max_tokens is None else in_range("max_tokens", max_tokens, LIMITS, such_as="1e12"),
     )
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bayes_atlas.data.names import source_of
 from bayes_atlas.data.text import interval, number
-from bayes_atlas.decisions.base import Decision, positive
+from bayes_atlas.decisions.base import RATIOS, Decision, in_range
 from bayes_atlas.decisions.bayes_action import Action
 from bayes_atlas.decisions.expand import Expansion, expand
 from bayes_atlas.decisions.mixture import Mixture, mixture
@@ -221,7 +221,7 @@ def _most_tokens(scenario: Scenario, request: dict[str, Any]) -> float | None:
     total = sum(shares.values())
     most = [] if limits.tokens is None else [limits.tokens]
     if limits.epochs is not None:
-        epochs = positive("limits.epochs", limits.epochs, such_as="4")
+        epochs = in_range("limits.epochs", limits.epochs, RATIOS, such_as="4")
         most += [epochs * scenario.unique[name] * total / shares[name] for name in shares if name in scenario.unique]
     return min(most, default=None)
 

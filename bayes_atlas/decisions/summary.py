@@ -31,6 +31,17 @@ class Summary(TypedDict):
     mcse: Error
 
 
+def levels(probability: float) -> list[float]:
+    """Return the levels of the lower end, the median and the upper end of an equal-tailed interval.
+
+    Raises:
+        InputError: `probability` is not between 0 and 1.
+    """
+    if not 0 < probability < 1:
+        raise InputError(f"probability is {probability}; it must lie between 0 and 1, such as 0.9")
+    return [(1 - probability) / 2, 0.5, (1 + probability) / 2]
+
+
 def summarise(
     draws: NDArray[np.float64], probability: float = 0.9, *, chains: int = 1, among: Flags | None = None
 ) -> Summary:
@@ -45,9 +56,7 @@ def summarise(
     Raises:
         InputError: `probability` is not between 0 and 1.
     """
-    if not 0 < probability < 1:
-        raise InputError(f"probability is {probability}; it must lie between 0 and 1, such as 0.9")
-    wanted = [(1 - probability) / 2, 0.5, (1 + probability) / 2]
+    wanted = levels(probability)
     counted = draws if among is None else draws[among]
     lower, median, upper = np.quantile(counted, wanted)
     errors = quantile_errors(draws, wanted, chains, among)

@@ -18,11 +18,12 @@ from scipy.optimize import elementwise
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
 from bayes_atlas.data.text import interval, number
-from bayes_atlas.decisions.base import Decision, dataset, positive
+from bayes_atlas.decisions.base import BUDGETS, Decision, dataset, in_range
 from bayes_atlas.decisions.monte_carlo import convergence, numerics_notes, quantile_errors
 from bayes_atlas.decisions.objective import LEARNED, NONE
 from bayes_atlas.decisions.optimum import plan_notes, posterior_notes
 from bayes_atlas.decisions.problem import Problem, problem
+from bayes_atlas.decisions.summary import levels
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
 
@@ -48,7 +49,7 @@ class Tax:
 
     def band(self, probability: float = 0.9) -> NDArray[np.float64]:
         """Return lower end, median and upper end ``(3, budget)``; may be infinite."""
-        ends = [(1 - probability) / 2, 0.5, (1 + probability) / 2]
+        ends = levels(probability)
         return np.quantile(self.factor, ends, axis=0, method="inverted_cdf")
 
     def identified(self, probability: float = 0.9) -> NDArray[np.bool_]:
@@ -193,7 +194,7 @@ def efficiency_tax(
         raise InputError(f"{chosen!r} is not a configuration of {language}; choose one of: {', '.join(configurations)}")
     budgets = np.atleast_1d(np.asarray(compute, dtype=float))
     for budget in budgets.tolist():
-        positive("compute", budget)
+        in_range("compute", budget, BUDGETS)
     configurations = [chosen, *(name for name in configurations if name != chosen)]
     asked = {name: problem(posterior, language=name, unique=unique, law_error=law_error) for name in configurations}
     found = _taxes(asked, budgets)

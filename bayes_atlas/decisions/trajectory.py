@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
 from bayes_atlas.data.text import interval, number
-from bayes_atlas.decisions.base import UNITS, Decision, dataset, positive
+from bayes_atlas.decisions.base import BUDGETS, UNITS, Decision, dataset, in_range
 from bayes_atlas.decisions.monte_carlo import Convergence, numerics, numerics_notes
 from bayes_atlas.decisions.objective import LEARNED
 from bayes_atlas.decisions.optimum import plan_notes, posterior_notes
@@ -170,7 +170,7 @@ def trajectory(
     if budgets.ndim != 1 or not budgets.size:
         raise InputError("compute must be a list of budgets in FLOPs; give at least one, such as [1e20, 1e21, 1e22]")
     for budget in budgets.tolist():
-        positive("compute", budget)
+        in_range("compute", budget, BUDGETS)
     asked = problem(posterior, **request)
     found = _trajectory(asked, budgets)
     if asked.objective.error is None:
@@ -230,7 +230,7 @@ def budgets_between(least: float, most: float, count: int = 25) -> Floats:
     Raises:
         InputError: an end is not a positive number, or the ends are not in order.
     """
-    if positive("the least budget", least) >= positive("the largest budget", most):
+    if in_range("the least budget", least, BUDGETS) >= in_range("the largest budget", most, BUDGETS):
         raise InputError(f"budgets run from {least:.4g} to {most:.4g}; give the smaller end first")
     return np.geomspace(least, most, count)
 

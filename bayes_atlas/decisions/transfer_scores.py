@@ -17,7 +17,8 @@ import xarray as xr
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.bilingual_design import Study, partner_shares
 from bayes_atlas.data.text import interval, number
-from bayes_atlas.decisions.base import Decision, dataset, positive
+from bayes_atlas.decisions.base import SIZES, Decision, dataset, in_range
+from bayes_atlas.decisions.summary import levels
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import bilingual, transfer
 from bayes_atlas.posterior import Posterior
@@ -68,7 +69,7 @@ class PairScore:
 
     def to_dict(self, probability: float = 0.9) -> dict[str, Any]:
         """Return the score as in the JSON document. `lower` is None if it is below the bound."""
-        ends = [(1 - probability) / 2, (1 + probability) / 2]
+        ends = levels(probability)[::2]
         lower, upper = np.quantile(self.draws, ends, method="closest_observation")
         return {
             "source": self.source,
@@ -227,7 +228,7 @@ def check_anchors(runs: xr.Dataset, anchors: Sequence[float], *, one: bool = Fal
         raise InputError("there is no anchor; give tokens of a target trained alone, such as 42e9")
     longest = float(runs["tokens"].to_numpy()[partner_shares(runs)[1]].max())
     for anchor in anchors:
-        if positive("anchor", anchor, such_as="42e9") > longest:
+        if in_range("anchor", anchor, SIZES, such_as="42e9") > longest:
             raise InputError(
                 f"anchor is {anchor:.3g}, but no monolingual run has more than {longest:.3g} tokens; lower the anchor"
             )

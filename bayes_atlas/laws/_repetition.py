@@ -30,7 +30,8 @@ def value_and_slope(tokens: Array, unique: Array | None, lam: Array) -> tuple[Ar
     decay = lam * (repeated / unique)
     small = decay < 1e-4  # gradients of the mean are not finite there
     lost = -xp.expm1(-decay)  # lost value of the last token
-    mean = xp.where(small, 1 - decay * (0.5 - decay / 6), lost / xp.where(small, 1.0, decay))
+    near = xp.where(small, decay, 0.0)  # so that squares of a large decay do not overflow
+    mean = xp.where(small, 1 - near * (0.5 - near / 6), lost / xp.where(small, 1.0, decay))
     return xp.minimum(tokens, unique) + repeated * mean, tokens * (1 - lost)
 
 

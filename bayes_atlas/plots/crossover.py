@@ -7,8 +7,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from bayes_atlas.decisions.crossover import Crossover, find_crossover
+from bayes_atlas.decisions.summary import levels
 from bayes_atlas.laws import TRAINING_FLOPS
-from bayes_atlas.plots.figure import BAND, colours_for, finish, interval_ends, new_axes
+from bayes_atlas.plots.figure import BAND, colours_for, finish, new_axes
 from bayes_atlas.posterior import Posterior
 
 WIDEN = 1.05  # factor on the shaded range of sizes, to make a single size visible
@@ -54,7 +55,7 @@ def crossovers(
             find_crossover(posterior, params=float(size), language=language, checkpoint=checkpoint) for size in sizes
         ]
         drawn = np.stack([TRAINING_FLOPS * size * each.tokens for size, each in zip(sizes, found, strict=True)], axis=1)
-        lower, median, upper = np.quantile(drawn, interval_ends(probability), axis=0, method="lower")
+        lower, median, upper = np.quantile(drawn, levels(probability), axis=0, method="lower")
         shown = np.isfinite(median)
         top = np.where(np.isfinite(upper), upper, 10 * median)
         axes.fill_between(sizes[shown], lower[shown], top[shown], color=colour, alpha=BAND, linewidth=0)

@@ -5,11 +5,15 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter
 
+from bayes_atlas.data.text import printable
 from bayes_atlas.errors import InputError
 
 # Okabe and Ito's palette for all kinds of colour vision, without its yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+TICKS = r"$\mathdefault{"  # start of the labels that matplotlib writes at logarithmic ticks
 BAND = 0.22  # opacity
 SUFFIXES = (".svg", ".png", ".pdf")
 LABELS = {"params": "parameters N", "tokens": "training tokens D", "loss": "loss", "epochs": "epochs"}
@@ -31,6 +35,13 @@ def save(axes: Axes, path: str | Path) -> None:
     path = check_target(path)
     figure = axes.get_figure(root=True)
     assert figure is not None
+    for axis in (each for axes in figure.axes for each in (axes.xaxis, axes.yaxis)):
+        if isinstance(axis.get_major_formatter(), FuncFormatter):  # fixed labels, which drawing would write again
+            axis.set_ticks(axis.get_majorticklocs(), [printable(label.get_text()) for label in axis.get_ticklabels()])
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_text(printable(text.get_text()))
+        text.set_parse_math(text.get_text().startswith(TICKS))  # a name may hold dollar signs
     figure.savefig(path, dpi=160)
 
 
@@ -44,10 +55,6 @@ def check_target(path: str | Path) -> Path:
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"cannot draw a figure to {path.name!r}; end its name in {', '.join(SUFFIXES)}")
     return path
-
-
-def interval_ends(probability: float) -> list[float]:
-    return [(1 - probability) / 2, 0.5, (1 + probability) / 2]
 
 
 def colours_for(count: int) -> list[str]:

@@ -4,7 +4,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bayes_atlas.decisions.mixture import Mixture
-from bayes_atlas.plots.figure import COLOURS, colours_for, finish, interval_ends, new_axes
+from bayes_atlas.decisions.summary import levels
+from bayes_atlas.plots.figure import COLOURS, colours_for, finish, new_axes
 
 
 def shares(found: Mixture, *, axes: Axes | None = None) -> Axes:
@@ -30,7 +31,7 @@ def gains(found: Mixture, *, probability: float = 0.9, axes: Axes | None = None)
     """Draw the loss that the mixture saves over each baseline, and the probability that the baseline is worse."""
     axes = axes or new_axes()[0]
     for place, draws in enumerate(found.gains.values()):
-        lower, median, upper = np.quantile(draws, interval_ends(probability))
+        lower, median, upper = np.quantile(draws, levels(probability))
         axes.plot([lower, upper], [place, place], color=COLOURS[0], linewidth=3, alpha=0.5, solid_capstyle="butt")
         axes.plot(median, place, "o", color=COLOURS[0])
         text = f"worse with probability {(draws > 0).mean():.3g}"

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bayes_atlas.decisions.bayes_action import Action, reducible
-from bayes_atlas.plots.figure import BAND, COLOURS, finish, interval_ends, new_axes
+from bayes_atlas.decisions.summary import levels
+from bayes_atlas.plots.figure import BAND, COLOURS, finish, new_axes
 
 
 def trade_off(action: Action, *, probability: float = 0.9, axes: Axes | None = None) -> Axes:
@@ -22,7 +23,7 @@ def trade_off(action: Action, *, probability: float = 0.9, axes: Axes | None = N
     sizes = asked.size(tokens, action.compute)
     best = reducible(asked, action.params, action.tokens) - action.regret
     above = reducible(asked, sizes[:, None], tokens[:, None]) - best
-    lower, median, upper = np.quantile(above, interval_ends(probability), axis=1)
+    lower, median, upper = np.quantile(above, levels(probability), axis=1)
     axes.axvspan(*action.near_params, color="0.88", linewidth=0, label="as good, within 0.1 % of loss")
     axes.fill_between(sizes, lower, upper, color=COLOURS[0], alpha=BAND, linewidth=0)
     axes.plot(sizes, median, color=COLOURS[0], label="regret, median and band")

@@ -225,7 +225,7 @@ def test_check_as_json(command, table, document):
     result = command("check", table, "--json")
     found = document(result)
     assert result.code == 0
-    assert set(found) == {"name", "sources", "total", "by_language", "init", "labels", "identified"}
+    assert set(found) == {"name", "sources", "total", "by_language", "init", "labels", "identified", "warnings"}
     assert found["total"]["rows"] == 4
     assert found["by_language"]["en"]["params"] == [1e8, 1e9]
     assert {"parameter", "status", "reason"} == set(found["identified"][0])

@@ -4,11 +4,14 @@
 """
 
 import gzip
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bayes_atlas.data.runs import RunTableError, read_runs
@@ -66,9 +69,47 @@ def directory(folder: Path) -> Path:
 
 FRAME = pd.DataFrame({"run": ["a"], "language": ["en"], "params": [1e8], "tokens": [1e9], "loss": [3.1]})
 
+
+def pipe(folder: Path) -> Path:
+    path = folder / "runs.csv"
+    os.mkfifo(path)
+    return path
+
+
+def device(folder: Path) -> Path:
+    path = folder / "runs.csv"
+    path.symlink_to("/dev/zero")
+    return path
+
+
+def huge(folder: Path) -> Path:
+    path = folder / "runs.csv"
+    with path.open("wb") as file:
+        file.truncate(10**12)  # sparse: it takes no space
+    return path
+
+
+def pandas_metadata(content: bytes) -> Write:
+    """A Parquet file whose metadata of pandas are `content`."""
+
+    def write(folder: Path) -> Path:
+        path = folder / "runs.parquet"
+        pq.write_table(pa.Table.from_pandas(FRAME).replace_schema_metadata({b"pandas": content}), path)
+        return path
+
+    return write
+
+
 BAD_TABLES: list[tuple[str, Write, str]] = [
     ("missing file", missing, "there is no such file"),
     ("folder", directory, "this is a folder"),
+    ("pipe", pipe, "this is a pipe, a socket or a device"),
+    ("endless device", device, "this is a pipe, a socket or a device"),
+    ("larger than any table", huge, "the file has 1,000,000,000,000 bytes"),
+    ("broken metadata", pandas_metadata(b"{broken"), "not readable as Parquet (JSONDecodeError: "),
+    ("empty metadata", pandas_metadata(b"{}"), "not readable as Parquet (KeyError: "),
+    ("metadata not UTF-8", pandas_metadata(b"\xff"), "not readable as Parquet (UnicodeDecodeError: "),
+    ("binary column", parquet(FRAME.assign(note=[b"\xff"])), "column note is binary, not text or numbers"),
     ("unknown suffix", csv(HEADER, ROW, name="runs.xlsx"), "it is '.xlsx'"),
     ("compressed", raw(gzip.compress(b"run"), "runs.csv.gz"), "it is '.gz'"),
     ("empty file", raw(b""), "the file is empty"),
@@ -85,7 +126,7 @@ BAD_TABLES: list[tuple[str, Write, str]] = [
     ("missing column", csv("run,language,params,tokens", "a,en,1e8,1e9"), "column 'loss': the column is missing"),
     ("misspelt column", csv(HEADER.replace("params", "Param"), ROW), "rename the column 'Param'"),
     ("no tokens", csv("run,language,params,loss", "a,en,1e8,3.1"), "column 'tokens': the column is missing"),
-    ("column twice", csv(HEADER + ",loss", ROW + ",3.0"), "column 'loss': the name appears 2 times in the header"),
+    ("column twice", csv(HEADER + ",loss", ROW + ",3.0"), "column 'loss': a column name may appear only once"),
     ("source without name", csv(HEADER + ",tokens.", ROW + ",0"), "next: write tokens.<language>"),
     ("unique without tokens", csv(SOURCES + ",unique.yo", "a,en,1e8,3,1,0,9"), "add the column tokens.yo"),
     ("text for a number", row(params="124M"), "column 'params': must be a number\n    row 2 (line 3): 124M"),

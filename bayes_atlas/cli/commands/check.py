@@ -1,7 +1,7 @@
 """`check`: check and describe a run table."""
 
 from bayes_atlas.cli.arguments import AsJson, RunsFile
-from bayes_atlas.cli.console import new_table, out, plural, print_json, say, value_range
+from bayes_atlas.cli.console import new_table, out, plural, print_json, print_warnings, say, value_range
 
 PANEL = "Run tables"
 
@@ -9,7 +9,7 @@ PANEL = "Run tables"
 def check(runs: RunsFile, as_json: AsJson = False) -> None:
     """Check a run table, and show its ranges and the parameters that it identifies.
 
-    A table with faults is refused, with a list of all its faults.
+    A table with faults is refused, with a list of all its faults. Rows that may not say what is meant are warnings.
 
     Example: `bayes-atlas check runs.csv`
     """
@@ -43,3 +43,4 @@ def check(runs: RunsFile, as_json: AsJson = False) -> None:
     for finding in description.identified:
         findings.add_row(finding.parameter, finding.status, finding.reason)
     out.print(findings)
+    print_warnings(description.warnings)

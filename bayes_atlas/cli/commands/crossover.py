@@ -59,6 +59,7 @@ def crossover(
     from bayes_atlas.posterior import load_posterior
 
     found = find_crossover(load_posterior(posterior), params=params, **asdict(run))
+    document = found.to_dict(probability)
     if plot is not None:
         from bayes_atlas.data.crossings import read_crossings
         from bayes_atlas.plots.crossover import crossover_by_size
@@ -68,7 +69,7 @@ def crossover(
     elif points is not None:
         raise InputError("--points adds to a figure, and there is none; give --plot FILE")
     if as_json:
-        print_json(found.to_dict(probability))
+        print_json(document)
         return
     say(found.question)
     print_rows(found.rows(probability))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayes_atlas.cli.arguments import AsJson, RunsFile
-from bayes_atlas.cli.console import err, print_json, say, writing
+from bayes_atlas.cli.console import err, print_json, print_warnings, say, writing
 from bayes_atlas.cli.options import Runs, Sampling
 from bayes_atlas.cli.sampling import print_posterior, sampling_report
 from bayes_atlas.sampler.settings import Settings
@@ -112,14 +112,18 @@ def fit(
     - `bayes-atlas fit runs.csv --model atlas --tau-from transfer-atlas`
     """
     from bayes_atlas.catalogue import read_model
-    from bayes_atlas.observations.kind import kind_of
+    from bayes_atlas.data.plausibility import doubts
+    from bayes_atlas.observations.kind import RUNS, kind_of
     from bayes_atlas.posterior import check_target
 
     file = read_model(model)
     target = storage.output or Path(f"{runs.stem}-{file.path.stem}")
     checkpoint = target.with_name(f".{target.name}.unfinished")
     check_target(target, force=storage.force)
-    table = kind_of(file).read(runs, traits)
+    kind = kind_of(file)
+    table = kind.read(runs, traits)
+    if kind.name == RUNS:
+        print_warnings(doubts(table), err)
     from bayes_atlas.inference.fit import fit as run_fit
 
     with _stopping(checkpoint), writing(checkpoint), _progress_bar() as report:

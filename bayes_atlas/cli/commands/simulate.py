@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bayes_atlas.cli.arguments import AsJson
+from bayes_atlas.cli.arguments import LARGEST_SEED, AsJson
 from bayes_atlas.cli.console import print_json, say, writing
 
 PANEL = "Run tables"
@@ -13,7 +13,7 @@ PANEL = "Run tables"
 
 def simulate(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Run table to write, .csv or .parquet.")],
-    seed: Annotated[int, typer.Option(help="Seed; the same seed gives the same runs.")] = 0,
+    seed: Annotated[int, typer.Option(max=LARGEST_SEED, help="Seed; the same seed gives the same runs.")] = 0,
     law: Annotated[
         str, typer.Option(help="Law of the runs: atlas, or capacity for the runs of that law's design.")
     ] = "atlas",

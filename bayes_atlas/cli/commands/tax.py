@@ -44,12 +44,13 @@ def tax(
         unique=unique,
         law_error=law_error,
     )
+    document = found.to_dict(probability)
     if plot is not None:
         from bayes_atlas.plots import tax as draw
 
         save(draw(found, probability=probability), plot)
     if as_json:
-        print_json(found.to_dict(probability))
+        print_json(document)
         return
     say(found.question)
     print_rows(found.rows(probability))

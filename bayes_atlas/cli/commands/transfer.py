@@ -50,12 +50,13 @@ def transfer(
     if target is None and pair is None and plot is None:
         raise InputError("there is no question; give --target LANGUAGE, --pair SOURCE TARGET or --plot FILE")
     found = transfer_map(load_posterior(posterior)).answer(target=target, pair=pair, top=top)
+    document = found.to_dict(probability)
     if plot is not None:
         from bayes_atlas.plots.transfer_map import transfer_answer
 
         save(transfer_answer(found), plot)
     if as_json:
-        print_json(found.to_dict(probability))
+        print_json(document)
         return
     answer = found.summary(probability)
     if answer["sources"] is not None:

@@ -1,0 +1,40 @@
+"""A sample of the attacks that ``make attack`` runs by the thousand, and every decision on every posterior."""
+
+import pytest
+
+from bayes_atlas.catalogue import posterior_names
+from tests.attack.attack import QUESTIONS, outcome, run
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_a_mutated_table_is_checked_or_refused(seed):
+    assert run("tables", seed) == ""
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_options_out_of_range_are_refused(seed):
+    assert run("options", seed) == ""
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_mutated_scenario_is_answered_or_refused(seed):
+    assert run("scenarios", seed) == ""
+
+
+@pytest.mark.parametrize(("attack", "seed"), [("tables", 10226), ("options", 10004), ("options", 10123)])
+def test_what_once_failed_holds(attack, seed):
+    assert run(attack, seed) == ""
+
+
+def test_a_figure_is_not_drawn_with_an_impossible_interval(tmp_path):
+    (command, (asked, _)), *_ = [item for item in QUESTIONS.items() if item[0] == "expand"]
+    assert outcome([command, *asked, "--probability", "1.5", "--plot", str(tmp_path / "figure.svg"), "--json"]) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("posterior", posterior_names())
+@pytest.mark.parametrize("command", QUESTIONS)
+def test_every_decision_on_every_posterior_is_a_document_or_a_refusal(command, posterior, tmp_path):
+    (_, *asked), _ = QUESTIONS[command]
+    assert outcome([command, posterior, *asked, "--json", "--plot", str(tmp_path / "figure.svg")]) == ""
+    assert outcome([command, posterior, "--compute", "1e21", "--json"]) == ""
