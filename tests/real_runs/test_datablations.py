@@ -11,8 +11,8 @@ pytestmark = pytest.mark.large
 def test_datablations_leave_repetition_wide_open(data_folder):
     """The published R_D* of 15.4 lies inside, and so does much that is far from it: see posteriors/README.md.
 
-    Far beyond the longest runs the likelihood is flat, and chains visit R_D* > 150 rarely but for long. R-hat and ESS of
-    R_D* fail for it in some fits, whatever the step size; nothing else may fail.
+    Far beyond the longest runs the likelihood is flat, and chains visit R_D* > 150 rarely but for long. So R-hat and
+    ESS of R_D* fail in some fits, whatever the step size; nothing else may fail.
     """
     runs = read_runs(data_folder / "datablations.csv")
     posterior = fit(runs, "data_constrained", warmup=2000, draws=2000)
