@@ -15,6 +15,7 @@ from bayes_atlas.arrays import Floats
 
 PARTS = ("E", "A", "B")  # of the loss at the reference sizes
 LEAST = 1e-12  # share that stands for none
+LARGEST = 50.0  # log of a parameter beyond which it counts as this: no law distinguishes more, and none overflows
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,10 @@ class Coordinates:
         found, start = {}, 0
         for name, count, positive in zip(self.names, self.counts, self.positive, strict=True):
             part = vectors[:, start] if count == 0 else vectors[:, start : start + count]
-            found[name] = np.exp(part) if positive and name not in PARTS else part
+            found[name] = np.exp(np.clip(part, -LARGEST, LARGEST)) if positive and name not in PARTS else part
             start += max(count, 1)
         if all(name in found for name in PARTS):
-            total, size, irreducible = np.exp(found["E"]), expit(found["A"]), expit(found["B"])
+            total, size, irreducible = np.exp(np.clip(found["E"], -LARGEST, LARGEST)), expit(found["A"]), expit(found["B"])
             rest = total * (1 - size)
             found |= {"E": rest * irreducible, "A": total * size, "B": rest * (1 - irreducible)}
         return found

@@ -52,7 +52,7 @@ def planted(sizes: tuple[float, ...], *, without: str | None = None):
 
 @pytest.fixture(scope="module")
 def fitted():
-    return fit(planted((1e8,)), "crossover", warmup=1000, draws=2500, seed=1)  # `steep` has a long tail
+    return fit(planted((1e8,)), "crossover", warmup=1000, draws=5000, seed=1)  # `steep` has a long tail
 
 
 @pytest.mark.slow
