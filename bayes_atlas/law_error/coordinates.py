@@ -67,7 +67,11 @@ class Coordinates:
             found[name] = np.exp(np.clip(part, -LARGEST, LARGEST)) if positive and name not in PARTS else part
             start += max(count, 1)
         if all(name in found for name in PARTS):
-            total, size, irreducible = np.exp(np.clip(found["E"], -LARGEST, LARGEST)), expit(found["A"]), expit(found["B"])
+            total, size, irreducible = (
+                np.exp(np.clip(found["E"], -LARGEST, LARGEST)),
+                expit(found["A"]),
+                expit(found["B"]),
+            )
             rest = total * (1 - size)
             found |= {"E": rest * irreducible, "A": total * size, "B": rest * (1 - irreducible)}
         return found

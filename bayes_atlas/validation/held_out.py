@@ -87,7 +87,7 @@ def validate(
     for model in models:
         name = str(model)
         try:
-            predictions, weighing, failures = _predictions(model, parts, inner, law_error, options)
+            predictions, weighing, failures = _predictions(model, parts, inner, law_error, options, notes)
         except BaselineError as error:
             if len(models) == 1:
                 raise
@@ -188,11 +188,17 @@ def _stacked(
 
 
 def _predictions(
-    model: NameOrPath, parts: Sequence[Fold], inner: Sequence[Fold], law_error: str, options: RunOptions
+    model: NameOrPath,
+    parts: Sequence[Fold],
+    inner: Sequence[Fold],
+    law_error: str,
+    options: RunOptions,
+    notes: list[str],
 ) -> tuple[list[Prediction], list[Prediction] | None, list[str]]:
     """What a model or baseline predicts in each fold and each inner one, and which checks of its sampling failed.
 
-    The second is None for a baseline that cannot be fitted to the rows of an inner fold.
+    The second is None for a baseline that cannot be fitted to the rows of an inner fold. Checks that failed in an inner
+    fold, which scores nothing, are added to `notes`.
     """
     seed = _seed(options)
     if isinstance(model, str) and model in BASELINES:
@@ -207,7 +213,12 @@ def _predictions(
         predict(posterior, fold.rows, fold.fitted, seed=seed, law_error=law_error)
         for posterior, fold in zip(posteriors, every, strict=True)
     ]
-    failed = sorted({check.name for posterior in posteriors for check in posterior.failed_checks})
+    failed, weak = (
+        sorted({check.name for posterior in some for check in posterior.failed_checks})
+        for some in (posteriors[: len(parts)], posteriors[len(parts) :])
+    )
+    if weak:
+        notes.append(f"the stacking weight of {model} rests on an inner fit that failed {listed(weak)}")
     return made[: len(parts)], made[len(parts) :], failed
 
 
