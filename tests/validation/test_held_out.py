@@ -143,7 +143,7 @@ def test_a_baseline_that_cannot_be_fitted_is_left_out_aloud():
         validate(runs_from_frame(table), ["huber", "varpro"])
     found = validate(runs_from_frame(table), ["chinchilla", "varpro"], law_error="none", chains=2, warmup=150, draws=50)
     assert list(found.scores) == ["chinchilla"]
-    assert "varpro fits five parameters to each language" in found.notes[0]
+    assert any("varpro fits five parameters to each language" in note for note in found.notes)
 
 
 def test_mistakes_are_found_before_anything_is_sampled(runs):
