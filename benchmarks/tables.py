@@ -17,7 +17,7 @@ from bayes_atlas.laws import atlas, chinchilla
 type Floats = NDArray[np.float64]
 
 PARAMS, TOKENS = 1e9, 2e10
-SIZES = np.geomspace(1e8, 8e9, 8)
+SIZES = np.geomspace(1e8, 8e9, 5)
 OWN_TOKENS = (2e9, 4e11)
 NAMED = ("hub-1", "hub-2", "hub-3")  # in the mixture of every run
 REST = "rest"  # in half of them

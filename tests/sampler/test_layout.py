@@ -15,7 +15,16 @@ from bayes_atlas.sampler.layout import Layout, Pool, prior_centre
 
 def curves_of(languages):
     index, steps = np.arange(languages), np.zeros((languages, 1))
-    return Curves(Group.of(index), Group.of(0 * index), steps == 0, steps, None)
+    return Curves(
+        language=Group.of(index),
+        size=Group.of(0 * index),
+        size_weight=np.float64(0.0),
+        together=None,
+        observed=steps == 0,
+        stage=steps,
+        epochs=None,
+        age=None,
+    )
 
 
 def hierarchy(covariates, loss=None):
