@@ -55,8 +55,8 @@ def sample(
     If chains diverge, the last warm-up phase and the draws are repeated, first with smaller steps, then with the
     centring of the blamed parameters reversed. If checks miss a few times as many draws, the chains go on. If they miss
     more, the sampler is adapted again to the draws so far. Draws of different adaptations are never mixed: the best
-    attempt is returned, the one that misses the fewest checks, and of those the one with the fewest draws that diverged
-    or were truncated.
+    attempt is returned, the one with the fewest draws that diverged or were truncated, and of those the one that misses
+    the fewest checks.
 
     An interrupt (SIGINT) ends the run with the draws made so far; during the first warm-up it is raised.
 
@@ -102,10 +102,10 @@ def sample_many(
 
 def _until_passed(run: "_Run", draws: Draws, judge: Judge) -> Draws:
     """Let `run` go on from `draws` until `judge` misses nothing or nothing is left to try; return the best attempt."""
-    tried: dict[int, tuple[tuple[int, float], Draws]] = {}
+    tried: dict[int, tuple[tuple[float, int], Draws]] = {}
     while True:
         missing = judge(draws)
-        tried[draws.attempts] = (len(missing), _missteps(draws, run.settings)), draws
+        tried[draws.attempts] = (_missteps(draws, run.settings), len(missing)), draws
         if not missing or draws.interrupted:
             break
         try:
@@ -115,7 +115,7 @@ def _until_passed(run: "_Run", draws: Draws, judge: Judge) -> Draws:
         if again is None:
             break
         draws = again
-    (missed, _), best = min(tried.values(), key=lambda each: each[0])
+    (_, missed), best = min(tried.values(), key=lambda each: each[0])
     dropped = run.spent - best.stats["diverging"].shape[1]
     return replace(best, dropped=dropped, attempts=run.attempts, ended=run.ended if missed else "")
 
