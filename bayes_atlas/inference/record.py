@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import xarray as xr
 
+from bayes_atlas.inference.causes import explained
 from bayes_atlas.inference.checks import missing, named_checks
 from bayes_atlas.inference.prepare import Prepared, Task
 from bayes_atlas.inference.staleness import probe
@@ -45,7 +46,7 @@ def recorded(
     tree = _tree(sampled, data, prior)
     drawn = tree["posterior"].sizes["draw"]
     kept = min(task.kept, drawn)
-    checks = checked(task, data, sampled, tree)
+    checks = explained(checked(task, data, sampled, tree), tree["posterior"].to_dataset(), _curves(data))
     tree = thin(_slim(tree, options.with_data), kept)
     if hasattr(model.module, "IMPUTED"):
         tree = _imputed(task, data, tree)
@@ -136,6 +137,13 @@ def _named(places: Sequence[tuple[str, tuple[int, ...]]], dims: Mapping[str, Seq
         ]
         named.append(f"{site}[{', '.join(labels)}]" if labels else site)
     return ", ".join(named)
+
+
+def _curves(data: Observations) -> dict[str, int]:
+    """Return the number of curves by language; none for tables other than run tables."""
+    if not isinstance(data, CurveData):
+        return {}
+    return dict(zip(data.languages, data.curves.language.is_member.sum(axis=1).astype(int).tolist(), strict=True))
 
 
 def _tree(sampled: Draws, data: Observations, prior: Mapping[str, Any] | None) -> xr.DataTree:
