@@ -72,6 +72,9 @@ class Sampling(_Record):
     draws: int  # per chain, as sampled; `checks` use all of them
     interrupted: bool = False  # True if there are fewer draws than requested
     kept: int  # per chain, as stored
+    attempts: int = 1  # how often the sampler was adapted; the draws are those of one attempt
+    dropped: int = 0  # draws per chain of other attempts
+    ended: str = ""  # why sampling ended before the checks passed; empty for a fixed number of draws
     seed: int
     target_accept: float
     max_tree_depth: int

@@ -133,7 +133,7 @@ def predicted(model: Model, data: CurveData, folds: Sequence[Flags], settings: S
         data.covariates | {"curves": curves._replace(observed=np.asarray(curves.observed) & ~hidden)}
         for hidden in folds
     ]
-    shape = (settings.chains * settings.draws, len(data.loss))
+    shape = (settings.chains * settings.round, len(data.loss))
     draws, density = np.full(shape, np.nan), np.full(shape, np.nan)
     sampled = sample_many(model, [(each, data.loss) for each in covariates], settings)
 

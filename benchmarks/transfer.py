@@ -81,7 +81,7 @@ def symmetry(scores: Floats) -> float:
 def predicted(data: PairData, folds: Sequence[NDArray[np.bool_]], settings: Settings) -> Floats:
     """Draws ``(draw, dyad, 2)`` of every score as it would be measured, each from the fold that hid it."""
     datasets = [left_out(data, hidden) for hidden in folds]
-    found = np.full((settings.chains * settings.draws, *data.score.shape), np.nan)
+    found = np.full((settings.chains * settings.round, *data.score.shape), np.nan)
     for fold, (hidden, sampled) in enumerate(zip(folds, sample_many(model, datasets, settings), strict=True)):
         sites = {name: values.reshape(-1, *values.shape[2:]) for name, values in sampled.sites.items()}
         pairs = datasets[fold][0]["pairs"]

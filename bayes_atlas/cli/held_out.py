@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from bayes_atlas.cli.console import number, plural, print_columns, print_notes, say
 from bayes_atlas.cli.options import HeldOut
+from bayes_atlas.cli.sampling import progress_bar
 from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ def validated(runs: Path, models: Sequence[str], held_out: HeldOut, **options: "
     if holdout is not None and test is not None:
         raise InputError(f"--holdout {holdout} and --test {test} both choose the rows to score; give only one of them")
     rows = None if test is None else read_runs(test)
-    asked = {"holdout": holdout or "random", "law_error": held_out.law_error}
-    return run_validate(read_runs(runs), models, test=rows, **asked, **options)
+    split, law_error = holdout or "random", held_out.law_error
+    with progress_bar() as report:
+        options["report"] = report
+        return run_validate(read_runs(runs), models, holdout=split, test=rows, law_error=law_error, **options)
 
 
 def about(found: "Validation") -> dict[str, Any]:
@@ -71,4 +74,7 @@ def print_scores(summaries: dict[str, Any], what: str, weights: dict[str, float]
 def print_failed(found: "Validation | LeaveOneOut") -> None:
     for name, failed in found.failed_checks.items():
         if failed:
-            say(f"{name}: failed checks of the sampling: {', '.join(failed)}; raise --warmup and --draws")
+            say(
+                f"{name}: failed checks of the sampling: {', '.join(failed)}; its intervals may be too narrow: sample "
+                f"longer (raise --max-minutes and --warmup, and leave out --draws)"
+            )

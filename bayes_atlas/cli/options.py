@@ -42,7 +42,15 @@ class Sampling:
 
     chains: Annotated[int, typer.Option(help="Number of chains.")] = Settings.chains
     warmup: Annotated[int, typer.Option(help="Warm-up draws per chain.")] = Settings.warmup
-    draws: Annotated[int, typer.Option(help="Draws per chain.")] = Settings.draws
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            help="Fixed number of draws per chain.", show_default="rounds of 1,000 until the checks pass, at most 10"
+        ),
+    ] = Settings.draws
+    max_minutes: Annotated[
+        float, typer.Option(help="Time after which sampling ends, unless --draws fixes its length.")
+    ] = Settings.max_minutes
     seed: Annotated[
         int, typer.Option(max=LARGEST_SEED, help="Seed; on one machine the same seed gives the same draws.")
     ] = Settings.seed
@@ -51,7 +59,12 @@ class Sampling:
     def options(self) -> SamplerOptions:
         """Return the arguments of Python's functions."""
         return SamplerOptions(
-            chains=self.chains, warmup=self.warmup, draws=self.draws, seed=self.seed, platform=self.platform
+            chains=self.chains,
+            warmup=self.warmup,
+            draws=self.draws,
+            max_minutes=self.max_minutes,
+            seed=self.seed,
+            platform=self.platform,
         )
 
 

@@ -1,7 +1,7 @@
 """Named checks of a sampled posterior, by ArviZ, with advice for each that fails."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import arviz as az
@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_atlas.posterior import Check
+from bayes_atlas.sampler.draws import Missing
 
 R_HAT, ESS, BFMI = 1.01, 400.0, 0.3
 
@@ -64,6 +65,24 @@ def named_checks(draws: xr.DataTree, max_tree_depth: int, blamed: str = "") -> l
             f"chain {deepest.argmax()}",
         ),
     ]
+
+
+def missing(checks: Sequence[Check]) -> list[Missing]:
+    """Return the checks that fail, with the factor by which more draws would pass them.
+
+    The effective sample size grows with the number of draws, and the excess of R-hat shrinks with it.
+    """
+    return [Missing(each.name, each.where, _longer(each)) for each in checks if not each.passed]
+
+
+def _longer(check: Check) -> float:
+    if check.name == "r_hat_below_1_01":
+        factor = (check.value - 1) / (check.limit - 1)
+    elif check.name.startswith("ess_"):
+        factor = check.limit / max(check.value, 1.0)
+    else:
+        return np.inf
+    return factor if np.isfinite(factor) else np.inf
 
 
 def _quietly(statistic: Callable[..., Any], draws: xr.Dataset | xr.DataTree, **options: str) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Unpack
 
@@ -17,11 +17,12 @@ from bayes_atlas.inference.evaluate import log_prior
 from bayes_atlas.inference.model_error import with_law_error
 from bayes_atlas.inference.options import FitOptions, Options
 from bayes_atlas.inference.prepare import Prepared, Task, check_alike
-from bayes_atlas.inference.record import Without, identity_of, packed, recorded, without
+from bayes_atlas.inference.record import Without, identity_of, judged, packed, recorded, without
 from bayes_atlas.observations.curves import Shape
+from bayes_atlas.observations.kind import Observations
 from bayes_atlas.posterior import Posterior, load_posterior
 from bayes_atlas.sampler.checkpoint import Checkpoint
-from bayes_atlas.sampler.driver import sample, sample_many
+from bayes_atlas.sampler.driver import Judges, sample, sample_many
 from bayes_atlas.sampler.platforms import keep_compiled, precision, use_platform
 
 
@@ -37,7 +38,10 @@ def fit(
 ) -> Posterior:
     """Sample the posterior of `model` given `table`.
 
-    If chains diverge, sampling is repeated with smaller steps and other centring. After an interrupt (SIGINT) during
+    Unless `draws` fixes their number, chains draw in rounds until the checks of the sampling pass, at most 10,000 draws
+    per chain and `max_minutes`. The sampler is adapted again where that helps, and earlier draws are dropped then
+    (``info.sampling.attempts``, ``dropped``). The stored posterior has 1000 evenly spaced draws per chain at most. If
+    chains diverge, sampling is repeated with smaller steps and other centring. After an interrupt (SIGINT) during
     drawing, the posterior has the draws taken so far (``info.sampling.interrupted``).
 
     Args:
@@ -67,7 +71,9 @@ def fit(
     with precision(task.options.platform):
         data = packed(prepared.data)
         kept = None if checkpoint is None else Checkpoint(Path(checkpoint), identity_of(task, data), resume=resume)
-        sampled = sample(keyworded(task.model), data, settings, task.options.report, kept)
+        sampled = sample(
+            keyworded(task.model), data, settings, task.options.report, kept, partial(judged, task, prepared.data)
+        )
         prior = prior_draws_of(task.model)(jax.random.PRNGKey(settings.seed), *data)
         posterior = recorded(task, prepared, sampled, title=title, prior=prior)
         densities = log_prior(task.model.function, data[0], posterior.draws["posterior"].to_dataset())
@@ -85,8 +91,8 @@ def fit_many(
     """Sample the posterior of one `model` for each of many run tables, all in one compiled program.
 
     This serves simulation studies, folds and designs. All tables must have the same number of languages, and the same
-    structure: all or none repeat data, and all or none have other sources. Each table is sampled once, so inspect its
-    `failed_checks`.
+    structure: all or none repeat data, and all or none have other sources. A table whose checks fail is sampled on by
+    itself, as by `fit`, unless `draws` fixes the number of draws: then inspect `failed_checks`.
 
     Args:
         tables: run tables, from `read_runs`.
@@ -103,7 +109,8 @@ def fit_many(
     with precision(task.options.platform):
         shape = reduce(Shape.join, (table.curves.shape for table in prepared)).rounded()
         data = [table.curves.padded(shape) for table in prepared]
-        sampled = sample_many(keyworded(task.model), data, task.options.settings, task.options.report)
+        judge = _judge(task, [table.data for table in prepared])
+        sampled = sample_many(keyworded(task.model), data, task.options.settings, task.options.report, judge)
         posteriors = [recorded(task, table, draws) for table, draws in zip(prepared, sampled, strict=True)]
         if not task.options.law_error:
             return posteriors
@@ -121,7 +128,7 @@ def fit_without(
     """Sample `model` without some curves of a run table, for each of several sets of curves, in one compiled program.
 
     The model is that of the whole table, with all its languages, sources and model sizes, and in its units. Only the
-    likelihood of the left-out curves is dropped. Each set is sampled once, so inspect its `failed_checks`.
+    likelihood of the left-out curves is dropped. Sets whose checks fail are sampled on, as by `fit_many`.
 
     Args:
         table, model, options: as in `fit`.
@@ -143,8 +150,16 @@ def fit_without(
         counts = np.zeros((len(curves), len(arrays[1])))
         counts[:, : len(labels)] = [~np.isin(labels, list(each)) for each in curves]
         each_data = [(*arrays, each) for each in counts]
-        sampled = sample_many(counted(task.model), each_data, task.options.settings, task.options.report)
+        judge = _judge(task, [data] * len(curves))
+        sampled = sample_many(counted(task.model), each_data, task.options.settings, task.options.report, judge)
         return [without(task, data, draws) for draws in sampled]
+
+
+def _judge(task: Task, tables: Sequence[Observations]) -> Judges | None:
+    """Return the judge of several tables; none if the number of draws is fixed, as each is then sampled once."""
+    if task.options.settings.draws is not None:
+        return None
+    return lambda number, sampled: judged(task, tables[number], sampled)
 
 
 def _start(task: Task) -> None:

@@ -25,8 +25,10 @@ class SamplerOptions(TypedDict, total=False):
     chains: independent chains; convergence checks need several. Default 4.
     warmup: iterations per chain that adapt the sampler, a multiple of 50. Default 1000: enough for twelve languages
         with repetition to pass all checks; four hundred languages need more.
-    draws: kept draws per chain, a multiple of 50. Default 1000: interval ends then have an effective sample size of at
-        least 400, as the checks require.
+    draws: kept draws per chain, a multiple of 50, if their number is to be fixed. By default chains draw in rounds of
+        1000 until the checks pass.
+    max_draws: limit of draws per chain, those of dropped attempts included, unless `draws` fixes them. Default 10000.
+    max_minutes: limit of time, unless `draws` fixes the number of draws; warm-up is always finished. Default 30.
     seed: the same seed on the same machine gives the same draws. Default 0.
     target_accept: target acceptance of the step size. Default .9: the posteriors of hierarchical laws are curved.
     max_tree_depth: a trajectory has at most 2 to this power steps. Default 10, as in Stan.
@@ -37,7 +39,9 @@ class SamplerOptions(TypedDict, total=False):
 
     chains: int
     warmup: int
-    draws: int
+    draws: int | None
+    max_draws: int
+    max_minutes: float
     seed: int
     target_accept: float
     max_tree_depth: int
@@ -70,7 +74,8 @@ class FitOptions(RunOptions, total=False):
     """Options of a fit; all optional.
 
     languages: languages whose losses are fitted; the others remain sources. All by default.
-    keep: draws per chain to store, evenly spaced; the checks use all draws. All by default.
+    keep: draws per chain to store, evenly spaced; the checks use all draws. All by default, if their number is fixed,
+        else 1000.
     with_data: store the run table and the pointwise log likelihood with the posterior; PSIS-LOO and predictive checks
         need them. Default True. `fit_many` defaults to False, since the posteriors of many tables would not fit in
         memory.

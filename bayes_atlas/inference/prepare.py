@@ -48,8 +48,8 @@ class Task:
     @property
     def kept(self) -> int:
         """Draws per chain to keep."""
-        draws, keep = self.options.settings.draws, self.options.keep
-        return draws if keep is None else min(keep, draws)
+        draws, keep = self.options.settings.round, self.options.keep
+        return draws if keep is None else keep
 
 
 @dataclass(frozen=True)

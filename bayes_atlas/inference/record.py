@@ -11,14 +11,16 @@ import jax
 import numpy as np
 import xarray as xr
 
-from bayes_atlas.inference.checks import named_checks
+from bayes_atlas.inference.causes import explained
+from bayes_atlas.inference.checks import missing, named_checks
 from bayes_atlas.inference.prepare import Prepared, Task
 from bayes_atlas.inference.staleness import probe
 from bayes_atlas.observations.curves import CurveData
 from bayes_atlas.observations.kind import Covariates, Observations
-from bayes_atlas.posterior import Info, Posterior, Runs, Sampling, thin
+from bayes_atlas.posterior import Check, Info, Posterior, Runs, Sampling, thin
 from bayes_atlas.sampler.checkpoint import digest
-from bayes_atlas.sampler.draws import Draws
+from bayes_atlas.sampler.draws import Draws, Missing
+from bayes_atlas.sampler.driver import diverging
 
 RECORDED = ("bayes-atlas", "jax", "jaxlib", "numpyro", "arviz", "xarray", "numpy")
 
@@ -44,7 +46,7 @@ def recorded(
     tree = _tree(sampled, data, prior)
     drawn = tree["posterior"].sizes["draw"]
     kept = min(task.kept, drawn)
-    checks = named_checks(tree, settings.max_tree_depth, blamed=_named(sampled.blamed, sampled.dims, data))
+    checks = explained(checked(task, data, sampled, tree), tree["posterior"].to_dataset(), _curves(data))
     tree = thin(_slim(tree, options.with_data), kept)
     if hasattr(model.module, "IMPUTED"):
         tree = _imputed(task, data, tree)
@@ -74,6 +76,9 @@ def recorded(
                 draws=drawn,
                 kept=kept,
                 interrupted=sampled.interrupted,
+                attempts=sampled.attempts,
+                dropped=sampled.dropped,
+                ended=sampled.ended,
                 seed=settings.seed,
                 target_accept=sampled.target_accept,
                 max_tree_depth=settings.max_tree_depth,
@@ -89,10 +94,24 @@ def recorded(
     )
 
 
+def checked(task: Task, data: Observations, sampled: Draws, tree: xr.DataTree | None = None) -> list[Check]:
+    """Return the checks of the draws `sampled`, of which `tree` is the record if there is one."""
+    tree = _tree(sampled, data, None) if tree is None else tree
+    blamed = _named(sampled.blamed, sampled.dims, data)
+    return named_checks(tree, task.options.settings.max_tree_depth, blamed=blamed)
+
+
+def judged(task: Task, data: Observations, sampled: Draws) -> list[Missing]:
+    """Return the checks that the draws `sampled` do not pass, for `bayes_atlas.sampler.driver.sample`."""
+    if task.options.settings.draws is not None:
+        return diverging(sampled)
+    return missing(checked(task, data, sampled))
+
+
 def without(task: Task, data: CurveData, sampled: Draws) -> Without:
     """Return the log likelihood of all curves and the failed checks of a fit that leaves out some curves."""
     tree = _tree(sampled, data, None)
-    checks = named_checks(tree, task.options.settings.max_tree_depth)
+    checks = checked(task, data, sampled, tree)
     return Without(
         tree["log_likelihood"].to_dataset()["log_loss"], [check.name for check in checks if not check.passed]
     )
@@ -118,6 +137,13 @@ def _named(places: Sequence[tuple[str, tuple[int, ...]]], dims: Mapping[str, Seq
         ]
         named.append(f"{site}[{', '.join(labels)}]" if labels else site)
     return ", ".join(named)
+
+
+def _curves(data: Observations) -> dict[str, int]:
+    """Return the number of curves by language; none for tables other than run tables."""
+    if not isinstance(data, CurveData):
+        return {}
+    return dict(zip(data.languages, data.curves.language.is_member.sum(axis=1).astype(int).tolist(), strict=True))
 
 
 def _tree(sampled: Draws, data: Observations, prior: Mapping[str, Any] | None) -> xr.DataTree:

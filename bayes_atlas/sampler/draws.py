@@ -1,4 +1,4 @@
-"""Draws of a posterior."""
+"""Draws of a posterior, and the checks that they do not pass."""
 
 from dataclasses import dataclass
 
@@ -16,3 +16,18 @@ class Draws:
     target_accept: float  # target acceptance of the attempt that gave these draws
     blamed: list[tuple[str, tuple[int, ...]]]  # sites and indices in which diverging draws differ most, worst first
     interrupted: bool  # whether there are fewer draws than requested
+    attempts: int = 1  # how often the sampler was adapted; the draws are those of one attempt
+    dropped: int = 0  # draws per chain of other attempts
+    ended: str = ""  # the limit that ended the run before its checks passed
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A check that draws do not pass."""
+
+    check: str
+    where: str  # parameter or chain
+    longer: float  # how many times as many draws would pass it; infinite if more draws alone would not help
+
+    def __str__(self) -> str:
+        return f"{self.check} at {self.where}" if self.where else self.check

@@ -1,6 +1,9 @@
-"""A run from start to draws: warm-up in phases, progress, checkpoints, and second attempts if chains diverge."""
+"""A run from start to draws: warm-up in phases, then rounds of draws and further attempts until its checks pass."""
 
+import copy
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,7 +13,7 @@ from jax.experimental import multihost_utils
 
 from bayes_atlas.sampler.centring import Centring
 from bayes_atlas.sampler.checkpoint import Checkpoint
-from bayes_atlas.sampler.draws import Draws
+from bayes_atlas.sampler.draws import Draws, Missing
 from bayes_atlas.sampler.layout import Data, Layout, Model
 from bayes_atlas.sampler.memory import make_room
 from bayes_atlas.sampler.metric import Metric, refine
@@ -18,25 +21,42 @@ from bayes_atlas.sampler.program import Argument, Tuning, program
 from bayes_atlas.sampler.settings import BLOCK, PHASES, Progress, Settings
 
 type Report = Callable[[Progress], None]
+type Judge = Callable[[Draws], Sequence[Missing]]
+type Judges = Callable[[int, Draws], Sequence[Missing]]  # of several data sets, by their number
 type Place = tuple[str, tuple[int, ...]]  # site and index
 
 COUPLED = 1e-3  # relative error of the block structure above which languages are not independent
 BLAMED = 3  # number of parameters named if chains diverge
-CAREFUL = (0.95, 0.99)  # target acceptance of further attempts
+CAREFUL = (0.95, 0.99)  # target acceptance of further attempts if chains diverge
+PATIENCE = 4.0  # largest factor by which more draws are worth more than another adaptation
+FUTILE = 2.0  # a run ends if it would need this many times its limit of draws
+ADAPTATIONS = 2  # number of further attempts if chains mix badly
 
 
 def _silent(progress: Progress) -> None:
     pass
 
 
+def diverging(draws: Draws) -> list[Missing]:
+    """Return the check of divergences if `draws` do not pass it."""
+    return [Missing("no_divergences", "", np.inf)] if draws.stats["diverging"].any() else []
+
+
 def sample(
-    model: Model, data: Data, settings: Settings, report: Report = _silent, checkpoint: Checkpoint | None = None
+    model: Model,
+    data: Data,
+    settings: Settings,
+    report: Report = _silent,
+    checkpoint: Checkpoint | None = None,
+    judge: Judge = diverging,
 ) -> Draws:
-    """Draw from the posterior of `model` given `data`.
+    """Draw from the posterior of `model` given `data`, until `judge` misses no check.
 
     If chains diverge, the last warm-up phase and the draws are repeated, first with smaller steps, then with the
-    centring of the blamed parameters reversed. The best attempt is returned: the one with the fewest draws that
-    diverged or were truncated.
+    centring of the blamed parameters reversed. If checks miss a few times as many draws, the chains go on. If they miss
+    more, the sampler is adapted again to the draws so far. Draws of different adaptations are never mixed: the best
+    attempt is returned, the one with the fewest draws that diverged or were truncated, and of those the one that misses
+    the fewest checks.
 
     An interrupt (SIGINT) ends the run with the draws made so far; during the first warm-up it is raised.
 
@@ -46,37 +66,58 @@ def sample(
         settings: of the sampler.
         report: called after each block of draws.
         checkpoint: with one, a killed run resumes from its last block, and gives the draws of an uninterrupted run.
+        judge: returns the checks that draws do not pass.
 
     Raises:
         InputError: the device has too little memory.
     """
     run = _Run(model, [data], settings, report, checkpoint)
-    (best,) = run.attempt(settings.target_accept)
-    attempts = [(target, False) for target in CAREFUL if target > settings.target_accept]
-    for number, (target, other_way) in enumerate([*attempts, (max(CAREFUL), True)], 1):
-        if not best.stats["diverging"].any() or best.interrupted:
-            break
-        if other_way:
-            run.centre_otherwise(best.blamed)
-        try:
-            (again,) = run.attempt(target, number)
-        except KeyboardInterrupt:
-            break
-        best = min(best, again, key=lambda draws: _missteps(draws, settings))
-        if again.interrupted:
-            break
-    return best
+    (first,) = run.attempt()
+    return _until_passed(run, first, judge)
 
 
-def sample_many(model: Model, data: Sequence[Data], settings: Settings, report: Report = _silent) -> list[Draws]:
-    """Draw from the posterior of `model` given each of `data`, in one program and a single attempt.
+def sample_many(
+    model: Model, data: Sequence[Data], settings: Settings, report: Report = _silent, judge: Judges | None = None
+) -> list[Draws]:
+    """Draw from the posterior of `model` given each of `data`, in one program.
 
     All of `data` have one structure and shape. Seeds differ between data sets.
+
+    Args:
+        model, settings, report: as in `sample`.
+        data: arguments of the model, for each data set.
+        judge: returns the checks that draws of a data set, given by its number, do not pass. Data sets that miss some
+            are adapted again and go on, each alone, as in `sample`. Without it, all are sampled in a single attempt.
 
     Raises:
         InputError: the device has too little memory.
     """
-    return _Run(model, data, settings, report).attempt(settings.target_accept)
+    run = _Run(model, data, settings, report)
+    first = run.attempt()
+    if judge is None:
+        return first
+    alone = (_until_passed(run.alone(number), draws, partial(judge, number)) for number, draws in enumerate(first))
+    return list(alone)
+
+
+def _until_passed(run: "_Run", draws: Draws, judge: Judge) -> Draws:
+    """Let `run` go on from `draws` until `judge` misses nothing or nothing is left to try; return the best attempt."""
+    tried: dict[int, tuple[tuple[float, int], Draws]] = {}
+    while True:
+        missing = judge(draws)
+        tried[draws.attempts] = (_missteps(draws, run.settings), len(missing)), draws
+        if not missing or draws.interrupted:
+            break
+        try:
+            again = run.go_on(draws, missing)
+        except KeyboardInterrupt:
+            break
+        if again is None:
+            break
+        draws = again
+    (_, missed), best = min(tried.values(), key=lambda each: each[0])
+    dropped = run.spent - best.stats["diverging"].shape[1]
+    return replace(best, dropped=dropped, attempts=run.attempts, ended=run.ended if missed else "")
 
 
 class _Run:
@@ -98,32 +139,90 @@ class _Run:
         for blocks in (True, False):
             self.layout = Layout.of(model, data[0], blocks=blocks)
             self.program = program(model, self.layout, self._tuning(settings.target_accept))
-            self.program.check_memory(keys, stacked, settings.chains, settings.draws)
+            self.program.check_memory(keys, stacked, settings.chains, settings.round)
             start = jax.tree.map(_on_host, self.program.start(keys, stacked))
             if start.coupling.max() < COUPLED:
                 break
         self.argument = self.program.referred(keys, Argument(start.metric, start.centring, stacked))
         self.argument = jax.tree.map(_on_host, self.argument)
         self.z = _on_host(_normal(self._key(PHASES), (len(data), settings.chains, self.layout.size)))
+        self.target_accept, self.attempts, self.reversed = settings.target_accept, 0, False
+        self.began, self.spent = time.monotonic(), 0
+        self.missing, self.ended, self.expected = "", "", settings.round
+        self.described: list[Any] = []  # sites and log likelihood, by round of this attempt
+
+    def alone(self, number: int) -> "_Run":
+        """Return a run that goes on with one of the data sets; it has to adapt again first."""
+        one = copy.copy(self)
+        one.argument, one.z, one.kept = jax.tree.map(
+            lambda leaf: leaf[number : number + 1], (self.argument, self.z, self.kept)
+        )
+        one.key, one.state = jax.random.fold_in(self.key, number + 1), None
+        return one
+
+    def attempt(self) -> list[Draws]:
+        """Warm up and draw a round. The first attempt runs the whole warm-up, a later one its last phase only."""
+        last, number = PHASES - 1, self.attempts
+        self.program = program(self.program.model, self.layout, self._tuning(self.target_accept))
+        self.attempts, self.expected = number + 1, self.settings.round
         self.done = self.divergences = 0
-
-    def attempt(self, target_accept: float, number: int = 0) -> list[Draws]:
-        """Sample. The first attempt runs the whole warm-up, a later one its last phase only."""
-        self.program = program(self.program.model, self.layout, self._tuning(target_accept))
-        last = PHASES - 1
         if number == 0:
-            self.done = 0
             for phase, length in enumerate(self.settings.phases[:last]):
-                blocks, _ = self._phase(f"0-{phase}", self._key(phase), length, 0)
-                self._learn(_joined(blocks[len(blocks) // 2 :])["z"])
+                self._begin(f"0-{phase}", self._key(phase))
+                self._extend(length, 0)
+                self._learn(_joined(self.blocks[len(self.blocks) // 2 :])["z"])
                 self.done += length
-        self.done, self.divergences = sum(self.settings.phases[:last]), 0
-        warming = self.settings.phases[last]
-        blocks, interrupted = self._phase(f"{number}-{last}", self._key(last, number), warming, self.settings.draws)
-        return self._draws(_joined(blocks[warming // BLOCK :]), target_accept, interrupted)
+        self.done, self.described = sum(self.settings.phases[:last]), []
+        self._begin(f"{number}-{last}", self._key(last, number))
+        return self._round()
 
-    def centre_otherwise(self, blamed: Sequence[Place]) -> None:
+    def go_on(self, draws: Draws, missing: Sequence[Missing]) -> Draws | None:
+        """Draw more or adapt again, as the checks `missing` from `draws` require; None if nothing is left to try."""
+        worst = max(missing, key=lambda each: each.longer)
+        self.missing, count = str(worst), draws.stats["diverging"].shape[1]
+        if self._at_limit():
+            return None
+        adapted = self.state is not None and self.attempts > ADAPTATIONS
+        if draws.stats["diverging"].any():
+            return self._more_carefully(draws)
+        if adapted and worst.longer * count > FUTILE * self.settings.max_draws:
+            self.ended = "two further adaptations did not help"
+            return None
+        if adapted or (self.state is not None and worst.longer <= PATIENCE):
+            needed = min(round(worst.longer * count), self.settings.max_draws)
+            self.expected = max(needed, count + self.settings.round)
+            return self._round()[0]
+        self._learn(self.kept)
+        return self.attempt()[0]
+
+    def _more_carefully(self, draws: Draws) -> Draws | None:
+        smaller = [target for target in CAREFUL if target > self.target_accept]
+        if not smaller and self.reversed:
+            self.ended = "neither smaller steps nor another centring ended the divergences"
+            return None
+        if smaller:
+            self.target_accept = smaller[0]
+        else:
+            self._centre_otherwise(draws.blamed)
+        return self.attempt()[0]
+
+    def _at_limit(self) -> bool:
+        """Return whether another round would exceed a limit, and note which."""
+        if self.settings.draws is not None:
+            return False
+        if self.spent + self.settings.round > self.settings.max_draws:
+            self.ended = f"limit of {self.settings.max_draws:,} draws per chain"
+        elif self._late():
+            self.ended = f"limit of {self.settings.max_minutes:g} minutes"
+        return bool(self.ended)
+
+    def _late(self) -> bool:
+        minutes = (time.monotonic() - self.began) / 60
+        return self.settings.draws is None and minutes > self.settings.max_minutes
+
+    def _centre_otherwise(self, blamed: Sequence[Place]) -> None:
         """Reverse the centring of the blamed pools, or of all pools if none is blamed."""
+        self.reversed = True
         scales = {population.scale: name for name, population in self.layout.populations}
         names = {scales.get(name, name) for name, _ in blamed} & set(self.layout.pools)
         self._recentre(self.kept, self.argument.centring.reversed(self.layout, names or set(self.layout.pools)))
@@ -141,51 +240,61 @@ class _Run:
         self.argument = self.argument._replace(centring=centring)
         self._refine(moved)
 
-    def _phase(self, name: str, key: jax.Array, warming: int, draws: int) -> tuple[list[dict[str, np.ndarray]], bool]:
-        """Run a phase of `warming` iterations of warm-up and then `draws` draws.
-
-        Returns:
-            The blocks of the phase, and whether it was interrupted.
-        """
+    def _begin(self, name: str, key: jax.Array) -> None:
+        """Begin a phase where the chains are, or resume it from the checkpoint."""
         keys = _on_host(jax.random.split(key, self.z.shape[:2]))
-        state = self.program.begin(keys, self.z, self.argument)
-        blocks, state = self._resumed(name, state)
-        try:
-            while len(blocks) * BLOCK < warming + draws:
-                state, block = self.program.advance(state, self.argument)
-                blocks.append(jax.tree.map(_on_host, block))
-                if draws and len(blocks) * BLOCK == warming:
-                    state = _in_agreement(state)
-                self._tell(blocks, warming, bool(draws))
-                self._keep(name, blocks, state)
-        except KeyboardInterrupt:
-            if not draws or len(blocks) * BLOCK <= warming:
-                raise
-        self.z = blocks[-1]["z"][:, :, -1]
-        return blocks, len(blocks) * BLOCK < warming + draws
+        self.phase = name
+        self.blocks, self.state = self._resumed(name, self.program.begin(keys, self.z, self.argument))
 
-    def _tell(self, blocks: Sequence[dict[str, np.ndarray]], warming: int, sampling: bool) -> None:
-        iterations, now = len(blocks) * BLOCK, blocks[-1]
-        if sampling and iterations > warming:
+    def _extend(self, warming: int, draws: int, before: int = 0) -> bool:
+        """Run the phase until it has `warming` iterations and then `draws` draws; return whether it was interrupted.
+
+        A resumed phase may have more already. An interrupt or the limit of time ends it once it has more draws than
+        `before`; an earlier interrupt is raised.
+        """
+        interrupted = False
+        try:
+            while self._iterations < warming + draws:
+                if draws and self._late() and self._iterations > warming + before:
+                    break
+                self.state, block = self.program.advance(self.state, self.argument)
+                self.blocks.append(jax.tree.map(_on_host, block))
+                if draws and self._iterations == warming:
+                    self.state = _in_agreement(self.state)
+                self._tell(warming, bool(draws))
+                self._keep()
+        except KeyboardInterrupt:
+            if not draws or self._iterations <= warming + before:
+                raise
+            interrupted = self._iterations < warming + draws
+        self.z = self.blocks[: (warming + draws) // BLOCK][-1]["z"][:, :, -1]
+        return interrupted
+
+    @property
+    def _iterations(self) -> int:
+        return len(self.blocks) * BLOCK
+
+    def _tell(self, warming: int, sampling: bool) -> None:
+        now = self.blocks[-1]
+        if sampling and self._iterations > warming:
             self.divergences += int(now["diverging"].sum())
         self.report(
             Progress(
-                done=self.done + iterations,
-                total=self.settings.warmup + self.settings.draws,
-                warming=not sampling or iterations <= warming,
+                done=self.done + self._iterations,
+                total=self.settings.warmup + self.expected,
+                warming=not sampling or self._iterations <= warming,
                 divergences=self.divergences,
                 gradients=float(now["n_steps"].mean()),
                 step_size=float(now["step_size"].mean()),
+                missing=self.missing,
             )
         )
 
-    def _keep(self, name: str, blocks: Sequence[dict[str, np.ndarray]], state: Any) -> None:
+    def _keep(self) -> None:
         if self.checkpoint is not None:
-            leaves = [_on_host(leaf) for leaf in jax.tree.leaves(state)]
-            self.checkpoint.save(f"{name}-block{len(blocks)}", blocks[-1])
-            self.checkpoint.save(
-                f"{name}-state", {"blocks": np.array(len(blocks))} | {f"leaf{i}": v for i, v in enumerate(leaves)}
-            )
+            leaves = {f"leaf{index}": _on_host(leaf) for index, leaf in enumerate(jax.tree.leaves(self.state))}
+            self.checkpoint.save(f"{self.phase}-block{len(self.blocks)}", self.blocks[-1])
+            self.checkpoint.save(f"{self.phase}-state", {"blocks": np.array(len(self.blocks))} | leaves)
 
     def _resumed(self, name: str, state: Any) -> tuple[list[dict[str, np.ndarray]], Any]:
         """Return the blocks and the state of the checkpoint, or no blocks and the given state."""
@@ -196,15 +305,16 @@ class _Run:
         leaves = [saved[f"leaf{index}"] for index in range(len(jax.tree.leaves(state)))]
         return [block for block in loaded if block is not None], jax.tree.unflatten(jax.tree.structure(state), leaves)
 
-    def _refine(self, z: np.ndarray) -> None:
-        """Update the metric from draws `z` ``(dataset, chain, draw, dimension)``; chains go on from the last ones."""
-        metric = self.argument.metric
-        each = [refine(Metric(*(part[index] for part in metric)), draws, self.layout) for index, draws in enumerate(z)]
-        metric, self.z = _stacked(each)
-        self.argument = self.argument._replace(metric=metric)
-
-    def _draws(self, kept: dict[str, np.ndarray], target_accept: float, interrupted: bool) -> list[Draws]:
+    def _round(self) -> list[Draws]:
+        """Draw a round with the sampler as it is, and return all draws of this attempt, for each data set."""
+        warming, length = self.settings.phases[-1], self.settings.round
+        before = len(self.described) * length
+        interrupted = self._extend(warming, before + length, before)
+        kept = _joined(self.blocks[warming // BLOCK : (warming + before + length) // BLOCK])
         z = self.kept = kept.pop("z")
+        self.spent += z.shape[2] - before
+        self.described.append(jax.tree.map(_on_host, self.program.describe(z[:, :, before:], self.argument)))
+        sites, log_likelihood = jax.tree.map(lambda *rounds: np.concatenate(rounds, axis=2), *self.described)
         if self.argument.reference is not None:
             total = sum(
                 values.sum(axis=tuple(range(1, values.ndim)), dtype=float)
@@ -212,19 +322,26 @@ class _Run:
             )
             kept["lp"] = kept["lp"] + np.reshape(total, (-1, 1, 1))
             kept["energy"] = kept["energy"] - np.reshape(total, (-1, 1, 1))
-        sites, log_likelihood = jax.tree.map(_on_host, self.program.describe(z, self.argument))
         return [
             Draws(
                 sites={name: values[index] for name, values in sites.items()},
                 dims={name: list(dims) for name, dims in self.layout.dims},
                 log_likelihood=log_likelihood[index],
                 stats={name: values[index] for name, values in kept.items()},
-                target_accept=target_accept,
+                target_accept=self.target_accept,
                 blamed=_blame(z[index], kept["diverging"][index], self.layout),
                 interrupted=interrupted,
+                attempts=self.attempts,
             )
             for index in range(len(z))
         ]
+
+    def _refine(self, z: np.ndarray) -> None:
+        """Update the metric from draws `z` ``(dataset, chain, draw, dimension)``; chains go on from the last ones."""
+        metric = self.argument.metric
+        each = [refine(Metric(*(part[index] for part in metric)), draws, self.layout) for index, draws in enumerate(z)]
+        metric, self.z = _stacked(each)
+        self.argument = self.argument._replace(metric=metric)
 
     def _tuning(self, target_accept: float) -> Tuning:
         return Tuning(self.settings.phases[-1], target_accept, self.settings.max_tree_depth)

@@ -25,6 +25,7 @@ from bayes_atlas.inference.staleness import is_stale
 from bayes_atlas.laws import atlas, chinchilla, family_share, get_law
 from bayes_atlas.observations.curves import arrange
 from bayes_atlas.posterior import load_posterior
+from bayes_atlas.sampler.draws import Missing
 
 CHAINS, WARMUP, DRAWS = 2, 150, 200
 QUICKLY_COMPILED = {"xla_backend_optimization_level": 0}  # for programs that run once
@@ -127,6 +128,35 @@ def reports():
 @pytest.fixture(scope="module")
 def fitted(plain, precision, reports):
     return fit(plain, "chinchilla", **QUICK, report=reports.append)
+
+
+def test_a_fit_without_a_number_of_draws_ends_when_its_checks_pass(plain, tmp_path):
+    """Two languages, so that the first attempt may have divergences; whatever it takes, all checks pass."""
+    found = fit(plain, "chinchilla", warmup=300, seed=1, law_error=False)
+    sampling = found.info.sampling
+    assert not found.failed_checks
+    assert sampling.draws % 1000 == 0
+    assert sampling.draws + sampling.dropped <= 10_000
+    assert sampling.kept == 1000 == found.draws["posterior"].sizes["draw"]
+    assert found.draws["log_likelihood"].sizes["draw"] == 1000
+    assert sampling.ended == ""
+    found.save(tmp_path / "passed")
+    assert load_posterior(tmp_path / "passed").info.sampling == sampling
+
+
+def test_tables_that_fail_a_check_go_on_alone(plain, monkeypatch):
+    """The second table's first look misses a check, made up here."""
+    looks = []
+
+    def judged(task, data, sampled):
+        looks.append(sampled.attempts)
+        return [Missing("ess_bulk_at_least_400", "alpha[sw]", 2.0)] if len(looks) == 2 else []
+
+    monkeypatch.setattr("bayes_atlas.inference.fit.judged", judged)
+    first, second = fit_many([plain, plain_table(seed=5)], "chinchilla", chains=2, warmup=150)
+    assert looks == [1, 1, 2]
+    assert [each.info.sampling.attempts for each in (first, second)] == [1, 2]
+    assert second.info.sampling.dropped == 1000
 
 
 @pytest.fixture(scope="module")

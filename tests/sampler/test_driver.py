@@ -17,9 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayes_atlas.errors import InputError
+from bayes_atlas.sampler.checkpoint import Checkpoint
+from bayes_atlas.sampler.draws import Missing
 from bayes_atlas.sampler.driver import _blame, sample, sample_many
 from bayes_atlas.sampler.layout import Layout
-from bayes_atlas.sampler.settings import BLOCK, PHASES, Settings
+from bayes_atlas.sampler.settings import BLOCK, PHASES, ROUND, Settings
 
 CHAINS, DRAWS = 4, 1000
 LEAST_ESS = 400
@@ -249,6 +251,126 @@ def test_chains_that_hardly_move_are_not_the_best_since_they_do_not_diverge(scho
     assert (draws.stats["tree_depth"] < 6).mean() > 0.9
 
 
+# Rounds, until the checks pass
+
+
+def judge_of(*longer):
+    """A judge that misses one check of as many looks as there are values, then none; and what it saw."""
+    left, seen = list(longer), []
+
+    def judge(draws):
+        seen.append((draws.attempts, draws.stats["diverging"].shape[1]))
+        return [Missing("ess", "total", left.pop(0))] if left else []
+
+    return judge, seen
+
+
+def in_rounds(regression, regression_data, judge, **settings):
+    reports = []
+    options = {"chains": 2, "warmup": 150, "seed": 3} | settings
+    return sample(regression, regression_data, Settings(**options), reports.append, judge=judge), reports
+
+
+def test_a_run_ends_after_the_first_round_that_passes(regression, regression_data):
+    judge, seen = judge_of()
+    draws, _ = in_rounds(regression, regression_data, judge)
+    assert seen == [(1, ROUND)]
+    assert (draws.attempts, draws.dropped, draws.ended) == (1, 0, "")
+
+
+def test_where_a_check_misses_some_draws_the_chains_go_on(regression, regression_data, regression_truth, assert_agrees):
+    judge, seen = judge_of(3.0, 1.5)
+    draws, reports = in_rounds(regression, regression_data, judge)
+    assert seen == [(1, ROUND), (1, 2 * ROUND), (1, 3 * ROUND)]
+    assert draws.sites["total"].shape == (2, 3 * ROUND)
+    assert draws.log_likelihood.shape == (2, 3 * ROUND, 30)
+    assert np.ptp(draws.stats["step_size"]) == 0  # one kernel
+    assert (draws.attempts, draws.dropped, draws.ended) == (1, 0, "")
+    mean, covariance = regression_truth(regression_data)
+    assert_agrees(draws.sites["total"], mean.sum(), np.sqrt(covariance.sum()))
+    assert not reports[0].missing
+    assert reports[-1].missing == "ess at total"
+    assert reports[150 // BLOCK + ROUND // BLOCK].total == 150 + 3 * ROUND
+
+
+def test_the_first_round_is_that_of_a_fixed_number_of_draws(regression, regression_data):
+    more, _ = in_rounds(regression, regression_data, judge_of(2.0)[0])
+    fixed, _ = in_rounds(regression, regression_data, judge_of()[0], draws=ROUND)
+    np.testing.assert_array_equal(more.sites["total"][:, :ROUND], fixed.sites["total"])
+
+
+def test_where_a_check_misses_many_draws_the_sampler_adapts_again_and_drops_the_earlier_ones(
+    regression, regression_data, regression_truth, assert_agrees
+):
+    judge, seen = judge_of(50.0, 2.0)
+    draws, _ = in_rounds(regression, regression_data, judge)
+    assert seen == [(1, ROUND), (2, ROUND), (2, 2 * ROUND)]
+    assert (draws.attempts, draws.dropped) == (2, ROUND)
+    assert np.ptp(draws.stats["step_size"]) == 0
+    mean, covariance = regression_truth(regression_data)
+    assert_agrees(draws.sites["total"], mean.sum(), np.sqrt(covariance.sum()))
+
+
+def test_a_run_that_adapting_does_not_help_ends_with_its_reason(regression, regression_data):
+    judge, seen = judge_of(*[np.inf] * 20)
+    draws, _ = in_rounds(regression, regression_data, judge)
+    assert seen == [(1, ROUND), (2, ROUND), (3, ROUND)]
+    assert draws.ended == "two further adaptations did not help"
+    assert draws.dropped == 2 * ROUND
+
+
+def test_a_run_ends_at_its_limit_of_draws(regression, regression_data):
+    judge, seen = judge_of(*[2.0] * 20)
+    draws, _ = in_rounds(regression, regression_data, judge, max_draws=3 * ROUND)
+    assert draws.sites["total"].shape == (2, 3 * ROUND)
+    assert len(seen) == 3
+    assert draws.ended == "limit of 3,000 draws per chain"
+
+
+def test_a_run_ends_at_its_limit_of_time_once_there_are_draws(regression, regression_data):
+    judge, _ = judge_of(*[2.0] * 20)
+    draws, _ = in_rounds(regression, regression_data, judge, max_minutes=1e-9)
+    assert draws.sites["total"].shape == (2, BLOCK)
+    assert not draws.interrupted
+    assert draws.ended == "limit of 1e-09 minutes"
+
+
+def test_an_interrupt_of_a_later_round_leaves_all_draws_so_far(regression, regression_data):
+    stop = interrupting(lambda progress: progress.done == 150 + ROUND + 2 * BLOCK)
+    settings = Settings(2, 150, seed=3)
+    draws = sample(regression, regression_data, settings, stop, judge=judge_of(*[2.0] * 20)[0])
+    assert draws.interrupted
+    assert draws.sites["total"].shape == (2, ROUND + 2 * BLOCK)
+
+
+@pytest.mark.parametrize("stopped", [150 + ROUND + 2 * BLOCK, 3 * BLOCK])
+def test_a_run_in_rounds_resumes_to_the_same_draws(regression, regression_data, tmp_path, stopped):
+    """Stopped in its second round, or in the warm-up of its second attempt."""
+    factors = (2.0, 2.0) if stopped > ROUND else (50.0, 2.0)
+    whole, _ = in_rounds(regression, regression_data, judge_of(*factors)[0])
+    killed = {"now": False}
+
+    class Killed(Exception):
+        pass
+
+    def report(progress):
+        killed["now"] |= progress.done >= 150 + ROUND
+        if killed["now"] and progress.done == stopped:
+            raise Killed
+
+    run, settings = {"run": "this"}, Settings(2, 150, seed=3)
+    with pytest.raises(Killed):
+        judge, _ = judge_of(*factors)
+        sample(regression, regression_data, settings, report, Checkpoint(tmp_path, run, resume=False), judge)
+    judge, seen = judge_of(*factors)
+    again = sample(
+        regression, regression_data, settings, checkpoint=Checkpoint(tmp_path, run, resume=True), judge=judge
+    )
+    assert len(seen) == 3
+    np.testing.assert_array_equal(again.sites["total"], whole.sites["total"])
+    assert (again.attempts, again.dropped) == (whole.attempts, whole.dropped)
+
+
 def interrupting(when):
     def report(progress):
         if when(progress):
@@ -329,6 +451,21 @@ def test_many_data_sets_are_sampled_alike_with_the_same_seed_and_apart_from_each
     assert not np.isclose(twice[0].sites["total"], twice[1].sites["total"]).any()
 
 
+def test_of_many_data_sets_only_those_that_miss_a_check_go_on(regression, studies, regression_truth, assert_agrees):
+    looks = []
+
+    def judge(number, draws):
+        looks.append((number, draws.attempts))
+        return [Missing("ess", "total", 2.0)] if number == 1 and draws.attempts == 1 else []
+
+    first, second, third = sample_many(regression, studies, Settings(2, 300, seed=8), judge=judge)
+    assert looks == [(0, 1), (1, 1), (1, 2), (2, 1)]
+    assert [(each.attempts, each.dropped) for each in (first, second, third)] == [(1, 0), (2, ROUND), (1, 0)]
+    for data, draws in zip(studies, (first, second, third), strict=True):
+        mean, covariance = regression_truth(data)
+        assert_agrees(draws.sites["total"], mean.sum(), np.sqrt(covariance.sum()))
+
+
 # Seeds, chains, devices
 
 
@@ -352,6 +489,8 @@ if port:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(f"127.0.0.1:{port}", 2, process, initialization_timeout=60)
 from bayes_atlas.sampler.settings import Settings
+from bayes_atlas.sampler.checkpoint import Checkpoint
+from bayes_atlas.sampler.draws import Missing
 from bayes_atlas.sampler.driver import sample
 
 def model(covariates, loss=None):
@@ -420,6 +559,8 @@ def test_processes_share_the_chains_and_all_get_them(devices, chains):
         ({"target_accept": float("nan")}, "target_accept is nan"),
         ({"max_tree_depth": 0}, "max_tree_depth is 0; it must lie between 1 and 15, such as 10"),
         ({"max_tree_depth": 16}, "max_tree_depth is 16"),
+        ({"max_draws": 500}, "max_draws is 500; it must be at least 1000 and a multiple of 50"),
+        ({"max_minutes": 0}, "max_minutes is 0; it must be above 0, such as 30"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):

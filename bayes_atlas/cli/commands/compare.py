@@ -10,6 +10,7 @@ from bayes_atlas.cli.arguments import AsJson, RunsFile
 from bayes_atlas.cli.console import plural, print_columns, print_json, print_notes, say
 from bayes_atlas.cli.held_out import about, print_about, print_failed, print_left_out, print_scores, validated
 from bayes_atlas.cli.options import HeldOut, Runs, Sampling
+from bayes_atlas.cli.sampling import progress_bar
 from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,7 +94,9 @@ def _compare_loo(runs: Path, asked: Sequence[str], as_json: bool, **options: "Un
     from bayes_atlas.validation.loo import leave_one_out
 
     points = [name for name in asked if name in BASELINES]
-    found = leave_one_out(read_runs(runs), [name for name in asked if name not in points], **options)
+    with progress_bar() as report:
+        options["report"] = report
+        found = leave_one_out(read_runs(runs), [name for name in asked if name not in points], **options)
     notes = [*found.notes, *(f"{name} is a point fit and has no leave-one-out score" for name in points)]
     weights = found.weights()
     scores = {name: found.summary(name) | {"weight": weights[name]} for name in found.scores}

@@ -1,6 +1,6 @@
 """`fit`: sample the posterior of a model."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,11 @@ import typer
 from bayes_atlas.cli.arguments import AsJson, RunsFile
 from bayes_atlas.cli.console import err, print_json, print_warnings, say, writing
 from bayes_atlas.cli.options import Runs, Sampling
-from bayes_atlas.cli.sampling import print_posterior, sampling_report
+from bayes_atlas.cli.sampling import print_posterior, progress_bar, sampling_report
 from bayes_atlas.sampler.settings import Settings
 
 if TYPE_CHECKING:
     from bayes_atlas.inference.options import FitOptions
-    from bayes_atlas.sampler.settings import Progress
 
 PANEL = "Posteriors"
 
@@ -96,6 +95,9 @@ def fit(
 ) -> None:
     """Fit a model to a table by sampling its posterior. Exits with 1 if a check of the sampling fails.
 
+    Chains draw in rounds until all checks of the sampling pass, and adapt again where that helps. Limits are
+    `--max-minutes` and 10,000 draws per chain. `--draws` fixes the number of draws instead.
+
     The progress is kept beside the output until the fit is done. Control-C after warm-up stores the draws made so far.
     `--resume` continues an interrupted or killed fit.
 
@@ -126,7 +128,7 @@ def fit(
         print_warnings(doubts(table), err)
     from bayes_atlas.inference.fit import fit as run_fit
 
-    with _stopping(checkpoint), writing(checkpoint), _progress_bar() as report:
+    with _stopping(checkpoint), writing(checkpoint), progress_bar() as report:
         options: FitOptions = {
             **selected.options(),
             **sampling.options(),
@@ -166,29 +168,3 @@ def _stopping(checkpoint: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         err.print(f"Interrupted in warm-up; {checkpoint} holds the progress: --resume continues it")
         raise typer.Exit(130) from None
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Callable[["Progress"], None]]:
-    """Show a progress bar on stderr if it is a terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[detail]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=err, disable=not err.is_terminal) as bar:
-        task = bar.add_task("compiling", total=None, detail="")
-
-        def report(progress: "Progress") -> None:
-            pace = f"{progress.gradients:.0f} gradients/draw, step {progress.step_size:.2g}"
-            detail = f"{pace}, {progress.divergences} divergences"
-            description = "warm-up" if progress.warming else "sampling"
-            bar.update(task, description=description, completed=progress.done, total=progress.total, detail=detail)
-
-        yield report
