@@ -41,6 +41,8 @@ from .posterior import Posterior as Posterior
 from .posterior import load_posterior as load_posterior
 from .validation.held_out import Validation as Validation
 from .validation.held_out import validate as validate
+from .validation.influence import Influence as Influence
+from .validation.influence import influence as influence
 from .validation.loo import LeaveOneOut as LeaveOneOut
 from .validation.loo import leave_one_out as leave_one_out
 from .validation.predict import predict as predict

@@ -38,6 +38,7 @@ REPEATED = 4.0  # epochs up to which more tokens reliably lower the loss (Muenni
 APART = np.log(1.5)  # least log-ratio of sizes at which a lower loss is expected
 FEWEST_PAIRS = 10  # ordered pairs of rows that the trend of the loss is read from
 FALLING, UNRELATED = 0.3, 0.65  # share of ordered pairs whose loss falls: below, it rises, or hardly depends on size
+FEWEST_RUNS = 3  # with checkpoints, and without, that make a table of both kinds
 REPLICATES = 1.05  # ratio of the losses of two equal runs; seeds differ by 1.003
 FEWEST_FITTED = 12  # rows that a law of five parameters is fitted to
 MOST_COMPARED = 600  # rows of a language that the trend and the law are read from, evenly spaced in the table
@@ -235,6 +236,30 @@ def runs_follow_a_law(runs: xr.Dataset) -> Iterator[Doubt]:
             yield Doubt("loss", [int(row) + 1 for row in far], values, rule, advice)
 
 
+def stages_are_not_mixed(runs: xr.Dataset) -> Iterator[Doubt]:
+    """Either all runs of a language have checkpoints, or all have their final row only.
+
+    Before the learning rate has decayed, a loss is higher than that of a run that ends there.
+    """
+    tokens, curve, group = runs["tokens"].to_numpy(), _codes(runs, "run"), _codes(runs)
+    several = pd.Series(tokens).groupby(curve).transform("nunique").to_numpy() > 1
+    earlier = tokens < pd.Series(tokens).groupby(curve).transform("max").to_numpy()
+    mixed, languages = np.zeros(len(tokens), bool), list[str]()
+    for code in np.unique(group):
+        own = group == code
+        if min(len(np.unique(curve[own & rows])) for rows in (several, ~several)) >= FEWEST_RUNS:
+            mixed |= own
+            languages.append(str(runs["language"].to_numpy()[own][0]))
+    named = dict.fromkeys(languages)
+    of = ", ".join(list(named)[:SHOWN]) + (" and others" if len(named) > SHOWN else "")
+    rule = (
+        f"some runs of {of} have checkpoints and others only a final row: before its learning rate has decayed, a run "
+        f"has a higher loss than one that ends there"
+    )
+    advice = "keep the last row of each run, or fit finished runs and checkpoints apart"
+    yield from _doubt("tokens", mixed & earlier, tokens, rule, advice)
+
+
 REFUSED: tuple[Test, ...] = (
     sizes_within_bounds,  # first: the others multiply sizes
     tokens_are_no_shares,
@@ -250,6 +275,7 @@ DOUBTED: tuple[Test, ...] = (
     losses_fall,
     replicates_agree,
     runs_follow_a_law,
+    stages_are_not_mixed,
 )
 
 

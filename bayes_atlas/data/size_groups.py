@@ -6,11 +6,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 SAME_SIZE = 0.02  # log difference up to which two models, or two data sets, have the same size
+# Model sizes have effects of their own, the larger the more sizes there are: none up to the first number, in full from
+# the second on. The law itself has three parameters of size, so only the remaining sizes inform the effects. With five
+# sizes effects absorb variation that the exponent could explain, and neither is identified.
+NO_EFFECT, FULL_EFFECT = 5, 10
 
 
 def size_step(sizes: ArrayLike) -> NDArray[np.float64]:
     """Return the index of the step that each of `sizes` (> 0) falls on, on a log scale with steps of `SAME_SIZE`."""
     return np.round(np.log(np.asarray(sizes, dtype=float)) / SAME_SIZE)
+
+
+def size_weight(params: ArrayLike) -> float:
+    """Return the weight of effects of sizes, from 0 for few different `params` (> 0) to 1 for many."""
+    sizes = len(np.unique(size_step(params)))
+    return float(np.clip((sizes - NO_EFFECT) / (FULL_EFFECT - NO_EFFECT), 0.0, 1.0))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Runs of one model size share an effect (``size_effect``). The shape and hyper-parameters of a size were chosen once, and
 no law knows how well. This effect is a large part of the uncertainty about ``alpha`` and ``E``; without it, intervals
 on optimal size are too narrow. With few sizes it is not identified apart from the law. So it is left out up to five
-sizes (`bayes_atlas.observations.curves.NO_EFFECT`), and its prior grows to its full width at ten. If a language has
+sizes (`bayes_atlas.data.size_groups.NO_EFFECT`), and its prior grows to its full width at ten. If a language has
 data sets of several sizes, only runs of one size on the same data share an effect. On the same data, residuals of a law
 of repetition are similar for all numbers of epochs. If they were treated as independent, ``R_D*`` would seem identified
 when it is not.

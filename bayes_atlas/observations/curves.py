@@ -30,17 +30,13 @@ from bayes_atlas.data.runs import (
     total_tokens,
 )
 from bayes_atlas.data.selection import Selection
-from bayes_atlas.data.size_groups import SizeGroups, size_step
+from bayes_atlas.data.size_groups import NO_EFFECT, SizeGroups, size_weight
 from bayes_atlas.data.text import plural
 from bayes_atlas.errors import InputError
 from bayes_atlas.observations.kind import Covariates, Dims, MissingError
 from bayes_atlas.observations.normal_prior import Prior
 from bayes_atlas.posterior import Staleness
 
-# Model sizes have effects of their own, the larger the more sizes there are: none up to the first number, in full from
-# the second on. The law itself has three parameters of size, so only the remaining sizes inform the effects. With five
-# sizes effects absorb variation that the exponent could explain, and neither is identified.
-NO_EFFECT, FULL_EFFECT = 5, 10
 STARTED = "source_started"
 PARTNER = "source_partner"
 OPTIONAL = ("tau_prior",)  # covariates that are not columns of a run table
@@ -573,7 +569,7 @@ class _Layout:
         return Curves(
             language=Group.of(self.language),
             size=_by_size(*sizes),
-            size_weight=np.asarray(_size_weight(sizes[0])),
+            size_weight=np.asarray(size_weight(sizes[0])),
             together=_by_run(runs["run"].to_numpy()[last], stage, self.observed),
             observed=self.observed,
             stage=stage,
@@ -617,15 +613,9 @@ def _by_size(params: np.ndarray, unique: np.ndarray, language: np.ndarray) -> Gr
 
     What counts is the table itself, so its model does not depend on the tables that it is fitted beside.
     """
-    if not _size_weight(params):
+    if not size_weight(params):
         return Group.of(np.full(len(params), -1))
     return Group.of(SizeGroups.of(params, unique, language).find(params, unique, language))
-
-
-def _size_weight(params: np.ndarray) -> float:
-    """Return the weight of effects of sizes, by the number of different sizes."""
-    sizes = len(np.unique(size_step(params)))
-    return float(np.clip((sizes - NO_EFFECT) / (FULL_EFFECT - NO_EFFECT), 0.0, 1.0))
 
 
 def _by_run(run: np.ndarray, stage: np.ndarray, observed: np.ndarray) -> Together | None:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from bayes_atlas.data.runs import runs_from_frame
+from bayes_atlas.data.size_groups import NO_EFFECT
 from bayes_atlas.laws import chinchilla
-from bayes_atlas.observations.curves import NO_EFFECT, arrange
+from bayes_atlas.observations.curves import arrange
 from benchmarks.sampler import by_languages, by_rows
 from benchmarks.tables import NAMED, PARAMS, SIZES, TOKENS, atlas_study, chinchilla_study
 

@@ -43,6 +43,12 @@ def replicated(ratio):
     return pd.concat([sound(), again], ignore_index=True)
 
 
+def with_checkpoints(frame, runs):
+    """The frame with a row at half the tokens of the first `runs` runs, at a loss that is 1 % higher."""
+    half = frame[:runs].assign(tokens=frame["tokens"] / 2, loss=frame["loss"] * 1.01)
+    return pd.concat([frame, half], ignore_index=True)
+
+
 SOUND, TAIL = sound(), slice(15, None)
 
 REFUSED = [
@@ -77,6 +83,7 @@ DOUBTED = [
     ("a run in bits", rows(SOUND, [7, 13], loss=BITS), "loss", "as bits and nats do"),
     ("half in bits", rows(SOUND, slice(0, 20, 2), loss=BITS), "loss", "the losses of en follow no law"),
     ("replicates disagree", replicated(1.2), "loss", "differ by up to 2"),
+    ("stages mixed", with_checkpoints(SOUND, 8), "tokens", "some runs of en have checkpoints and others"),
 ]
 
 
@@ -122,6 +129,10 @@ def test_checkpoints_rounded_to_one_size_are_one_run():
     assert doubts(runs_from_frame(run)) == []
 
 
+def test_checkpoints_of_all_runs_raise_no_doubt():
+    assert not doubts(runs_from_frame(with_checkpoints(sound(), 20)))
+
+
 def test_names_in_two_normal_forms_are_one_language():
     frame = SOUND.assign(language=["\u00e9", "e\u0301"] * 10)
     assert set(runs_from_frame(frame)["language"].to_numpy()) == {"\u00e9"}
@@ -138,6 +149,7 @@ PUBLIC = {
     "chinchilla.csv": {2},  # c001, one of the five points that its readers mark as outliers
     "datablations.csv": {62, 98},  # seeds of one run of 44 epochs; 2.8B parameters on 100M tokens
     "misfitting_all_lr.csv": {16},  # every learning rate of a size, good and bad
+    "mix3_sizes.csv": {1},  # one size has finished runs, the others have checkpoints
     "regmix_small.csv": {942, 395},  # mixtures: the quick law ignores what other sources teach
     "steplaw_all_hyperparameters.csv": {1, 374},  # every learning rate and batch, failed runs among them
 }

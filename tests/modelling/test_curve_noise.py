@@ -13,8 +13,9 @@ from jax.test_util import check_grads
 
 from bayes_atlas.data.outliers import NU
 from bayes_atlas.data.runs import runs_from_frame
+from bayes_atlas.data.size_groups import FULL_EFFECT
 from bayes_atlas.modelling.curve_noise import SIZE_EFFECT, CurveStudentT, observe
-from bayes_atlas.observations.curves import FULL_EFFECT, Together, arrange
+from bayes_atlas.observations.curves import Together, arrange
 
 
 @pytest.fixture(autouse=True)

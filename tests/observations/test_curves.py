@@ -89,7 +89,7 @@ def test_curves_know_their_groups(uneven, monkeypatch):
     few = arrange(uneven, ["curves"]).curves.size
     assert few.groups == 0
     np.testing.assert_array_equal(few.of_curve, -1)
-    monkeypatch.setattr("bayes_atlas.observations.curves.NO_EFFECT", 2)
+    monkeypatch.setattr("bayes_atlas.data.size_groups.NO_EFFECT", 2)
     curves = arrange(uneven, ["curves"]).curves
     np.testing.assert_array_equal(curves.language.of_curve, [0, 0, 1])
     np.testing.assert_array_equal(curves.size.of_curve, [2, 0, 1])
@@ -110,7 +110,7 @@ def test_one_checkpoint_a_run_is_one_step():
 
 
 def test_sizes_that_differ_by_little_are_the_same_size(monkeypatch):
-    monkeypatch.setattr("bayes_atlas.observations.curves.NO_EFFECT", 2)
+    monkeypatch.setattr("bayes_atlas.data.size_groups.NO_EFFECT", 2)
     params = np.array([1e9, 1e9 * np.exp(SAME_SIZE / 4), 1.1e9, 2e9])
     rows = [(f"r{i}", "en", n, 1e10, 2.0) for i, n in enumerate(params)]
     curves = arrange(runs_from_frame(pd.DataFrame(rows, columns=COLUMNS)), ["curves"]).curves
