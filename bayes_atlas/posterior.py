@@ -4,118 +4,31 @@ It stores data, not objects. Any version that knows its schema can read it, and 
 writes a new folder beside the target and then renames it. If it is killed, it leaves the old posterior or none.
 """
 
-import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any
 
-import h5netcdf
 import numpy as np
-import xarray as xr
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.catalogue import NameOrPath, find_posterior
 from bayes_atlas.data.text import page, plural, screen
 from bayes_atlas.errors import InputError
-from bayes_atlas.laws import get_law
+from bayes_atlas.folder.draws import Arrays, DrawsFile, StorageError
+from bayes_atlas.folder.info import INFO, Check, Info, PosteriorError, read_info
+from bayes_atlas.laws import POSITIVE, get_law, needed
 
-SCHEMA: Final = 1
+if TYPE_CHECKING:
+    import xarray as xr
+
 LISTED = 8  # languages that a repr names
-DRAWS, INFO = "draws.nc", "info.json"
-
-
-class PosteriorError(InputError):
-    """A folder without a posterior that this version can read. The message gives the reason and the next step."""
-
-
-class _Record(BaseModel):
-    # JSON has no NaN, and the value of a failed check may be NaN; such numbers are stored as strings.
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class Check(_Record):
-    """One named check of the sampling."""
-
-    name: str
-    passed: bool
-    value: float
-    limit: float
-    where: str  # the parameter or chain with the worst value; empty if there is none
-    advice: str  # next step if it fails
-
-
-class Runs(_Record):
-    """The fitted run table."""
-
-    name: str
-    sha256: str
-    rows: int
-    curves: int
-    left_out: dict[str, int]  # reason -> rows
-    ranges: dict[str, tuple[float, float]]  # params, tokens, compute, epochs, .. of what was fitted
-    ranges_by_language: dict[str, dict[str, tuple[float, float]]] = {}  # the same for each language
-
-
-class Sampling(_Record):
-    """The sampler's settings and its run."""
-
-    chains: int
-    warmup: int
-    draws: int  # per chain, as sampled; `checks` use all of them
-    interrupted: bool = False  # True if there are fewer draws than requested
-    kept: int  # per chain, as stored
-    attempts: int = 1  # how often the sampler was adapted; the draws are those of one attempt
-    dropped: int = 0  # draws per chain of other attempts
-    ended: str = ""  # why sampling ended before the checks passed; empty for a fixed number of draws
-    seed: int
-    target_accept: float
-    max_tree_depth: int
-    platform: str
-    seconds: float
-
-
-class Staleness(_Record):
-    """Log density at stored draws on a synthetic probe. The posterior is current as long as its model reproduces it."""
-
-    draws: list[tuple[int, int]]  # chain, draw
-    log_density: list[float]
-    covariates: dict[str, bool]  # covariate of the model -> True if the table has it
-    sources: int
-    sizes: int
-    repeated: bool
-    epochs: bool
-    burn_in: bool = False
-    together: bool = False
-    layout: dict[str, int] = {}  # for tables other than run tables: input of their probe
-
-
-class Info(_Record):
-    """Contents of info.json."""
-
-    schema_version: Literal[1] = SCHEMA
-    title: str
-    model: str
-    model_sha256: str
-    law: str
-    languages: list[str]
-    sources: dict[str, list[str]]  # named sources of each language, by rank
-    tau_from: str = ""  # posterior of transfer scores behind the prior of tau, with the hash of its draws
-    references: dict[str, dict[str, float]]  # language -> units of params and tokens in its parameters
-    runs: Runs
-    sampling: Sampling
-    checks: list[Check]
-    staleness: Staleness
-    versions: dict[str, str]
-    created: datetime
-    draws_sha256: str = ""
+DRAWS = "draws.nc"
 
 
 @dataclass(frozen=True)
@@ -130,7 +43,7 @@ class Posterior:
         name: its source, for messages.
     """
 
-    draws: xr.DataTree
+    draws: "xr.DataTree"
     info: Info
     name: str
 
@@ -142,7 +55,12 @@ class Posterior:
     @property
     def chains(self) -> int:
         """The number of chains. Flat draws are those of one chain after the other."""
-        return self.draws["posterior"].sizes["chain"]
+        return self._posterior.sizes["chain"]
+
+    @property
+    def count(self) -> int:
+        """The number of draws of all chains."""
+        return self.chains * self._posterior.sizes["draw"]
 
     @property
     def failed_checks(self) -> list[Check]:
@@ -182,9 +100,15 @@ class Posterior:
     def _repr_html_(self) -> str:
         return page(self.info.title, self.rows(), self.notes)
 
+    def arrays(self, group: str) -> Arrays | None:
+        """Return a group of `draws` as named arrays; None if there is no such group."""
+        return Arrays.of(self.draws[group].to_dataset()) if group in self.draws.children else None
+
     @cached_property
-    def _stacked(self) -> xr.Dataset:
-        return self.draws["posterior"].to_dataset().stack(sample=("chain", "draw"), create_index=False)
+    def _posterior(self) -> Arrays:
+        found = self.arrays("posterior")
+        assert found is not None
+        return found
 
     def language(self, name: str | None) -> str:
         """Return `name` if it is a language of the posterior, or the only language if `name` is None.
@@ -206,9 +130,8 @@ class Posterior:
         Returns:
             name -> ``(draw,)``, or ``(draw, source)`` for parameters of the language's named sources.
         """
-        chosen = self._stacked.sel(language=self.language(language))
-        names = [name for name in self.law.PARAMETERS if name in chosen]
-        return {name: chosen[name].transpose("sample", ...).to_numpy().astype(float) for name in names}
+        chosen = self._posterior.at("language", self.language(language))
+        return {name: chosen.draws(name).astype(float) for name in self.law.PARAMETERS if name in chosen}
 
     def drawn(self, *sites: str) -> dict[str, Floats]:
         """Return the stored draws of `sites`: name -> ``(draw, ...)``.
@@ -217,12 +140,12 @@ class Posterior:
             InputError: the posterior lacks one of them.
         """
         for name in sites:
-            if name not in self._stacked:
+            if name not in self._posterior:
                 raise InputError(
                     f"{self.name} fits the law {self.info.law!r} and has no {name!r}; it has "
-                    f"{', '.join(sorted(map(str, self._stacked)))}"
+                    f"{', '.join(sorted(self._posterior.names))}"
                 )
-        return {name: self._stacked[name].transpose("sample", ...).to_numpy().astype(float) for name in sites}
+        return {name: self._posterior.draws(name).astype(float) for name in sites}
 
     def save(self, folder: str | Path, *, force: bool = False) -> "Posterior":
         """Write the posterior to `folder`. An interrupted save writes nothing.
@@ -248,7 +171,7 @@ class Posterior:
                 if group.data_vars
             }
             self.draws.to_netcdf(new / DRAWS, engine="h5netcdf", encoding=encoding)
-            info = self.info.model_copy(update={"draws_sha256": _sha256(new / DRAWS)})
+            info = self.info.model_copy(update={"draws_sha256": DrawsFile.read(new / DRAWS).sha256})
             (new / INFO).write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
             _sync(new)
             if target.exists():
@@ -281,10 +204,36 @@ def check_target(folder: str | Path, *, force: bool) -> None:
         raise InputError(f"{target} already holds a posterior; choose another folder, or replace it with --force")
 
 
-def load_posterior(posterior: NameOrPath, *, parameters_only: bool = False) -> Posterior:
+class _OnDisk(Posterior):
+    """A posterior whose DataTree is made when it is asked for; decisions need arrays of some groups only."""
+
+    _file: DrawsFile
+
+    @classmethod
+    def of(cls, file: DrawsFile, info: Info, name: str) -> "_OnDisk":
+        """Return the posterior of a file, with ``draws`` still to be made."""
+        posterior = object.__new__(cls)
+        for field, value in {"_file": file, "info": info, "name": name}.items():
+            object.__setattr__(posterior, field, value)
+        return posterior
+
+    @cached_property
+    def draws(self) -> "xr.DataTree":
+        """As in `Posterior`."""
+        return self._file.tree()
+
+    def arrays(self, group: str) -> Arrays | None:
+        """As in `Posterior`."""
+        if "_file" not in self.__dict__:  # made by `dataclasses.replace`
+            return super().arrays(group)
+        return self._file.arrays(group) if group in self._file.groups else None
+
+
+def load_posterior(posterior: NameOrPath) -> Posterior:
     """Load a posterior that ships by its name, or any other by its path. Nothing in it is executed.
 
-    With `parameters_only` the groups ``posterior`` and ``law_error`` alone are read. Decisions use no others.
+    Its file is read once, and must hold all of its draws itself: see `bayes_atlas.folder.draws`. The DataTree ``draws``
+    is made when it is first used.
 
     Raises:
         InputError: there is no such posterior (the message lists the available ones), or it is damaged, of another
@@ -292,61 +241,48 @@ def load_posterior(posterior: NameOrPath, *, parameters_only: bool = False) -> P
     """
     folder = find_posterior(posterior)
     info = read_info(posterior)
-    if info.draws_sha256 != _sha256(folder / DRAWS):
-        raise PosteriorError(
-            f"{folder / DRAWS} was damaged or replaced: its sha256 differs from that in {INFO}; restore it, or fit "
-            f"again with --force"
-        )
+    path = folder / DRAWS
     try:
-        if parameters_only:
-            draws = xr.DataTree.from_dict(_groups(folder / DRAWS, ("posterior", "law_error")))
-        else:
-            draws = xr.load_datatree(folder / DRAWS, engine="h5netcdf")
-    except (OSError, ValueError, KeyError) as error:
-        raise PosteriorError(
-            f"{folder / DRAWS} cannot be read ({error}); restore it, or fit again with --force"
-        ) from error
-    coords = draws["posterior"].coords if "posterior" in draws.children else xr.Dataset().coords
-    languages = coords.get("language", coords.get("target"))
-    if languages is None or languages.to_numpy().tolist() != info.languages:
-        raise PosteriorError(
-            f"{folder / DRAWS} does not have the languages in {INFO} ({', '.join(info.languages)}); restore both "
-            f"files, or fit again with --force"
-        )
-    return Posterior(draws, info, str(posterior))
-
-
-def _groups(path: Path, names: Sequence[str]) -> dict[str, xr.Dataset]:
-    """Read those of some groups that a file has."""
-    with h5netcdf.File(path, "r") as file:
-        there = [name for name in names if name in file.groups]
-    return {name: xr.load_dataset(path, group=name, engine="h5netcdf") for name in there}
-
-
-def read_info(posterior: NameOrPath) -> Info:
-    """Read a posterior's info.json, without its draws; errors as `load_posterior`."""
-    path = find_posterior(posterior) / INFO
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        file = DrawsFile.read(path)
+        if info.draws_sha256 != file.sha256:
+            raise PosteriorError(
+                f"{path} was damaged or replaced: its sha256 differs from that in {INFO}; restore it, or fit again "
+                f"with --force"
+            )
+        file.check()
+        found = _OnDisk.of(file, info, str(posterior))
+        wrong = next(_faults(found), None)
+    except (OSError, ValueError, KeyError, StorageError) as error:
         raise PosteriorError(f"{path} cannot be read ({error}); restore it, or fit again with --force") from error
-    try:
-        return Info.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise PosteriorError(
-            f"{path} is not a posterior of schema {SCHEMA}: {place}: {first['msg']} "
-            f"({plural(error.error_count(), 'fault')} in all); use the version of bayes-atlas that wrote it, or "
-            f"fit again with --force"
-        ) from error
+    if wrong:
+        raise PosteriorError(f"{path} {wrong}; restore both files, or fit again with --force")
+    return found
 
 
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise PosteriorError(f"{path} cannot be read ({error}); restore it, or fit again with --force") from error
+def _faults(posterior: Posterior) -> Iterator[str]:
+    """Yield what contradicts `Info` or the law in the group ``posterior``."""
+    info, arrays = posterior.info, posterior.arrays("posterior")
+    if arrays is None:
+        yield "has no group posterior"
+        return
+    languages = next((arrays[name].tolist() for name in ("language", "target") if name in arrays), None)
+    if languages != info.languages:
+        yield f"does not have the languages in {INFO} ({', '.join(info.languages)})"
+    stated = {"chain": info.sampling.chains, "draw": info.sampling.kept}
+    for dim, size in stated.items():
+        if arrays.sizes.get(dim) != size:
+            yield f"has {arrays.sizes.get(dim, 0)} entries of {dim} where {INFO} states {size}"
+    for name in needed(posterior.law):
+        if name not in arrays:
+            yield f"has no {name}, which the law {info.law} needs"
+    for name in (name for name in posterior.law.PARAMETERS if name in arrays):
+        values = arrays[name]
+        if values.dtype.kind != "f" or arrays.dims[name][:2] != ("chain", "draw"):
+            yield f"has no numbers by chain and draw in {name}"
+        elif not np.isfinite(values).all():
+            yield f"has values of {name} that are not finite"
+        elif name in POSITIVE and values.min() < 0:
+            yield f"has negative values of {name} ({values.min():.3g}), which no law allows"
 
 
 def _sync(folder: Path) -> None:
@@ -356,10 +292,10 @@ def _sync(folder: Path) -> None:
             os.fsync(file.fileno())
 
 
-def thin(draws: xr.DataTree, kept: int) -> xr.DataTree:
+def thin(draws: "xr.DataTree", kept: int) -> "xr.DataTree":
     """Keep `kept` evenly spaced draws of each chain, in every group with draws."""
 
-    def thinned(dataset: xr.Dataset) -> Any:
+    def thinned(dataset: "xr.Dataset") -> Any:
         size = dataset.sizes.get("draw", kept)
         if size <= kept:
             return dataset

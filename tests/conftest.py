@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayes_atlas.posterior import Check, Info, Posterior, Runs, Sampling, Staleness
+from bayes_atlas.folder.info import Check, Info, Runs, Sampling, Staleness
+from bayes_atlas.posterior import Posterior
 
 LARGEST_CACHE = 1e9  # bytes
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
@@ -18,18 +19,10 @@ import xarray as xr
 from bayes_atlas import catalogue
 from bayes_atlas.catalogue import NotFoundError
 from bayes_atlas.errors import InputError
+from bayes_atlas.folder.draws import Arrays, DrawsFile
+from bayes_atlas.folder.info import INFO, Check, PosteriorError, read_info
 from bayes_atlas.laws import law_names
-from bayes_atlas.posterior import (
-    DRAWS,
-    INFO,
-    Check,
-    PosteriorError,
-    _sha256,
-    check_target,
-    load_posterior,
-    read_info,
-    thin,
-)
+from bayes_atlas.posterior import DRAWS, check_target, load_posterior, thin
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,7 +47,7 @@ def replace_draws(folder: Path, write: Callable[[Path], object]) -> None:
     """Replace the draws, and make info.json say that they are the right ones."""
     (folder / DRAWS).unlink()
     write(folder / DRAWS)
-    edit_info(folder, draws_sha256=_sha256(folder / DRAWS))
+    edit_info(folder, draws_sha256=DrawsFile.read(folder / DRAWS).sha256)
 
 
 # Round trip
@@ -218,6 +211,114 @@ def test_damage_is_refused_with_what_to_do(saved, damage, message):
     assert str(saved) in str(caught.value)
 
 
+def edit_draws(edit):
+    """Damage that changes the file of draws, with the hash that goes with it."""
+
+    def damage(folder):
+        with h5py.File(folder / DRAWS, "r+") as file:
+            edit(file)
+        edit_info(folder, draws_sha256=DrawsFile.read(folder / DRAWS).sha256)
+
+    return damage
+
+
+def put(name, value):
+    def edit(file):
+        file["posterior"][name][...] = value
+
+    return edit
+
+
+def first_is_nan(file):
+    file["posterior"]["E"][0, 0] = np.nan
+
+
+def external(file):
+    del file["posterior"]["alpha"]
+    file["posterior"]["alpha"] = h5py.ExternalLink("elsewhere.nc", "/posterior/alpha")
+
+
+def outside(file):
+    file["posterior"].create_dataset("more", shape=(4,), dtype="f4", external=[("raw.bin", 0, 16)])
+
+
+def virtual(file):
+    layout = h5py.VirtualLayout(shape=(4,), dtype="f4")
+    layout[:] = h5py.VirtualSource("elsewhere.nc", "more", shape=(4,))
+    file["posterior"].create_virtual_dataset("more", layout)
+
+
+def deep(file):
+    file.create_group("a/b/c/d")
+
+
+LIES = {
+    "not finite": (first_is_nan, r"has values of E that are not finite"),
+    "negative": (put("alpha", -0.3), r"has negative values of alpha \(-0\.3\), which no law allows"),
+    "missing": (lambda file: file["posterior"].pop("alpha"), r"has no alpha, which the law chinchilla needs"),
+    "soft link": (
+        lambda file: file["posterior"].__setitem__("loop", h5py.SoftLink("/posterior/loop")),
+        r"/posterior/loop is a link, and draws must lie in the file itself",
+    ),
+    "external link": (external, r"/posterior/alpha is a link, and draws must lie in the file itself"),
+    "external storage": (outside, r"/posterior/more takes its values from another file"),
+    "virtual": (virtual, r"/posterior/more takes its values from another file"),
+    "scale factor": (
+        lambda file: file["posterior"]["alpha"].attrs.__setitem__("scale_factor", np.float32(100)),
+        r"/posterior/alpha has the attribute scale_factor, which would change its values",
+    ),
+    "huge": (
+        lambda file: file["posterior"].create_dataset("pad", shape=(4, 2_000_000_000), dtype="f4", chunks=(1, 10**6)),
+        r"its arrays up to /posterior/pad would take 3\.2e\+10 bytes of memory, in a file of",
+    ),
+    "compound": (
+        lambda file: file["posterior"].create_dataset("odd", data=np.zeros(2, dtype=[("a", "f4"), ("b", "i4")])),
+        r"/posterior/odd is neither a group nor an array of numbers or text",
+    ),
+    "deep": (deep, r"groups lie deeper than 2 levels, at /a/b/c"),
+    "no draws": (lambda file: file.move("posterior", "was"), r"has no group posterior"),
+}
+
+
+@pytest.mark.parametrize(("edit", "message"), LIES.values(), ids=LIES)
+def test_draws_that_are_not_what_they_seem_are_refused(saved, edit, message):
+    """The hash says what the file is; it does not make it a posterior."""
+    edit_draws(edit)(saved)
+    with pytest.raises(PosteriorError, match=message):
+        load_posterior(saved)
+
+
+def test_other_draws_in_place_of_the_posterior_are_refused(tiny_posterior, tmp_path):
+    """As those of the prior, which are fewer."""
+    fewer = tiny_posterior.draws["posterior"].to_dataset().isel(chain=[0])
+    replace(tiny_posterior, draws=xr.DataTree.from_dict({"posterior": fewer})).save(tmp_path / "swapped")
+    with pytest.raises(PosteriorError, match=r"has 1 entries of chain where info\.json states 2"):
+        load_posterior(tmp_path / "swapped")
+
+
+def test_the_draws_of_all_posteriors_that_ship_are_read_as_xarray_reads_them():
+    for name in catalogue.posterior_names():
+        folder = catalogue.find_posterior(name)
+        file, tree = DrawsFile.read(folder / DRAWS), xr.load_datatree(folder / DRAWS, engine="h5netcdf")
+        assert file.tree().identical(tree)
+        for group in file.groups:
+            ours, theirs = file.arrays(group), Arrays.of(tree[group].to_dataset())
+            assert ours.dims == theirs.dims
+            for variable in ours.names:
+                np.testing.assert_array_equal(ours[variable], theirs[variable])
+                assert ours[variable].dtype == theirs[variable].dtype
+
+
+def test_parameters_are_those_of_the_tree(tiny_posterior, saved):
+    loaded = load_posterior(saved)
+    for language in loaded.info.languages:
+        for name, values in loaded.parameters(language).items():
+            own = tiny_posterior.draws["posterior"][name].sel(language=language)
+            np.testing.assert_allclose(values, own.stack(sample=("chain", "draw")).to_numpy(), rtol=1e-6)
+    assert loaded.count == tiny_posterior.count
+    assert replace(loaded, draws=tiny_posterior.draws).arrays("posterior").sizes == loaded.arrays("posterior").sizes
+
+
 def test_a_law_that_is_unknown_is_refused(saved):
     edit_info(saved, law="astrology")
     with pytest.raises(InputError, match=f"no law is called 'astrology'; choose one of: {', '.join(law_names())}"):
@@ -239,11 +340,14 @@ from dataclasses import replace
 from pathlib import Path
 import xarray as xr
 from bayes_atlas.catalogue import NotFoundError
-from bayes_atlas.posterior import DRAWS, _sha256, load_posterior, read_info
+from bayes_atlas.folder.info import read_info
+from bayes_atlas.posterior import DRAWS, load_posterior
+from bayes_atlas.folder.draws import DrawsFile
 
 template, target = sys.argv[1:]
 old = load_posterior(template)
-draws = xr.DataTree.from_dict({"posterior": old.draws["posterior"].to_dataset()[["E"]]})  # small, to be quick
+small = old.draws["posterior"].to_dataset()[["E", "A", "B", "alpha", "beta"]]  # to be quick
+draws = xr.DataTree.from_dict({"posterior": small})
 new = replace(old, draws=draws, info=old.info.model_copy(update={"title": "new"}))
 TOUCHES = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.scandir", "os.listdir", "shutil.rmtree"}
 
@@ -267,7 +371,7 @@ def found():
         info = read_info(target)
     except NotFoundError:
         return "none"
-    return info.title if info.draws_sha256 == _sha256(Path(target) / DRAWS) else "broken"
+    return info.title if info.draws_sha256 == DrawsFile.read(Path(target) / DRAWS).sha256 else "broken"
 
 new.save(target)  # so that whatever is loaded only once is loaded
 states = {}

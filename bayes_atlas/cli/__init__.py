@@ -4,7 +4,6 @@ Each module of `bayes_atlas.cli.commands` is one command. Its function has the c
 ``list_``, because ``list`` is a builtin. ``PANEL`` is the command's heading in ``--help``.
 """
 
-import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +34,9 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:
     if asked:
-        out.print(importlib.metadata.version("bayes-atlas"))
+        from importlib.metadata import version
+
+        out.print(version("bayes-atlas"))
         raise typer.Exit
 
 

@@ -5,16 +5,18 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bayes_atlas.data.plausibility import Doubt
 from bayes_atlas.data.text import WIDTH, number, plural, printable
 from bayes_atlas.errors import InputError
+
+if TYPE_CHECKING:
+    from bayes_atlas.data.plausibility import Doubt
 
 __all__ = [
     "chance",
@@ -69,7 +71,7 @@ def print_notes(notes: Sequence[str]) -> None:
         say(f"Note: {note}.")
 
 
-def print_warnings(doubts: Sequence[Doubt], console: Console = out) -> None:
+def print_warnings(doubts: "Sequence[Doubt]", console: Console = out) -> None:
     """Print what is doubtful in a run table."""
     for doubt in doubts:
         console.print(f"Warning: {doubt}.", soft_wrap=True)

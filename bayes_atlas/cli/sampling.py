@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from bayes_atlas.cli.console import err, new_table, out, plural, say
 
 if TYPE_CHECKING:
-    from bayes_atlas.posterior import Check, Posterior
+    from bayes_atlas.folder.info import Check
+    from bayes_atlas.posterior import Posterior
     from bayes_atlas.sampler.settings import Progress
 
 

@@ -10,13 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.text import page, screen
 from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.axes import Axes
 
 FIGURES = "bayes_atlas.plots"  # module whose `draw` finds the figure of a decision; loaded at the first plot
@@ -52,7 +52,7 @@ class Decision(ABC):
 
     @property
     @abstractmethod
-    def draws(self) -> xr.Dataset:
+    def draws(self) -> "xr.Dataset":
         """Draws of every quantity; dim ``draw`` first, meaning and unit in the ``attrs`` of each variable."""
 
     @abstractmethod
@@ -83,7 +83,7 @@ def dataset(
     quantities: Mapping[str, tuple[tuple[str, ...], Floats]],
     coords: Mapping[str, Any] | None = None,
     units: Mapping[str, tuple[str, str]] | None = None,
-) -> xr.Dataset:
+) -> "xr.Dataset":
     """Return draws as a Dataset with meaning and unit of each variable.
 
     Args:
@@ -96,6 +96,8 @@ def dataset(
         name: (dims, np.asarray(values, dtype=float), {"long_name": known[name][0], "units": known[name][1]})
         for name, (dims, values) in quantities.items()
     }
+    import xarray as xr
+
     return xr.Dataset(variables, dict(coords or {}))
 
 

@@ -7,11 +7,9 @@ difficulty of a language raises the loss of every plan alike and is no reason to
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import xarray as xr
-from scipy.optimize import brentq
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.text import number
@@ -19,6 +17,9 @@ from bayes_atlas.decisions.base import Decision, dataset
 from bayes_atlas.decisions.problem import CLOSENESS, LOOK, Problem, least_between
 from bayes_atlas.decisions.summary import summarise_all
 from bayes_atlas.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 NEAR = 1e-3  # relative; losses this close to the best count as equally good
 TAIL = 0.1  # share of the draws over which the cautious plan averages
@@ -75,7 +76,7 @@ class Action(Decision):
         return f"{posterior}: one plan for {self.problem.title} with {self.compute:.3g} FLOPs ({self.criterion})"
 
     @property
-    def draws(self) -> xr.Dataset:
+    def draws(self) -> "xr.Dataset":
         """Loss and regret of the plan by ``draw``, and its size and tokens, which are the same in all draws."""
         single = {"params": self.params, "tokens": self.tokens}
         return dataset(
@@ -181,6 +182,7 @@ def reducible(asked: Problem, params: Any, tokens: Any) -> Floats:
 
 def _edge(asked: Problem, compute: float, chosen: float, loss: float, way: float) -> float:
     """Return the log tokens at which expected loss leaves NEAR of `loss`, on the side `way` of `chosen`."""
+    from scipy.optimize import brentq
 
     def excess(log_tokens: float) -> float:
         tokens = np.exp(log_tokens)

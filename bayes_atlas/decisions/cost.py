@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import elementwise
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.decisions.base import SIZES, in_range
@@ -83,6 +82,8 @@ class Cost:
             return np.log(flops(np.exp(log_size), other) / compute)
 
         guess = np.log(compute / (TRAINING_FLOPS * other))
+        from scipy.optimize import elementwise
+
         bracket = elementwise.bracket_root(
             excess, guess - 0.5, guess + 0.5, xmin=guess - REACH, xmax=guess + REACH, args=(other, compute)
         )

@@ -5,10 +5,9 @@ of the law ``crossover_rule`` has only the crossover.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.outliers import suspects
@@ -23,6 +22,9 @@ from bayes_atlas.law_error.population import population
 from bayes_atlas.law_error.walks import STEP, Walk
 from bayes_atlas.laws import TRAINING_FLOPS, crossover
 from bayes_atlas.posterior import Posterior
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 RUNS_ON = (
     "beyond the measured sizes the rule's exponent is taken to run, as exponents of loss do; no table of crossovers "
@@ -72,7 +74,7 @@ class Crossover(Decision):
         return TRAINING_FLOPS * self.params * self.tokens
 
     @property
-    def draws(self) -> xr.Dataset:
+    def draws(self) -> "xr.Dataset":
         """Draws of the crossover and, with planned tokens, of the comparison there; dim ``draw``."""
         quantities = {name: getattr(self, name) for name in UNITS}
         known = {name: (("draw",), values) for name, values in quantities.items() if values is not None}

@@ -7,10 +7,9 @@ for a small model, or no size for little data.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_atlas.arrays import Floats
@@ -26,6 +25,9 @@ from bayes_atlas.errors import InputError
 from bayes_atlas.law_error.learned import LawError
 from bayes_atlas.laws import capacity
 from bayes_atlas.posterior import Posterior
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 EXPONENTS = ("alpha", "beta", "phi", "psi")
 AXES = ("params", "tokens", "languages")
@@ -91,7 +93,7 @@ class Expansion(Decision):
         return {name: getattr(self, name) for name in LABELS}
 
     @property
-    def draws(self) -> xr.Dataset:
+    def draws(self) -> "xr.Dataset":
         """Draws of the growth factors; dim ``draw``."""
         return dataset({name: (("draw",), values) for name, values in self.quantities.items()}, units=UNITS)
 
@@ -139,7 +141,7 @@ class Frontier(Decision):
         return self.expansion.question
 
     @property
-    def draws(self) -> xr.Dataset:
+    def draws(self) -> "xr.Dataset":
         """Draws of the factors on tokens and compute; dims ``draw`` and ``size``, infinite if infeasible."""
         meaning, unit = UNITS["params_factor"]
         return dataset(

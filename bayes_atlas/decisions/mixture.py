@@ -12,10 +12,9 @@ arXiv 2304.09151).
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 from scipy.optimize import LinearConstraint, NonlinearConstraint, brentq, minimize
 
@@ -32,6 +31,9 @@ from bayes_atlas.decisions.summary import Summary, summarise, summarise_all
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import TRAINING_FLOPS
 from bayes_atlas.posterior import Posterior
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 LEAST_SHARE = 1e-6  # replaces a share of 0, which has no logarithm
 POWER = 0.3  # of the temperature baseline
@@ -102,7 +104,7 @@ class Mixture(Decision):
         return f"{self.objective.posterior.name}: mixture for {listed(self.objective.weights)} with {counted}"
 
     @property
-    def draws(self) -> xr.Dataset:
+    def draws(self) -> "xr.Dataset":
         """Losses of the plan by ``draw`` and ``language``, gains by ``draw`` and ``baseline``, shares by ``source``."""
         plan, baselines = self.plan, list(self.baselines.values())
         return dataset(

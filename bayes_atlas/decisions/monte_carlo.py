@@ -9,7 +9,6 @@ from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft, next_fast_len, rfft
 from scipy.special import betaincinv, ndtr, ndtri
 
 from bayes_atlas.arrays import Flags, Floats
@@ -31,9 +30,9 @@ class Convergence(TypedDict):
 def effective_size(halves: Floats) -> Floats:
     """Return the effective sample size of the mean of draws ``(.., chain, draw)``; chains are `_halves`."""
     chains, length = halves.shape[-2:]
-    padded = next_fast_len(2 * length, real=True)
-    spectrum = rfft(halves - halves.mean(axis=-1, keepdims=True), padded, axis=-1)
-    covariance = irfft(np.abs(spectrum) ** 2, padded, axis=-1)[..., :length].mean(axis=-2) / length
+    padded = 1 << (2 * length - 1).bit_length()
+    spectrum = np.fft.rfft(halves - halves.mean(axis=-1, keepdims=True), padded, axis=-1)
+    covariance = np.fft.irfft(np.abs(spectrum) ** 2, padded, axis=-1)[..., :length].mean(axis=-2) / length
     within = covariance[..., :1] * length / (length - 1)
     total = covariance[..., :1] + halves.mean(axis=-1).var(axis=-1, ddof=1)[..., None]
     still = halves.max(axis=(-2, -1)) == halves.min(axis=(-2, -1))

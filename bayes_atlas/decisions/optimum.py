@@ -9,10 +9,9 @@ the zero of the loss's slope along the budget line. If the law does not include 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-import xarray as xr
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
@@ -25,6 +24,9 @@ from bayes_atlas.decisions.objective import Objective
 from bayes_atlas.decisions.problem import ROUNDING, Problem, Request, problem, training_flops
 from bayes_atlas.decisions.summary import Summary, summarise_all
 from bayes_atlas.posterior import Posterior
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 SEEN = 0.005  # smallest share of draws that is worth a note
 FLAT = 1e-4  # relative difference between losses, far below the noise between two runs
@@ -91,7 +93,7 @@ class Optimum(Decision):
         }
 
     @property
-    def draws(self) -> xr.Dataset:
+    def draws(self) -> "xr.Dataset":
         """Every quantity by ``draw``."""
         return dataset({name: (("draw",), values) for name, values in self.quantities.items()})
 

@@ -14,7 +14,6 @@ from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import elementwise, minimize_scalar
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
@@ -200,6 +199,7 @@ class Problem:
 
     def _stationary(self, start: Floats, draws: NDArray[np.int64], compute: Floats) -> Floats:
         """Return the tokens at slope zero along the budget line."""
+        from scipy.optimize import elementwise
 
         def slope(log_tokens: Floats, draws: Floats, compute: Floats) -> Floats:
             return self.slope(np.exp(log_tokens), compute, draws.astype(np.int64))
@@ -238,16 +238,16 @@ class Problem:
 
     def _least(self, start: Floats, draws: NDArray[np.int64], compute: Floats) -> Floats:
         """Return the tokens of least loss on the whole budget line."""
+        from scipy.optimize import elementwise
 
         def loss(log_tokens: Floats, draws: Any, compute: Floats) -> Floats:
             tokens = np.exp(log_tokens)
             return self.loss(self.cost.params(tokens, compute), tokens, draws.astype(np.int64))
 
-        steps = np.linspace(-LOOK, LOOK, 8 * int(LOOK) + 1)
-        middle = np.log(start)
-        losses = np.stack([loss(middle + step, draws, compute) for step in steps])
-        best = middle + steps[losses[1:-1].argmin(axis=0) + 1]
-        width = steps[1] - steps[0]
+        best, width = np.log(start), 1.0
+        for steps in (np.arange(1 - LOOK, LOOK), np.linspace(-0.75, 0.75, 7)):  # the second between two of the first
+            losses = np.stack([loss(best + step, draws, compute) for step in steps])
+            best, width = best + steps[losses.argmin(axis=0)], steps[1] - steps[0]
         found = elementwise.find_minimum(
             loss,
             (best - width, best, best + width),
@@ -264,6 +264,8 @@ class Problem:
 
 def least_between(function: Callable[[float], float], least: float, most: float) -> float:
     """Minimise `function` between two ends: on a grid, then with scipy around the best grid point."""
+    from scipy.optimize import minimize_scalar
+
     places = np.linspace(least, most, LOOKED_AT)
     values = [function(place) for place in places]
     best = int(np.argmin(values))

@@ -8,9 +8,8 @@ cautious plan. With a posterior of the law ``capacity``, the answer is the growt
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bayes_atlas.data.names import source_of
@@ -23,6 +22,9 @@ from bayes_atlas.decisions.objective import LEARNED
 from bayes_atlas.decisions.optimum import Optimum, optimum
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 class _Section(BaseModel):
@@ -91,7 +93,7 @@ class Answer(Decision):
         return f"{self.posterior.name}: {self.scenario.title or 'a scenario'}"
 
     @property
-    def draws(self) -> xr.Dataset:
+    def draws(self) -> "xr.Dataset":
         """Draws of all parts. Names of variables start with the name of their part, such as ``optimum_params``."""
         parts = {
             "mixture": self.mixture,
@@ -105,6 +107,8 @@ class Answer(Decision):
             draws.rename_vars({variable: f"{name}_{variable}" for variable in draws.data_vars})
             for name, draws in drawn.items()
         ]
+        import xarray as xr
+
         return xr.merge(renamed, join="exact", compat="equals")
 
     def summary(self, probability: float | None = None) -> dict[str, Any]:

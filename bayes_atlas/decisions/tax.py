@@ -8,12 +8,10 @@ disagree on this, the tax is not identified, and the output says so instead of a
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
-from scipy.optimize import elementwise
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
@@ -26,6 +24,9 @@ from bayes_atlas.decisions.problem import Problem, problem
 from bayes_atlas.decisions.summary import levels
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 NEVER = 1e6  # a larger factor counts as infinite
 TOO_WIDE = 10.0  # ratio of an interval's ends; a wider interval counts as not identified
@@ -107,7 +108,7 @@ class Taxes(Decision, Sequence[Tax]):
         return f"{self.posterior.name}: compute for the loss of {self.baseline} at its budget{limit}"
 
     @property
-    def draws(self) -> xr.Dataset:
+    def draws(self) -> "xr.Dataset":
         """Draws of the factors and of the baseline's loss; dims ``draw``, ``configuration``, ``budget``."""
         budget = ("budget", self.taxes[0].compute, {"long_name": f"compute of {self.baseline}", "units": "FLOPs"})
         return dataset(
@@ -266,6 +267,8 @@ def _factor(asked: Problem, budgets: Floats, loss: Floats) -> Floats:
     factor = np.full(wanted.size, np.inf)
     limit = np.log(NEVER)
     start = np.zeros(int(open_.sum()))
+    from scipy.optimize import elementwise
+
     bracket = elementwise.bracket_root(excess, start - 0.5, start + 0.5, xmin=-limit, xmax=limit, args=arguments)
     found = elementwise.find_root(
         excess, bracket.bracket, args=arguments, tolerances={"xatol": CLOSENESS, "xrtol": 0.0}

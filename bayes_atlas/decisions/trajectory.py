@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_atlas.arrays import Floats
@@ -19,6 +18,9 @@ from bayes_atlas.decisions.problem import Problem, Request, problem
 from bayes_atlas.decisions.summary import summarise
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,7 +52,7 @@ class Trajectory(Decision):
         return {"params": self.params, "tokens": self.tokens, "loss": self.loss, "epochs": self.epochs}
 
     @property
-    def draws(self) -> xr.Dataset:
+    def draws(self) -> "xr.Dataset":
         """Every quantity by ``draw`` and ``budget``."""
         return dataset(
             {name: (("draw", "budget"), values) for name, values in self.quantities.items()}, _budget(self.compute)
@@ -123,7 +125,7 @@ class Trajectories(Decision):
         return f"{self.problem.objective.posterior.name}: {', '.join(self.paths)} {_between(self.compute)}"
 
     @property
-    def draws(self) -> xr.Dataset:
+    def draws(self) -> "xr.Dataset":
         """Every quantity by ``draw``, ``budget`` and ``language``."""
         paths = [path.quantities for path in self.paths.values()]
         stacked = {name: np.stack([path[name] for path in paths], axis=-1) for name in paths[0]}

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
-import xarray as xr
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.text import cells, number
@@ -14,6 +13,9 @@ from bayes_atlas.decisions.monte_carlo import mean_errors
 from bayes_atlas.decisions.summary import Summary, summarise
 from bayes_atlas.errors import InputError
 from bayes_atlas.posterior import Posterior
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 TOP = 5  # number of sources that the paper marks for each target
 TRAITS = ("script", "genus", "family")
@@ -76,7 +78,7 @@ class TransferMap(Decision):
         return f"{self.posterior.name}: transfer between {len(self.languages)} languages"
 
     @property
-    def draws(self) -> xr.Dataset:
+    def draws(self) -> "xr.Dataset":
         """Draws of the scores; dims ``draw``, ``target``, ``source``; and draws of the effects of common traits."""
         score = {"score": (("draw", "target", "source"), self.score)}
         drawn = self.posterior.drawn(*TRAITS)
@@ -284,7 +286,7 @@ class TransferAnswer(Decision):
         return f"{self.map.posterior.name}: {'; '.join(asked) or 'effects of common traits'}"
 
     @property
-    def draws(self) -> xr.Dataset:
+    def draws(self) -> "xr.Dataset":
         """Draws of the map that the answer uses: scores of the target and of the pair, and effects of common traits."""
         every = self.map.draws
         used = every[list(TRAITS)]

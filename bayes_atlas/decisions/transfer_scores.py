@@ -8,11 +8,10 @@ run with the partner does not reach the loss within its tokens, the score is cen
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.bilingual_design import Study, partner_shares
@@ -22,6 +21,9 @@ from bayes_atlas.decisions.summary import levels
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import bilingual, transfer
 from bayes_atlas.posterior import Posterior
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 SEEDS = 0.0014  # median sd of log loss over seeds, Muennighoff et al. 2023 (arXiv 2305.16264)
 CENTRAL = (0.16, 0.5, 0.84)
@@ -105,11 +107,9 @@ class BilingualScores(Decision):
         return f"{self.posterior.info.runs.name}: transfer scores at {size} parameters and {anchors} tokens"
 
     @property
-    def draws(self) -> xr.Dataset:
+    def draws(self) -> "xr.Dataset":
         """Draws of the scores; dims ``draw`` and ``pair``, with coordinates source, target and anchor of each pair."""
-        count = self.posterior.draws["posterior"].sizes
-        empty = np.empty((count["chain"] * count["draw"], 0))
-        score = np.column_stack([empty, *(pair.draws for pair in self.pairs)])
+        score = np.column_stack([np.empty((self.posterior.count, 0)), *(pair.draws for pair in self.pairs)])
         names = {name: ("pair", [getattr(pair, name) for pair in self.pairs]) for name in ("source", "target")}
         about = {"long_name": "training tokens of the target alone", "units": "tokens"}
         anchor = ("pair", np.array([pair.anchor for pair in self.pairs], dtype=float), about)
@@ -216,7 +216,7 @@ def transfer_scores(
     return BilingualScores(posterior, study.params, list(anchors), found, study.left_out, notes)
 
 
-def check_anchors(runs: xr.Dataset, anchors: Sequence[float], *, one: bool = False) -> None:
+def check_anchors(runs: "xr.Dataset", anchors: Sequence[float], *, one: bool = False) -> None:
     """Raise an error for anchors that no monolingual run of the study reaches.
 
     With `one`, several anchors are an error too, as in `table`.
@@ -250,7 +250,7 @@ class _Curves:
     checkpoints: dict[tuple[str, str], pd.DataFrame]  # (target, partner or "") -> run, tokens, loss, done, rate
 
     @classmethod
-    def of(cls, posterior: Posterior, runs: xr.Dataset) -> "_Curves":
+    def of(cls, posterior: Posterior, runs: "xr.Dataset") -> "_Curves":
         others = partner_shares(runs)[0]
         partner = np.where(others.any(axis=1), runs["source"].to_numpy()[others.argmax(axis=1)], "")
         frame = pd.DataFrame({name: runs[name].to_numpy() for name in ("run", "language", "tokens", "unique", "loss")})

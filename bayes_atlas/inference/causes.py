@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_atlas.arrays import Floats
-from bayes_atlas.posterior import Check
+from bayes_atlas.folder.info import Check
 
 FEW = 3  # curves of a language that show no more than its level and one slope
 FEW_LANGUAGES = 3  # they hardly show how much languages differ

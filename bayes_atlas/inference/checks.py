@@ -8,7 +8,7 @@ import arviz as az
 import numpy as np
 import xarray as xr
 
-from bayes_atlas.posterior import Check
+from bayes_atlas.folder.info import Check
 from bayes_atlas.sampler.draws import Missing
 
 R_HAT, ESS, BFMI = 1.01, 400.0, 0.3

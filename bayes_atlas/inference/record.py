@@ -11,13 +11,14 @@ import jax
 import numpy as np
 import xarray as xr
 
+from bayes_atlas.folder.info import Check, Info, Runs, Sampling
 from bayes_atlas.inference.causes import explained
 from bayes_atlas.inference.checks import missing, named_checks
 from bayes_atlas.inference.prepare import Prepared, Task
 from bayes_atlas.inference.staleness import probe
 from bayes_atlas.observations.curves import CurveData
 from bayes_atlas.observations.kind import Covariates, Observations
-from bayes_atlas.posterior import Check, Info, Posterior, Runs, Sampling, thin
+from bayes_atlas.posterior import Posterior, thin
 from bayes_atlas.sampler.checkpoint import digest
 from bayes_atlas.sampler.draws import Draws, Missing
 from bayes_atlas.sampler.driver import diverging

@@ -13,8 +13,9 @@ from numpyro import handlers
 from numpyro.infer.util import log_density
 
 from bayes_atlas.catalogue import ModelFile, read_model
+from bayes_atlas.folder.info import Staleness
 from bayes_atlas.observations.kind import Covariates, Observations, get_kind, kind_name
-from bayes_atlas.posterior import Posterior, Staleness
+from bayes_atlas.posterior import Posterior
 from bayes_atlas.sampler.platforms import precision, use_platform
 
 PROBES = 3  # number of stored draws whose log density is compared

@@ -3,18 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from bayes_atlas.arrays import Floats
+from bayes_atlas.folder.draws import Arrays
 from bayes_atlas.law_error.coordinates import Coordinates
 from bayes_atlas.law_error.learning import Language, Learned
 from bayes_atlas.law_error.walks import STEP, Walk
 from bayes_atlas.law_error.wrong_law import Bend
 from bayes_atlas.posterior import Posterior
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 GROUP = "law_error"  # of a posterior's draws
 TAUGHT = 0.2  # share of a parameter's prior variance that runs must take away to count as its source
@@ -25,7 +28,7 @@ SHARED = 0.5  # share of the variance of what the runs leave open that languages
 
 def stored(
     languages: Mapping[str, Language], learned: Mapping[str, Sequence[Learned]], kappas: Floats, log_prior: Floats
-) -> xr.Dataset:
+) -> "xr.Dataset":
     """Return what was learned about each language as one Dataset, which `LawError` reads.
 
     Args:
@@ -107,6 +110,8 @@ def stored(
         name: (dims, np.asarray(values, np.float32) if np.asarray(values).dtype.kind == "f" else values)
         for name, (dims, values) in variables.items()
     }
+    import xarray as xr
+
     return xr.Dataset(single, coords)
 
 
@@ -125,34 +130,33 @@ class LawError:
     """Laws with errors: one for each draw of a posterior."""
 
     posterior: Posterior
-    learned: xr.Dataset
+    learned: Arrays
     seed: int = 0
     _kept: dict[str, tuple[dict[str, Floats], Bend]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, posterior: Posterior, seed: int = 0) -> "LawError | None":
         """Return the errors of a posterior's law, drawn from a seed; None if they were not stored with it."""
-        if GROUP not in posterior.draws:
-            return None
-        return cls(posterior, posterior.draws[GROUP].to_dataset(), seed)
+        found = posterior.arrays(GROUP)
+        return None if found is None else cls(posterior, found, seed)
 
     @cached_property
     def probability(self) -> Floats:
         """``(kappa,)`` posterior probabilities of the sizes of the walks. All languages have the same size."""
-        logs = self.learned["log_evidence"].to_numpy().astype(float).sum(axis=0) + self.learned["log_prior"].to_numpy()
+        logs = self.learned["log_evidence"].astype(float).sum(axis=0) + self.learned["log_prior"]
         probability = np.exp(logs - logs.max())
         return np.asarray(probability / probability.sum())
 
     @cached_property
     def chosen(self) -> NDArray[np.int64]:
         """``(draw,)`` index of the size of each draw."""
-        count = self.posterior.draws["posterior"].sizes["chain"] * self.posterior.draws["posterior"].sizes["draw"]
-        return np.random.default_rng([self.seed, 1]).choice(len(self.probability), count, p=self.probability)
+        rng = np.random.default_rng([self.seed, 1])
+        return rng.choice(len(self.probability), self.posterior.count, p=self.probability)
 
     def of_prior(self, language: str) -> list[str]:
         """Return the names of parameters that the runs say little about, so that their posterior is the prior."""
-        found = self.learned["contraction"].sel(language=language)
-        names = found["coordinate"].to_numpy()[found.to_numpy() < TAUGHT].tolist()
+        found = self.learned.at("language", language)
+        names = found["coordinate"][found["contraction"] < TAUGHT].tolist()
         return [WORDS.get(name, name) for name in names if "[" not in name]
 
     def parameters(self, language: str) -> dict[str, Floats]:
@@ -172,7 +176,7 @@ class LawError:
         return self._factor("size_effect", language)
 
     def _factor(self, name: str, language: str) -> Floats:
-        return self.learned[name].sel(language=language).to_numpy().astype(float)[self.chosen]
+        return self.learned.at("language", language)[name].astype(float)[self.chosen]
 
     def _drawn(self, language: str) -> tuple[dict[str, Floats], Bend]:
         if language not in self._kept:
@@ -180,11 +184,11 @@ class LawError:
         return self._kept[language]
 
     def _draw(self, language: str) -> tuple[dict[str, Floats], Bend]:
-        own = self.learned.sel(language=language)
-        arrays = {name: own[name].to_numpy().astype(float) for name in own if own[name].dtype.kind == "f"}
+        own = self.learned.at("language", language)
+        arrays = {name: own[name].astype(float) for name in own.names if own[name].dtype.kind == "f"}
         alone = self.posterior.parameters(language)
-        names = own["parameter"].to_numpy().tolist()
-        coordinates = Coordinates(names, own["entries"].to_numpy().tolist(), own["positive"].to_numpy().tolist())
+        names = own["parameter"].tolist()
+        coordinates = Coordinates(names, own["entries"].tolist(), own["positive"].tolist())
         away = coordinates.pack({name: alone[name] for name in names}) - arrays["middle"]
         moved, bends = np.empty_like(away), np.empty((len(away), own.sizes["bend"]))
         luck = self._luck(language, bends.shape[1] + 2 * REACH * own.sizes["exponent"])
@@ -194,21 +198,21 @@ class LawError:
             moved[at] = arrays["centre"][number] + deviation
             bends[at] = arrays["mean"][number] + deviation @ arrays["slope"][number].T
             bends[at] += luck[at, : bends.shape[1]] @ arrays["root"][number].T
-        kappa = own["kappa"].to_numpy()[self.chosen, None] * np.sqrt(STEP)
+        kappa = own["kappa"][self.chosen, None] * np.sqrt(STEP)
         walks, start, spare = {}, 2, bends.shape[1]
-        for column, name in enumerate(own["exponent"].to_numpy().tolist()):
+        for column, name in enumerate(own["exponent"].tolist()):
             first, last = int(own["first"][column]), int(own["last"][column])
             before, after = (kappa * luck[:, spare + side * REACH : spare + (side + 1) * REACH] for side in (0, 1))
             inside = bends[:, start : start + last - first]
             origin = int(own["origin"][column])
             walks[name] = Walk(first - REACH, origin, np.hstack([before, inside, after]))
             start, spare = start + last - first, spare + 2 * REACH
-        units = dict(zip(own["exponent"].to_numpy().tolist(), arrays["log_unit"].tolist(), strict=True))
+        units = dict(zip(own["exponent"].tolist(), arrays["log_unit"].tolist(), strict=True))
         return coordinates.unpack(moved), Bend(walks, bends[:, 0], bends[:, 1], units)
 
     def _luck(self, language: str, count: int) -> Floats:
         """Return standard normal draws ``(draw, count)``, which languages share in part."""
-        number = self.learned["language"].to_numpy().tolist().index(language)
+        number = self.learned["language"].tolist().index(language)
         common, own = (
             np.random.default_rng([self.seed, 2, each]).standard_normal((len(self.chosen), count))
             for each in (0, number + 1)

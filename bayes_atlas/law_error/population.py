@@ -54,4 +54,4 @@ class Population:
 @lru_cache(maxsize=4)
 def population(name: NameOrPath = PUBLIC) -> Population:
     """Return the population that a posterior of the model ``law_error`` describes; by default the shipped one."""
-    return Population.of(load_posterior(name, parameters_only=True))
+    return Population.of(load_posterior(name))

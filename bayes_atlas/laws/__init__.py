@@ -16,16 +16,20 @@ change of units: dividing ``params`` and ``tokens`` by reference sizes only resc
 reducible losses at the reference. There the terms are positive and of order one, so their sum is stable in float32.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import Parameter, signature
 from pkgutil import iter_modules
 from types import ModuleType
 
 from bayes_atlas.errors import InputError
 
-__all__ = ["TRAINING_FLOPS", "get_law", "law_names"]
+__all__ = ["POSITIVE", "TRAINING_FLOPS", "get_law", "law_names", "needed"]
 
 TRAINING_FLOPS = 6  # per parameter and token: forward 2, backward 4 (Kaplan et al. 2020, arXiv 2001.08361)
+
+POSITIVE = frozenset({"E", "A", "B", "alpha", "beta", "lam", "R_D", "R_N"})  # in every law
 
 
 def law_names() -> list[str]:
@@ -42,3 +46,13 @@ def get_law(name: str) -> ModuleType:
     if name.startswith("_") or not name.isidentifier() or find_spec(f"{__name__}.{name}") is None:
         raise InputError(f"no law is called {name!r}; choose one of: {', '.join(law_names())}")
     return import_module(f"{__name__}.{name}")
+
+
+def needed(law: ModuleType) -> list[str]:
+    """Return the parameters without which the loss of `law` cannot be computed; none for a law without a loss."""
+    if not hasattr(law, "loss"):
+        return []
+    asked: Callable[..., object] = law.loss
+    optional = getattr(law, "OPTIONAL", ())
+    without_default = [name for name, each in signature(asked).parameters.items() if each.default is Parameter.empty]
+    return [name for name in law.PARAMETERS if name in without_default and name not in optional]

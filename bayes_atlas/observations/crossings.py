@@ -12,8 +12,8 @@ from bayes_atlas.arrays import Array
 from bayes_atlas.data.crossings import TYPICAL, read_crossings
 from bayes_atlas.data.selection import Selection
 from bayes_atlas.errors import InputError
+from bayes_atlas.folder.info import Staleness
 from bayes_atlas.observations.kind import NO_CURVES, Covariates, Dims, Unpadded, no_selection
-from bayes_atlas.posterior import Staleness
 
 
 class Crossings(NamedTuple):

@@ -33,9 +33,9 @@ from bayes_atlas.data.selection import Selection
 from bayes_atlas.data.size_groups import NO_EFFECT, SizeGroups, size_weight
 from bayes_atlas.data.text import plural
 from bayes_atlas.errors import InputError
+from bayes_atlas.folder.info import Staleness
 from bayes_atlas.observations.kind import Covariates, Dims, MissingError
 from bayes_atlas.observations.normal_prior import Prior
-from bayes_atlas.posterior import Staleness
 
 STARTED = "source_started"
 PARTNER = "source_partner"

@@ -17,7 +17,7 @@ from bayes_atlas.arrays import Floats
 from bayes_atlas.catalogue import ModelFile
 from bayes_atlas.data.selection import Selection
 from bayes_atlas.errors import InputError
-from bayes_atlas.posterior import Staleness
+from bayes_atlas.folder.info import Staleness
 
 KINDS = {  # covariate -> name
     "curves": "run table",

@@ -17,8 +17,8 @@ import xarray as xr
 from bayes_atlas.arrays import Array
 from bayes_atlas.data.selection import Selection
 from bayes_atlas.data.transfer_scores import TRAITS, read_scores
+from bayes_atlas.folder.info import Staleness
 from bayes_atlas.observations.kind import NO_CURVES, Covariates, Dims, Unpadded, no_selection
-from bayes_atlas.posterior import Staleness
 
 
 class Pairs(NamedTuple):

@@ -13,7 +13,8 @@ from scipy.special import logit
 from scipy.stats import norm
 
 from bayes_atlas.arrays import Floats
-from bayes_atlas.posterior import Check, Posterior
+from bayes_atlas.folder.info import Check
+from bayes_atlas.posterior import Posterior
 
 FAR = 2.0  # distance from the prior's median, in half-widths of its central 68 %, beyond which one is far out
 WHOLE = 0.8  # range of a prior within (0, 1) that shows a share, not a small number

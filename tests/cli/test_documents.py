@@ -51,7 +51,7 @@ def labelled(tiny_posterior, tmp_path):
 
 def test_expand(printed):
     asked = ("expand", "capacity-simulated", *options(GROWTH), "--probability", "0.8")
-    found = frontier(load_posterior("capacity-simulated", parameters_only=True), **GROWTH)
+    found = frontier(load_posterior("capacity-simulated"), **GROWTH)
     assert json.loads(printed(*asked, "--json")) == found.to_dict(0.8)
     table = printed(*asked)
     assert found.question in table

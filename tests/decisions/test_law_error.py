@@ -101,14 +101,14 @@ def test_an_answer_says_what_the_runs_did_not_tell(erring_posterior):
 
 @pytest.mark.parametrize("name", ["chinchilla-2022", "datablations-2023"])
 def test_shipped_posteriors_answer_with_errors(name):
-    found = optimum(load_posterior(name, parameters_only=True), compute=1e21)
+    found = optimum(load_posterior(name), compute=1e21)
     assert np.isfinite(found.loss).all()
     assert width(found.params) > width(found.if_law_holds.params)
 
 
 def test_published_optima_lie_within_the_interval():
     """Hoffmann et al. 2022, Table 3: 67B, 63B and 40B at 5.76e23 FLOPs; Besiroglu et al. 2024: D / N = 25.7."""
-    found = optimum(load_posterior("chinchilla-2022", parameters_only=True), compute=5.76e23)
+    found = optimum(load_posterior("chinchilla-2022"), compute=5.76e23)
     lower, upper = np.quantile(found.params, [0.05, 0.95])
     besiroglu = (5.76e23 / 6 / 25.7) ** 0.5
     assert all(lower < published < upper for published in (67e9, 63e9, 40e9, besiroglu))
@@ -117,7 +117,7 @@ def test_published_optima_lie_within_the_interval():
 def test_growth_of_languages_has_errors():
     from bayes_atlas.decisions.expand import expand, frontier
 
-    posterior = load_posterior("capacity-simulated", parameters_only=True)
+    posterior = load_posterior("capacity-simulated")
     for start in ({}, {"params": 2e9, "tokens": 1e11, "languages": 8}):
         found = expand(posterior, factor=2, language="fr", **start)
         assert width(found.params_factor) > width(found.if_law_holds.params_factor)
@@ -128,7 +128,7 @@ def test_growth_of_languages_has_errors():
 
 
 def test_mixtures_and_taxes_have_errors():
-    posterior = load_posterior("atlas-simulated", parameters_only=True)
+    posterior = load_posterior("atlas-simulated")
     weights = {"en:multilingual": 1.0, "fr:multilingual": 1.0}
     found = mixture(posterior, compute=1e21, weights=weights)
     compared = found.compared("uniform")

@@ -156,7 +156,7 @@ def assert_of_arviz(posterior, draws, summary, numerics):
 
 @pytest.mark.parametrize("law_error", ["learned", "none"])
 def test_an_optimum_has_the_numerics_of_its_chains(law_error):
-    posterior = load_posterior("chinchilla-2022", parameters_only=True)
+    posterior = load_posterior("chinchilla-2022")
     assert posterior.chains == 4
     found = optimum(posterior, compute=1e22, law_error=law_error)
     document = found.to_dict()
@@ -167,7 +167,7 @@ def test_an_optimum_has_the_numerics_of_its_chains(law_error):
 
 
 def test_growth_has_the_numerics_of_its_chains():
-    posterior = load_posterior("capacity-simulated", parameters_only=True)
+    posterior = load_posterior("capacity-simulated")
     found = expand(posterior, factor=4)
     document = found.to_dict()
     for name, draws in found.quantities.items():
@@ -191,7 +191,7 @@ def test_a_crossover_has_the_numerics_of_its_chains():
 
 
 def test_trajectories_have_numerics_by_budget():
-    posterior = load_posterior("chinchilla-2022", parameters_only=True)
+    posterior = load_posterior("chinchilla-2022")
     found = trajectory(posterior, compute=[1e21, 1e22], law_error="none")
     document = found.to_dict()
     for budget, (row, numerics) in enumerate(zip(document["trajectory"], document["numerics"], strict=True)):
@@ -199,7 +199,7 @@ def test_trajectories_have_numerics_by_budget():
 
 
 def test_mixtures_and_taxes_have_numerics():
-    posterior = load_posterior("atlas-simulated", parameters_only=True)
+    posterior = load_posterior("atlas-simulated")
     found = mixture(posterior, compute=1e21, weights={"en:multilingual": 1.0, "fr:multilingual": 1.0}, law_error="none")
     document = found.to_dict()
     assert_of_arviz(posterior, found.plan.loss, document["loss"], document["numerics"]["loss"])
@@ -210,7 +210,7 @@ def test_mixtures_and_taxes_have_numerics():
 
 
 def test_a_decision_notes_chains_that_disagree():
-    posterior = load_posterior("chinchilla-2022", parameters_only=True)
+    posterior = load_posterior("chinchilla-2022")
     drawn = posterior.draws["posterior"].to_dataset()
     drawn["alpha"] = drawn["alpha"] + 0.02 * xr.DataArray(np.arange(4), dims="chain")
     tree = posterior.draws.assign({"posterior": xr.DataTree(drawn)})

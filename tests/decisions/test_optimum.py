@@ -11,8 +11,9 @@ from bayes_atlas.decisions.bayes_action import bayes_action, cautious_action
 from bayes_atlas.decisions.optimum import optimum
 from bayes_atlas.decisions.summary import summarise
 from bayes_atlas.errors import InputError
+from bayes_atlas.folder.info import Check
 from bayes_atlas.laws import get_law
-from bayes_atlas.posterior import Check, Posterior
+from bayes_atlas.posterior import Posterior
 
 DRAWS = 1000
 REFERENCES = {"params": 7e8, "tokens": 3e10}

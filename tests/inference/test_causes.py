@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from bayes_atlas.folder.info import Check
 from bayes_atlas.inference.causes import explained
-from bayes_atlas.posterior import Check
 
 CHAINS, DRAWS = 4, 300
 MANY = {"en": 20, "sw": 20, "yo": 20, "hi": 20}

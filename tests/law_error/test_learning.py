@@ -48,8 +48,8 @@ def test_a_law_that_holds_is_hardly_doubted(tiny_posterior):
     error = wrong(tiny_posterior, known)
     assert error.probability[KAPPAS > 0.3].sum() < 0.05
     found = error.learned
-    q = found["mean"].to_numpy()[0, 0, 0]
-    assert abs(q) < 4 * found["log_q_sd"].to_numpy()[0, 0]
+    q = found["mean"][0, 0, 0]
+    assert abs(q) < 4 * found["log_q_sd"][0, 0]
     moved, alone = optimum_of(error), optimum_of(error, known.language.drawn)
     assert np.median(moved) == pytest.approx(np.median(alone), abs=0.5)
     assert moved.std() > alone.std()
@@ -60,7 +60,7 @@ def test_planted_errors_are_found(tiny_posterior):
     assert error.probability[KAPPAS < 0.08].sum() < 0.1
     best_kappa = int(error.probability.argmax())
     found = error.learned
-    q, sd = (found[name].to_numpy()[0, best_kappa] for name in ("mean", "log_q_sd"))
+    q, sd = (found[name][0, best_kappa] for name in ("mean", "log_q_sd"))
     assert abs(q[0] - 0.6) < 4 * sd
     assert sd < 0.35  # less than before the runs
 

@@ -46,7 +46,7 @@ def expand(
     from bayes_atlas.decisions.expand import frontier
     from bayes_atlas.posterior import load_posterior
 
-    loaded = load_posterior(posterior, parameters_only=True)
+    loaded = load_posterior(posterior)
     start: dict[str, Any] = {"language": language, "params": params, "tokens": tokens, "languages": languages}
     start["law_error"] = law_error
     found = frontier(loaded, factor=factor, **start)

@@ -12,7 +12,7 @@ def list_(as_json: AsJson = False) -> None:
     Example: `bayes-atlas list`
     """
     from bayes_atlas.catalogue import model_names, posterior_names, read_model
-    from bayes_atlas.posterior import read_info
+    from bayes_atlas.folder.info import read_info
 
     models = {name: read_model(name).title for name in model_names()}
     posteriors = {name: read_info(name) for name in posterior_names()}

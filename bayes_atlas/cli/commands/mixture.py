@@ -48,7 +48,7 @@ def mixture(
     from bayes_atlas.posterior import load_posterior
 
     found = decide(
-        load_posterior(posterior, parameters_only=True),
+        load_posterior(posterior),
         compute=compute,
         weights=pairs("--weight", weight) or None,
         unique=pairs("--unique", unique),

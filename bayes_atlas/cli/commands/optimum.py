@@ -35,7 +35,7 @@ def optimum(
     from bayes_atlas.posterior import load_posterior
 
     request = {**training.request(), **asdict(limits), "law_error": law_error}
-    decision = decide(load_posterior(posterior, parameters_only=True), compute=compute, **request)
+    decision = decide(load_posterior(posterior), compute=compute, **request)
     show(
         decision,
         shown,

@@ -33,7 +33,7 @@ def plan(
     from bayes_atlas.posterior import load_posterior
 
     asked = read_scenario(scenario)
-    answer = answer_scenario(asked, load_posterior(posterior, parameters_only=True))
+    answer = answer_scenario(asked, load_posterior(posterior))
     shown = Shown(asked.probability, plot, as_json)
     show(answer, shown, partial(_print, answer), partial(_draw, answer))
 

@@ -37,7 +37,7 @@ def tax(
     from bayes_atlas.posterior import load_posterior
 
     found = efficiency_tax(
-        load_posterior(posterior, parameters_only=True),
+        load_posterior(posterior),
         language=language,
         compute=compute,
         baseline=baseline,

@@ -49,7 +49,7 @@ def trajectory(
     from bayes_atlas.posterior import load_posterior
 
     found = trajectories(
-        load_posterior(posterior, parameters_only=True),
+        load_posterior(posterior),
         compute=budgets_between(least, most, points),
         languages=language or (),
         weights=pairs("--weight", weight),
