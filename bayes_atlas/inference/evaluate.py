@@ -18,9 +18,9 @@ from numpyro.infer.inspect import get_dependencies
 from numpyro.infer.util import compute_log_probs
 
 from bayes_atlas.arrays import Floats
-from bayes_atlas.catalogue import ModelFile, read_model
+from bayes_atlas.catalogue import ModelFile, NameOrPath
 from bayes_atlas.errors import InputError
-from bayes_atlas.inference.staleness import made_up
+from bayes_atlas.inference.staleness import made_up, model_of
 from bayes_atlas.observations.kind import MissingError, get_kind, kind_name
 from bayes_atlas.posterior import Posterior
 from bayes_atlas.sampler.handlers import is_observation
@@ -101,8 +101,12 @@ def _sites(model: Model, arguments: Mapping[str, Any]) -> dict[str, dict[str, An
     return found
 
 
-def stored_log_prior(posterior: Posterior) -> xr.Dataset:
+def stored_log_prior(posterior: Posterior, model: NameOrPath | None = None) -> xr.Dataset:
     """Return the group ``log_prior``, computed from the model if an earlier version did not store it.
+
+    Args:
+        posterior: the posterior.
+        model: its model file, if it is no shipped model; see `model_of`, also for errors.
 
     Raises:
         NotStoredError: the model's priors depend on a table, and the table is not stored.
@@ -111,12 +115,12 @@ def stored_log_prior(posterior: Posterior) -> xr.Dataset:
         return posterior.draws["log_prior"].to_dataset()
     use_platform("cpu")
     with precision("cpu"):
-        model = read_model(posterior.info.model).function
+        function = model_of(posterior, model).function
         draws = posterior.draws["posterior"].to_dataset()
         if not _data_missing(posterior):
-            return log_prior(model, _restored(posterior)[0], draws)
+            return log_prior(function, _restored(posterior)[0], draws)
         shape, languages = posterior.info.staleness, len(posterior.info.languages)
-        first, second = (log_prior(model, made_up(shape, languages, seed)[0], draws) for seed in (0, 1))
+        first, second = (log_prior(function, made_up(shape, languages, seed)[0], draws) for seed in (0, 1))
     # All made-up tables of a kind have the same units.
     in_table_units = get_kind(kind_name(shape.covariates)).in_table_units
     if in_table_units or shape.covariates.get("tau_prior") or not first.equals(second):
@@ -134,8 +138,8 @@ class Replay:
     data: Any  # observed values in the form that the model takes: losses, scores, ..
 
     @classmethod
-    def of(cls, posterior: Posterior) -> "Replay":
-        """Load, and thereby execute, the model of `posterior`.
+    def of(cls, posterior: Posterior, model: NameOrPath | None = None) -> "Replay":
+        """Load, and thereby execute, the model of `posterior`; see `model_of` for `model`.
 
         Raises:
             NotStoredError: the posterior was stored without data.
@@ -144,7 +148,7 @@ class Replay:
             raise NotStoredError(missing)
         use_platform("cpu")
         covariates, data = _restored(posterior)
-        return cls(posterior, read_model(posterior.info.model), covariates, data)
+        return cls(posterior, model_of(posterior, model), covariates, data)
 
     @property
     def model(self) -> Model:

@@ -12,6 +12,7 @@ This is not a posterior to report: `bayes_atlas.fit` samples that.
 from dataclasses import dataclass
 from functools import cached_property
 
+import arviz as az  # noqa: F401  registers the accessor `azstats`
 import numpy as np
 import xarray as xr
 from scipy.special import expit, gammaln, logsumexp

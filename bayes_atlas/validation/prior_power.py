@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_atlas.arrays import Floats
+from bayes_atlas.catalogue import NameOrPath
 from bayes_atlas.data.text import interval, number
 from bayes_atlas.decisions.base import Decision
 from bayes_atlas.errors import InputError
@@ -129,23 +130,24 @@ class PriorPower:
         return remarks
 
 
-def prior_power(decision: Decision, posterior: Posterior) -> PriorPower:
+def prior_power(decision: Decision, posterior: Posterior, model: NameOrPath | None = None) -> PriorPower:
     """Weigh the draws of a decision for priors to the powers `POWERS`.
 
     Args:
         decision: a decision from `posterior`, with quantities ``(draw,)``.
         posterior: with all its groups. If it lacks ``log_prior``, its model is executed.
+        model: its model file, if it is no shipped model.
 
     Raises:
         InputError: the prior densities are not stored and cannot be computed.
     """
-    if "log_prior" not in posterior.draws and is_stale(posterior):
+    if "log_prior" not in posterior.draws and is_stale(posterior, model):
         raise InputError(
             f"{posterior.name} has no group log_prior, and its model has changed since the fit; fit again, which "
             f"stores the group"
         )
     try:
-        densities = stored_log_prior(posterior)
+        densities = stored_log_prior(posterior, model)
     except NotStoredError as error:
         raise InputError(f"how decisions from {posterior.name} depend on priors needs {error}") from error
     log_prior = densities.astype(float).to_dataarray("site").sum("site")

@@ -16,10 +16,11 @@ import xarray as xr
 from scipy.stats import kstest, kstwo
 
 from bayes_atlas.arrays import Flags, Floats
+from bayes_atlas.catalogue import NameOrPath
 from bayes_atlas.data.outliers import suspects, suspects_by_noise
 from bayes_atlas.data.size_groups import SAME_SIZE
 from bayes_atlas.inference.evaluate import NotStoredError, Replay, stored_log_prior
-from bayes_atlas.inference.staleness import is_stale
+from bayes_atlas.inference.staleness import ModelNotNamedError, is_stale
 from bayes_atlas.observations.curves import AGE, TAU_PRIOR
 from bayes_atlas.posterior import Posterior
 from bayes_atlas.validation.proper_scores import LEVELS, PIT_BINS
@@ -134,7 +135,7 @@ class Influence:
 class Review:
     """Findings on a fit. A finding is None if its input was not stored; `missing` then says what it lacks."""
 
-    stale: bool
+    stale: bool | None  # None if its model was not executed
     prior: PredictedRows | None
     posterior: PredictedRows | None
     sensitivity: list[Sensitivity] | None  # of the parameters of the law and of the noise
@@ -238,13 +239,22 @@ ADVICE = {
 }
 
 
-def review_fit(posterior: Posterior) -> Review:
+def review_fit(posterior: Posterior, model: NameOrPath | None = None) -> Review:
     """Review a fit against its data and its priors, as far as these are stored. Executes the model.
+
+    Args:
+        posterior: the posterior.
+        model: its model file, if it is no shipped model. Without it, parts that need the model are left out.
 
     Raises:
         InputError: the posterior's model does not exist.
     """
-    stale, missing = is_stale(posterior), dict[str, str]()
+    missing = dict[str, str]()
+    stale: bool | None = None
+    try:
+        stale = is_stale(posterior, model)
+    except ModelNotNamedError as error:
+        missing["whether its model has changed since the fit"] = str(error)
 
     def attempt[T](part: str, compute: Callable[[], T], *, runs_model: bool = False) -> T | None:
         """Return `compute()`, or None with an entry in `missing` if it cannot be computed."""
@@ -253,18 +263,20 @@ def review_fit(posterior: Posterior) -> Review:
             return None
         try:
             return compute()
-        except NotStoredError as error:
+        except (NotStoredError, ModelNotNamedError) as error:
             missing[part] = str(error)
             return None
 
-    replay = attempt("prior and posterior prediction", partial(Replay.of, posterior), runs_model=True)
+    replay = attempt("prior and posterior prediction", partial(Replay.of, posterior, model), runs_model=True)
     predicted = {
         group: attempt(f"{group} prediction", partial(_predictive, posterior, replay, group))
         for group in ("prior", "posterior")
         if replay is not None
     }
     densities = attempt(
-        "sensitivity to priors", partial(stored_log_prior, posterior), runs_model="log_prior" not in posterior.draws
+        "sensitivity to priors",
+        partial(stored_log_prior, posterior, model),
+        runs_model="log_prior" not in posterior.draws,
     )
     return Review(
         stale=stale,

@@ -72,6 +72,8 @@ def relabelled(posterior, law, languages, sites):
     )
     described = {"law": law, "languages": languages, "sources": {name: [] for name in languages}}
     described |= {"references": {name: {"params": 1e9, "tokens": 2e10} for name in languages}}
+    kept = tree["posterior"].sizes["draw"]
+    described |= {"sampling": posterior.info.sampling.model_copy(update={"chains": 1, "kept": kept})}
     return replace(posterior, draws=tree, info=posterior.info.model_copy(update=described))
 
 
@@ -109,7 +111,9 @@ def scenario(tmp_path):
 @pytest.fixture
 def staleness(monkeypatch):
     """Set what `is_stale` will say."""
-    return lambda stale: monkeypatch.setattr(bayes_atlas.inference.staleness, "is_stale", lambda posterior: stale)
+    return lambda stale: monkeypatch.setattr(
+        bayes_atlas.inference.staleness, "is_stale", lambda posterior, model=None: stale
+    )
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ import xarray as xr
 import bayes_atlas.inference.staleness
 import bayes_atlas.validation.review
 from bayes_atlas import catalogue, expand, find_crossover, optimum
-from bayes_atlas.catalogue import model_names
+from bayes_atlas.catalogue import find_model, model_names
 from bayes_atlas.cli import console
 from bayes_atlas.cli.held_out import print_scores
 from bayes_atlas.posterior import load_posterior
@@ -444,6 +445,19 @@ def test_diagnose_says_that_a_posterior_is_stale(command, saved, staleness):
     assert "STALE: the model has changed since" in result.out
 
 
+def test_diagnose_does_not_execute_what_a_posterior_names(command, tiny_posterior, tmp_path):
+    """Its folder may come from anywhere: only a file that the user names is executed."""
+    text = Path(find_model("chinchilla")).read_text(encoding="utf-8")
+    (tmp_path / "model.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n{text}", encoding="utf-8")
+    info = tiny_posterior.info.model_copy(update={"model": str(tmp_path / "model.py")})
+    replace(tiny_posterior, info=info).save(tmp_path / "gift")
+    result = command("diagnose", tmp_path / "gift")
+    assert result.code == 0
+    assert "Not checked: whether its model" in result.out
+    assert "read it, then add --model" in " ".join(result.out.split())
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("stale", [False, True])
 def test_diagnose_as_json(command, failing, staleness, stale, document):
     staleness(stale)
@@ -492,7 +506,7 @@ def full(monkeypatch):
     sensitivity = [Sensitivity("alpha[sw]", 0.3, 0.01), Sensitivity("E[sw]", 0.01, 0.4)]
     influence = Influence(elpd=12.5, se=1.0, p=3.0, runs=30, limit=0.7, above={})
     found = Review(False, prior, posterior, sensitivity, influence, {"[red]r3": 0.1}, 0.7, {}, {"this": "that"})
-    monkeypatch.setattr(bayes_atlas.validation.review, "review_fit", lambda posterior: found)
+    monkeypatch.setattr(bayes_atlas.validation.review, "review_fit", lambda posterior, model: found)
 
 
 def test_diagnose_in_full_says_what_to_look_at_and_passes(command, saved, full, tmp_path):
@@ -525,7 +539,7 @@ def test_diagnose_in_full_as_json(command, saved, full, document):
 def test_diagnose_draws_nothing_that_it_has_not_checked(command, saved, full, monkeypatch, refused):
     refused(command("diagnose", saved, "--plot", "checks.svg"), "add --full, or leave --plot out")
     nothing = Review(False, None, None, None, None, None, None, None, {"prediction": "the runs"})
-    monkeypatch.setattr(bayes_atlas.validation.review, "review_fit", lambda posterior: nothing)
+    monkeypatch.setattr(bayes_atlas.validation.review, "review_fit", lambda posterior, model: nothing)
     refused(command("diagnose", saved, "--full", "--plot", "checks.svg"), "it needs the runs; leave --plot out")
 
 

@@ -44,6 +44,7 @@ def labelled(tiny_posterior, tmp_path):
     info = tiny_posterior.info.model_copy(
         update={"languages": names, "sources": {name: [] for name in names}}
         | {"references": {name: {"params": 1e9, "tokens": 2e10} for name in names}}
+        | {"sampling": tiny_posterior.info.sampling.model_copy(update={"chains": 1, "kept": 40})}
     )
     tree = xr.DataTree.from_dict({"posterior": xr.Dataset(sites, {"language": names})})
     return replace(tiny_posterior, draws=tree, info=info).save(tmp_path / "labelled").name
@@ -141,7 +142,7 @@ def test_scores(printed, monkeypatch, tiny_posterior, tmp_path):
     assert json.loads(printed(*asked, "--json")) == found.to_dict()
     ((_, model), how) = given[0]
     assert model == "bilingual"
-    assert how == {"chains": 2, "warmup": 300, "draws": 250, "seed": 3, "platform": "cpu"}
+    assert how == {"chains": 2, "warmup": 300, "draws": 250, "max_minutes": 30.0, "seed": 3, "platform": "cpu"}
     output = tmp_path / "scores.csv"
     document = json.loads(printed(*asked, "-o", output, "--probability", "0.8", "--json"))
     assert document == found.save(output).to_dict(0.8)

@@ -26,6 +26,7 @@ from bayes_atlas.laws import atlas, chinchilla, family_share, get_law
 from bayes_atlas.observations.curves import arrange
 from bayes_atlas.posterior import load_posterior
 from bayes_atlas.sampler.draws import Missing
+from bayes_atlas.validation.review import review_fit
 
 CHAINS, WARMUP, DRAWS = 2, 150, 200
 QUICKLY_COMPILED = {"xla_backend_optimization_level": 0}  # for programs that run once
@@ -628,7 +629,7 @@ def test_a_posterior_of_an_unchanged_model_is_not_stale(fitted):
 def test_a_stored_posterior_is_stale_once_its_model_says_something_else(own, own_model, restored, tmp_path):
     own.save(tmp_path / "posterior")
     stored = load_posterior(tmp_path / "posterior")
-    assert not is_stale(stored)
+    assert not is_stale(stored, own_model)
     changes = [
         ('"""Chinchilla', '"""My own Chinchilla', False),
         ("law.loss(params, tokens,", "law.loss(params, 2 * tokens,", True),
@@ -640,13 +641,26 @@ def test_a_stored_posterior_is_stale_once_its_model_says_something_else(own, own
         assert old in restored
         text = restored.replace("LAW =", "import numpyro\nimport numpyro.distributions as dist\n\nLAW =")
         own_model.write_text(text.replace(old, new), encoding="utf-8")
-        assert is_stale(stored) == stale, new
+        assert is_stale(stored, own_model) == stale, new
 
 
 def test_a_posterior_whose_model_is_gone_cannot_be_judged(own, own_model, restored):
     own_model.unlink()
     with pytest.raises(InputError, match=r"there is no model file .*mine\.py; correct the path"):
+        is_stale(own, own_model)
+
+
+def test_a_model_that_only_a_posterior_names_is_not_executed(own, own_model, restored, tmp_path):
+    own_model.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n" + restored, encoding="utf-8")
+    with pytest.raises(InputError, match=r"which is executed only if you name it yourself: read it, then give"):
         is_stale(own)
+    found = review_fit(own)
+    assert found.stale is None
+    assert "whether its model has changed since the fit" in found.missing
+    assert found.posterior is None
+    assert not (tmp_path / "ran").exists()
+    assert not is_stale(own, own_model)
+    assert (tmp_path / "ran").exists()
 
 
 # Errors, all before any sampling

@@ -100,5 +100,6 @@ def posterior_of(study, like):
         "references": {"en": {"params": 1e9, "tokens": 2e10}},
         "languages": ["en"],
         "sources": {"en": []},
+        "sampling": like.info.sampling.model_copy(update={"chains": 1, "kept": COUNT}),
     }
     return replace(like, draws=xr.DataTree.from_dict(groups), info=like.info.model_copy(update=update))

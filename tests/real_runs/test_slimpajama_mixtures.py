@@ -1,5 +1,6 @@
-"""The largest table: 16,843 rows of mixtures."""
+"""The largest table of runs: mixtures of seven domains, with checkpoints."""
 
+import numpy as np
 import pytest
 
 from bayes_atlas import fit, read_runs
@@ -8,9 +9,11 @@ pytestmark = pytest.mark.large
 
 
 @pytest.mark.slow
-def test_all_rows_of_the_mixtures_are_fitted_with_passing_checks(data_folder):
-    """As the posterior that ships, at the default lengths of chains: half an hour on two cores that do nothing else."""
-    options = {"sources": 6, "burn_in": True, "law_error": False}
-    posterior = fit(read_runs(data_folder / "slimpajama_mixtures.csv"), "atlas", **options)
-    assert posterior.info.runs.rows == 16_843
+def test_a_quarter_of_the_mixtures_is_fitted_with_passing_checks(data_folder):
+    """With the settings of the posterior that ships, which has all rows and took half an hour."""
+    runs = read_runs(data_folder / "slimpajama_mixtures.csv")
+    names = np.unique(runs["run"].to_numpy())
+    quarter = runs.isel(row=np.isin(runs["run"].to_numpy(), names[::4]))
+    posterior = fit(quarter, "atlas", sources=6, burn_in=True, law_error=False)
+    assert posterior.info.runs.rows == quarter.sizes["row"] > 4000
     assert not posterior.failed_checks

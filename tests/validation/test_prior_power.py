@@ -138,6 +138,6 @@ def test_densities_that_are_not_there_and_cannot_be_computed_are_asked_for():
 def test_a_model_that_changed_cannot_stand_in(make, monkeypatch):
     posterior = make()
     without = replace(posterior, draws=posterior.draws.drop_nodes("log_prior"))
-    monkeypatch.setattr("bayes_atlas.validation.prior_power.is_stale", lambda posterior: True)
+    monkeypatch.setattr("bayes_atlas.validation.prior_power.is_stale", lambda posterior, model=None: True)
     with pytest.raises(InputError, match=r"no group log_prior, and its model has changed since the fit; fit again"):
         prior_power(optimum(without, compute=1e21, language="sw"), without)

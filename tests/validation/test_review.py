@@ -100,7 +100,7 @@ def test_data_of_earlier_versions_lack_the_layout_of_the_runs(fitted):
 
 
 def test_a_model_that_has_changed_is_not_run(fitted, monkeypatch):
-    monkeypatch.setattr(checking, "is_stale", lambda posterior: True)
+    monkeypatch.setattr(checking, "is_stale", lambda posterior, model=None: True)
     found = review_fit(fitted)
     assert found.stale
     assert (found.prior, found.posterior, found.weights) == (None,) * 3

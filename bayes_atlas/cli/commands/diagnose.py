@@ -97,6 +97,12 @@ def diagnose(
     full: Annotated[
         bool, typer.Option("--full", help="Also review the fit against its data and its priors; see below.")
     ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Its model, if that is a file of your own; this executes it.", show_default=False
+        ),
+    ] = None,
     *,
     asked: Asked,
     plot: Plot = None,
@@ -104,10 +110,12 @@ def diagnose(
 ) -> None:
     """Show the checks of a posterior's sampling, with advice on each that fails.
 
-    A posterior is stale if its model has changed since the fit. To find out, the command executes the model. A further
-    check, `parameters_within_priors`, is of the whole model's parameters, law and noise: it fails if one is at an end
-    of its range, or farther out in its prior than chance explains. Remarks name others that are far out. The exit code
-    is 1 if a check of the sampling fails or the posterior is stale.
+    A posterior is stale if its model has changed since the fit. To find out, the command executes the model: one that
+    ships, or the file `--model`. A file that only the posterior names is not executed.
+
+    A further check, `parameters_within_priors`, is of the whole model's parameters, law and noise: it fails if one is
+    at an end of its range, or farther out in its prior than chance explains. Remarks name others that are far out. The
+    exit code is 1 if a check of the sampling fails or the posterior is stale.
 
     `--full` adds prior and posterior predictions of the fitted rows, the sensitivity of the law's parameters to their
     priors, influential runs (PSIS-LOO), and runs that the law does not account for. Most of these need a fit with its
@@ -124,7 +132,6 @@ def diagnose(
 
     - `bayes-atlas diagnose ./mine --full --plot checks.svg`
     """
-    from bayes_atlas.inference.staleness import is_stale
     from bayes_atlas.posterior import load_posterior
     from bayes_atlas.validation.prior_conflicts import prior_check, prior_conflicts
 
@@ -135,13 +142,13 @@ def diagnose(
     if full:
         from bayes_atlas.validation.review import review_fit
 
-        found = review_fit(loaded)
+        found = review_fit(loaded, model)
         stale = found.stale
         more: dict[str, Any] = {"full": found.to_dict()}
         if plot is not None:
             draw_checks(found, plot)
     else:
-        stale, more = is_stale(loaded), {}
+        stale, more = _stale(loaded, model), {}
     conflicts = prior_conflicts(loaded)
     priors = prior_check(loaded)
     more |= {"prior_check": None if priors is None else priors.model_dump()}
@@ -150,7 +157,7 @@ def diagnose(
     if asked.decision is not None:
         from bayes_atlas.validation.prior_power import prior_power
 
-        powers = prior_power(asked.decide(loaded), loaded)
+        powers = prior_power(asked.decide(loaded), loaded, model)
         more = more | {"prior_power": powers.to_dict(asked.probability)}
     if as_json:
         print_json(sampling_report(loaded) | {"stale": stale} | more)
@@ -158,8 +165,14 @@ def diagnose(
         print_posterior(loaded)
         if stale:
             say("STALE: the model has changed since the fit and gives another density; fit again")
-        else:
+        elif stale is not None:
             say("The posterior is current: its model still gives the sampled density")
+        elif not full:
+            file = loaded.info.model
+            say(
+                f"Not checked: whether its model, {file}, has changed. A file that only a posterior names is not "
+                f"executed: read it, then add --model {file}"
+            )
         if priors is not None:
             result = "passed" if priors.passed else "FAILED"
             say(f"{priors.name} {result} ({priors.where}: {priors.value:.2f} deviations, limit {priors.limit:.2f})")
@@ -170,6 +183,16 @@ def diagnose(
         if powers is not None:
             _print_powers(powers, asked.probability)
     raise typer.Exit(1 if loaded.failed_checks or stale else 0)
+
+
+def _stale(posterior: "Posterior", model: str | None) -> bool | None:
+    """Return whether the model has changed; None if it must not be executed."""
+    from bayes_atlas.inference.staleness import ModelNotNamedError, is_stale
+
+    try:
+        return is_stale(posterior, model)
+    except ModelNotNamedError:
+        return None
 
 
 def print_checks(found: "Review") -> None:
