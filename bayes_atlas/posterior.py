@@ -5,8 +5,6 @@ writes a new folder beside the target and then renames it. If it is killed, it l
 """
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +20,7 @@ from bayes_atlas.data.text import page, plural, screen
 from bayes_atlas.errors import InputError
 from bayes_atlas.folder.draws import Arrays, DrawsFile, StorageError
 from bayes_atlas.folder.info import INFO, Check, Info, PosteriorError, read_info
+from bayes_atlas.folder.staging import staging, sweep
 from bayes_atlas.laws import POSITIVE, get_law, needed
 
 if TYPE_CHECKING:
@@ -157,30 +156,21 @@ class Posterior:
         check_target(folder, force=force)
         target = Path(folder).absolute()
         target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        new, old = staging / "new", staging / "old"
-        try:
-            new.mkdir()
-            encoding = {
-                group.path: {
-                    str(name): {"zlib": True, "complevel": 5}
-                    for name, values in group.data_vars.items()
-                    if values.dtype.kind == "f"
-                }
-                for group in self.draws.subtree
-                if group.data_vars
+        encoding = {
+            group.path: {
+                str(name): {"zlib": True, "complevel": 5}
+                for name, values in group.data_vars.items()
+                if values.dtype.kind == "f"
             }
-            self.draws.to_netcdf(new / DRAWS, engine="h5netcdf", encoding=encoding)
-            info = self.info.model_copy(update={"draws_sha256": DrawsFile.read(new / DRAWS).sha256})
-            (new / INFO).write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
-            _sync(new)
-            if target.exists():
-                os.rename(target, old)
-            os.rename(new, target)
-        finally:
-            if old.exists() and not target.exists():
-                os.rename(old, target)
-            shutil.rmtree(staging, ignore_errors=True)
+            for group in self.draws.subtree
+            if group.data_vars
+        }
+        # In memory first: where a disk fills up, HDF5 may crash the process.
+        contents = bytes(self.draws.to_netcdf(engine="h5netcdf", encoding=encoding))
+        info = self.info.model_copy(update={"draws_sha256": DrawsFile(contents).sha256})
+        with staging(target) as new:
+            _write(new / DRAWS, contents)
+            _write(new / INFO, (info.model_dump_json(indent=1) + "\n").encode())
         return Posterior(self.draws, info, str(folder))
 
 
@@ -191,6 +181,7 @@ def check_target(folder: str | Path, *, force: bool) -> None:
         InputError: `folder` exists and is no posterior, or is one and `force` is not set; or it cannot be created.
     """
     target = Path(folder)
+    sweep(target.absolute())
     if not os.path.lexists(target):
         above = next(path for path in target.absolute().parents if path.exists())
         if not above.is_dir():
@@ -285,11 +276,12 @@ def _faults(posterior: Posterior) -> Iterator[str]:
             yield f"has negative values of {name} ({values.min():.3g}), which no law allows"
 
 
-def _sync(folder: Path) -> None:
-    """Flush the files of `folder` to disk, before the folder is renamed."""
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+def _write(path: Path, contents: bytes) -> None:
+    """Write a file and flush it to disk, before its folder is renamed."""
+    with path.open("wb") as file:
+        file.write(contents)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def thin(draws: "xr.DataTree", kept: int) -> "xr.DataTree":

@@ -383,6 +383,8 @@ for force in (False, True):
             shutil.copytree(template, target)
         going = killed(moment, force)
         states[force].append(found())
+        for left in Path(target).parent.glob(".target.*"):  # which `sweep` would look at
+            shutil.rmtree(left)
         moment += 1
 load_posterior(target)
 print(json.dumps([states[False], states[True]]))

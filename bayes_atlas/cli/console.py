@@ -57,12 +57,12 @@ err = PlainConsole(stderr=True)
 
 
 @contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Turn a failure to write `target` into an `InputError`."""
+def writing(target: Path, advice: str = "choose another path, or free the space for it") -> Iterator[None]:
+    """Turn a failure to write `target` into an `InputError` with `advice`."""
     try:
         yield
     except OSError as error:
-        raise InputError(f"cannot write {target}: {error}; choose another path, or free the space for it") from error
+        raise InputError(f"cannot write {target}: {error}; {advice}") from error
 
 
 def print_notes(notes: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """Fit a model to a table: arrange the table, sample, check the draws, and record the fit."""
 
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial, reduce
 from pathlib import Path
@@ -52,7 +53,8 @@ def fit(
         tau_from: a posterior of bilingual transfer scores. Named sources with scores take their prior of tau from it
             (see `bayes_atlas.inference.tau_prior`); the others keep the model's prior.
         title: one line that describes the posterior.
-        checkpoint: folder for the draws taken so far; removed once the fit finishes without an interrupt.
+        checkpoint: folder for the draws taken so far. It stays, so that nothing is lost before the posterior is saved;
+            then remove it. A fit that does not resume empties it. One process at a time may use it.
         resume: continue the fit in `checkpoint`; the draws equal those of an uninterrupted fit.
         options: options of the runs and the sampler; see `bayes_atlas.inference.options.FitOptions`.
 
@@ -70,18 +72,18 @@ def fit(
     _start(task)
     with precision(task.options.platform):
         data = packed(prepared.data)
-        kept = None if checkpoint is None else Checkpoint(Path(checkpoint), identity_of(task, data), resume=resume)
-        sampled = sample(
-            keyworded(task.model), data, settings, task.options.report, kept, partial(judged, task, prepared.data)
-        )
+        judge = partial(judged, task, prepared.data)
+        with ExitStack() as stack:
+            kept = None
+            if checkpoint is not None:
+                kept = stack.enter_context(Checkpoint(Path(checkpoint), identity_of(task, data), resume=resume))
+            sampled = sample(keyworded(task.model), data, settings, task.options.report, kept, judge)
         prior = prior_draws_of(task.model)(jax.random.PRNGKey(settings.seed), *data)
         posterior = recorded(task, prepared, sampled, title=title, prior=prior)
         densities = log_prior(task.model.function, data[0], posterior.draws["posterior"].to_dataset())
         posterior = replace(posterior, draws=posterior.draws.assign({"log_prior": xr.DataTree(densities)}))
         if task.options.law_error:
             posterior = with_law_error(posterior, prepared.data)
-    if kept is not None and not sampled.interrupted:
-        kept.remove()
     return posterior
 
 

@@ -301,9 +301,9 @@ class _Run:
         saved = None if self.checkpoint is None else self.checkpoint.load(f"{name}-state")
         if self.checkpoint is None or saved is None:
             return [], state
-        loaded = [self.checkpoint.load(f"{name}-block{index + 1}") for index in range(int(saved["blocks"]))]
+        blocks = self.checkpoint.blocks(f"{name}-block", int(saved["blocks"]))
         leaves = [saved[f"leaf{index}"] for index in range(len(jax.tree.leaves(state)))]
-        return [block for block in loaded if block is not None], jax.tree.unflatten(jax.tree.structure(state), leaves)
+        return blocks, jax.tree.unflatten(jax.tree.structure(state), leaves)
 
     def _round(self) -> list[Draws]:
         """Draw a round with the sampler as it is, and return all draws of this attempt, for each data set."""

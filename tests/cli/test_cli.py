@@ -5,6 +5,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -321,9 +322,9 @@ def fits(tmp_path_factory):
     (folder / "runs.csv").write_text("\n".join(["run,language,params,tokens,loss", *rows, ""]))
     started = []
 
-    def start(output, *options, warmup=150, draws=2000):
+    def start(output, *options, warmup=150, draws=2000, before=""):
         arguments = ["fit", "runs.csv", "--model", "chinchilla", "--chains", 2, "--warmup", warmup, "--draws", draws]
-        command = [sys.executable, "-c", INTERRUPTIBLE, *map(str, (*arguments, "-o", output, *options))]
+        command = [sys.executable, "-c", before + INTERRUPTIBLE, *map(str, (*arguments, "-o", output, *options))]
         environment = os.environ | {"COLUMNS": "200"}
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -387,6 +388,38 @@ def test_a_fit_that_was_killed_is_resumed_by_the_same_command(fits, whole, refus
     refused(finish(fits.start("killed", "--resume", "--force")), "there is no run to resume in .killed.unfinished")
 
 
+def test_a_second_fit_to_the_same_output_is_refused_and_leaves_the_first_alone(fits, refused):
+    first, unfinished = fits.start("twice", warmup=9000), fits.folder / ".twice.unfinished"
+    give_up = time.monotonic() + 300
+    while not (unfinished / "0-0-block1.npz").is_file():
+        assert first.poll() is None
+        assert time.monotonic() < give_up
+        time.sleep(0.002)
+    begun = (unfinished / "identity.json").read_text()
+    second = finish(fits.start("twice", "--seed", "1", warmup=9000))
+    refused(second, f"another fit (process {first.pid}) keeps its progress in .twice.unfinished")
+    assert first.poll() is None
+    first.kill()
+    finish(first)
+    assert (unfinished / "identity.json").read_text() == begun
+    shutil.rmtree(unfinished)
+
+
+def test_draws_outlive_a_posterior_that_cannot_be_saved(fits, whole, refused):
+    """Saving fails as on a full disk; the same command with --resume then stores the draws."""
+    fails = (
+        "import bayes_atlas.posterior as p\ndef full(*_):\n    raise OSError(28, 'No space left')\np._write = full\n"
+    )
+    started = fits.start("full", before=fails)
+    refused(
+        finish(started), "No space left; free the space for it and add --resume", "they are kept in .full.unfinished"
+    )
+    assert sorted(path.name for path in fits.folder.iterdir() if "full" in path.name) == [".full.unfinished"]
+    assert finish(fits.start("full", "--resume")).code in (0, 1)
+    assert_same_draws(draws_in(fits.folder / "full"), whole)
+    assert not (fits.folder / ".full.unfinished").exists()
+
+
 def test_a_fit_that_is_interrupted_while_it_draws_stores_what_there_is(fits, whole):
     unfinished = fits.folder / ".some.unfinished"
     result = stop(fits.start("some"), unfinished / "0-2-block4.npz", signal.SIGINT)
@@ -412,7 +445,7 @@ def test_a_fit_that_is_interrupted_in_warm_up_stores_nothing_and_says_so(fits, w
     unfinished = fits.folder / ".none.unfinished"
     result = stop(fits.start("none", warmup=9000), unfinished / "0-0-block1.npz", signal.SIGINT)
     assert (result.code, result.out) == (130, "")
-    assert result.err == "Interrupted in warm-up; .none.unfinished holds the progress: --resume continues it\n"
+    assert result.err == "Interrupted; .none.unfinished holds the progress: --resume continues it\n"
     assert not (fits.folder / "none").exists()
     assert unfinished.is_dir()
 

@@ -117,11 +117,13 @@ def fit(
     from bayes_atlas.data.plausibility import doubts
     from bayes_atlas.observations.kind import RUNS, kind_of
     from bayes_atlas.posterior import check_target
+    from bayes_atlas.sampler.checkpoint import check_free, remove
 
     file = read_model(model)
     target = storage.output or Path(f"{runs.stem}-{file.path.stem}")
     checkpoint = target.with_name(f".{target.name}.unfinished")
     check_target(target, force=storage.force)
+    check_free(checkpoint)
     kind = kind_of(file)
     table = kind.read(runs, traits)
     if kind.name == RUNS:
@@ -150,8 +152,11 @@ def fit(
             resume=storage.resume,
             **options,
         )
-    with writing(target):
-        posterior = posterior.save(target, force=storage.force)
+        kept = f"free the space for it and add --resume, which stores the draws: they are kept in {checkpoint}"
+        with writing(target, kept):
+            posterior = posterior.save(target, force=storage.force)
+        if not posterior.info.sampling.interrupted:
+            remove(checkpoint)
     if as_json:
         print_json({"posterior": str(target), **sampling_report(posterior)})
     else:
@@ -162,9 +167,14 @@ def fit(
 
 @contextmanager
 def _stopping(checkpoint: Path) -> Iterator[None]:
-    """End an interrupt during warm-up, before there are draws to store, with a message and exit code 130."""
+    """End an interrupt that leaves no posterior with a message and exit code 130."""
+    from bayes_atlas.sampler.checkpoint import begun
+
     try:
         yield
     except KeyboardInterrupt:
-        err.print(f"Interrupted in warm-up; {checkpoint} holds the progress: --resume continues it")
+        if begun(checkpoint):
+            err.print(f"Interrupted; {checkpoint} holds the progress: --resume continues it")
+        else:
+            err.print("Interrupted before anything was sampled")
         raise typer.Exit(130) from None
