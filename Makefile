@@ -34,6 +34,7 @@ attack: .venv/.installed-dev
 	$(BIN)/python -m tests.attack.attack tables --count 10000 --seed $(SEED)
 	$(BIN)/python -m tests.attack.attack options --count 2000 --seed $(SEED)
 	$(BIN)/python -m tests.attack.attack scenarios --count 1000 --seed $(SEED)
+	$(BIN)/python -m tests.attack.attack posteriors --count 2000 --seed $(SEED)
 
 check: .venv/.installed-dev
 	$(BIN)/ruff check

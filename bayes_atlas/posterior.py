@@ -26,6 +26,8 @@ from bayes_atlas.laws import POSITIVE, get_law, needed
 if TYPE_CHECKING:
     import xarray as xr
 
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, StorageError)  # as h5py may raise
+LARGEST = 1e18  # of any parameter
 LISTED = 8  # languages that a repr names
 DRAWS = "draws.nc"
 
@@ -217,7 +219,12 @@ class _OnDisk(Posterior):
         """As in `Posterior`."""
         if "_file" not in self.__dict__:  # made by `dataclasses.replace`
             return super().arrays(group)
-        return self._file.arrays(group) if group in self._file.groups else None
+        try:
+            return self._file.arrays(group) if group in self._file.groups else None
+        except UNREADABLE as error:
+            raise PosteriorError(
+                f"the draws of {self.name} cannot be read ({error}); restore them, or fit again"
+            ) from error
 
 
 def load_posterior(posterior: NameOrPath) -> Posterior:
@@ -243,7 +250,7 @@ def load_posterior(posterior: NameOrPath) -> Posterior:
         file.check()
         found = _OnDisk.of(file, info, str(posterior))
         wrong = next(_faults(found), None)
-    except (OSError, ValueError, KeyError, StorageError) as error:
+    except UNREADABLE as error:
         raise PosteriorError(f"{path} cannot be read ({error}); restore it, or fit again with --force") from error
     if wrong:
         raise PosteriorError(f"{path} {wrong}; restore both files, or fit again with --force")
@@ -263,6 +270,9 @@ def _faults(posterior: Posterior) -> Iterator[str]:
     for dim, size in stated.items():
         if arrays.sizes.get(dim) != size:
             yield f"has {arrays.sizes.get(dim, 0)} entries of {dim} where {INFO} states {size}"
+    for name in info.languages if needed(posterior.law) else []:
+        if not {"params", "tokens"} <= set(info.references.get(name, ())) or name not in info.sources:
+            yield f"has a language {name} whose references or sources {INFO} does not state"
     for name in needed(posterior.law):
         if name not in arrays:
             yield f"has no {name}, which the law {info.law} needs"
@@ -272,8 +282,10 @@ def _faults(posterior: Posterior) -> Iterator[str]:
             yield f"has no numbers by chain and draw in {name}"
         elif not np.isfinite(values).all():
             yield f"has values of {name} that are not finite"
-        elif name in POSITIVE and values.min() < 0:
-            yield f"has negative values of {name} ({values.min():.3g}), which no law allows"
+        elif (most := float(np.abs(values).max())) > LARGEST:
+            yield f"has values of {name} beyond any law ({most:.3g})"
+        elif name in POSITIVE and values.min() <= 0:
+            yield f"has values of {name} that are not positive ({values.min():.3g}), which no law allows"
 
 
 def _write(path: Path, contents: bytes) -> None:

@@ -254,7 +254,8 @@ def deep(file):
 
 LIES = {
     "not finite": (first_is_nan, r"has values of E that are not finite"),
-    "negative": (put("alpha", -0.3), r"has negative values of alpha \(-0\.3\), which no law allows"),
+    "negative": (put("alpha", -0.3), r"has values of alpha that are not positive \(-0\.3\), which no law allows"),
+    "beyond any law": (put("beta", 1e30), r"has values of beta beyond any law \(1e\+30\)"),
     "missing": (lambda file: file["posterior"].pop("alpha"), r"has no alpha, which the law chinchilla needs"),
     "soft link": (
         lambda file: file["posterior"].__setitem__("loop", h5py.SoftLink("/posterior/loop")),

@@ -131,7 +131,11 @@ class DrawsFile:
                     continue
                 values[name] = _values(variable)
                 dims[name] = _dims(name, variable)
-            return Arrays(values, dims)
+            found = Arrays(values, dims)
+            for name, each in values.items():
+                if each.shape != tuple(found.sizes[dim] for dim in dims[name]):
+                    raise StorageError(f"/{group}/{name} is not as long as other arrays along its dimensions")
+            return found
 
     def tree(self) -> "xr.DataTree":
         """Return all groups as a DataTree."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.folder.draws import Arrays
+from bayes_atlas.folder.info import PosteriorError
 from bayes_atlas.law_error.coordinates import Coordinates
 from bayes_atlas.law_error.learning import Language, Learned
 from bayes_atlas.law_error.walks import STEP, Walk
@@ -23,6 +24,29 @@ GROUP = "law_error"  # of a posterior's draws
 TAUGHT = 0.2  # share of a parameter's prior variance that runs must take away to count as its source
 WORDS = {"E": "level of loss", "A": "share of A", "B": "share of E"}  # of coordinates
 REACH = 24  # knots beyond those that languages' runs reach, on both sides; farther out exponents stay constant
+LABELS = ("language", "exponent", "parameter", "coordinate")
+DIMS: dict[str, tuple[str, ...]] = {  # of the stored arrays
+    "log_evidence": ("language", "kappa"),
+    "noise": ("language", "kappa"),
+    "size_effect": ("language", "kappa"),
+    "log_q_sd": ("language", "kappa"),
+    "decrement": ("language", "kappa"),
+    "centre": ("language", "kappa", "coordinate"),
+    "transport": ("language", "kappa", "coordinate", "coordinate_before"),
+    "mean": ("language", "kappa", "bend"),
+    "slope": ("language", "kappa", "bend", "coordinate"),
+    "root": ("language", "kappa", "bend", "bend_before"),
+    "middle": ("language", "coordinate"),
+    "origin": ("language", "exponent"),
+    "log_unit": ("language", "exponent"),
+    "contraction": ("language", "coordinate"),
+    "log_prior": ("kappa",),
+    "first": ("exponent",),
+    "last": ("exponent",),
+    "positive": ("parameter",),
+    "entries": ("parameter",),
+    "kappa": ("kappa",),
+} | {name: (name,) for name in LABELS}
 SHARED = 0.5  # share of the variance of what the runs leave open that languages have in common
 
 
@@ -68,37 +92,20 @@ def stored(
             arrays["mean"][here][at] = each.mean
             arrays["slope"][here][at] = each.slope
             arrays["root"][here][np.ix_(at, at)] = each.root
-    dims = {
-        "log_evidence": (),
-        "noise": (),
-        "size_effect": (),
-        "log_q_sd": (),
-        "decrement": (),
-        "centre": ("coordinate",),
-        "transport": ("coordinate", "coordinate_before"),
-        "mean": ("bend",),
-        "slope": ("bend", "coordinate"),
-        "root": ("bend", "bend_before"),
+    variables: dict[str, Any] = {name: (DIMS[name], values.astype(np.float32)) for name, values in arrays.items()}
+    more = {
+        "middle": np.stack([each.middle for each in languages.values()]),
+        "origin": np.array([[each.axes[e].origin for e in exponents] for each in languages.values()]),
+        "log_unit": np.array([[each.log_units[e] for e in exponents] for each in languages.values()]),
+        "contraction": np.stack([each.contraction for each in languages.values()]),
+        "log_prior": log_prior,
+        "first": np.array([least[e] for e in exponents]),
+        "last": np.array([most[e] for e in exponents]),
+        "positive": np.array(first.coordinates.positive, dtype=np.int8),
+        "entries": np.array(first.coordinates.counts),
     }
-    variables: dict[str, Any] = {
-        name: (("language", "kappa", *dims[name]), values.astype(np.float32)) for name, values in arrays.items()
-    }
-    variables["middle"] = (("language", "coordinate"), np.stack([each.middle for each in languages.values()]))
-    variables["origin"] = (
-        ("language", "exponent"),
-        np.array([[each.axes[e].origin for e in exponents] for each in languages.values()]),
-    )
-    variables["log_unit"] = (
-        ("language", "exponent"),
-        np.array([[each.log_units[e] for e in exponents] for each in languages.values()]),
-    )
-    variables["contraction"] = (("language", "coordinate"), np.stack([each.contraction for each in languages.values()]))
-    variables["log_prior"] = (("kappa",), log_prior)
-    variables["first"] = (("exponent",), np.array([least[e] for e in exponents]))
-    variables["last"] = (("exponent",), np.array([most[e] for e in exponents]))
+    variables |= {name: (DIMS[name], values) for name, values in more.items()}
     coordinates = first.coordinates
-    variables["positive"] = (("parameter",), np.array(coordinates.positive, dtype=np.int8))
-    variables["entries"] = (("parameter",), np.array(coordinates.counts))
     coords = {
         "language": names,
         "kappa": np.asarray(kappas),
@@ -138,7 +145,15 @@ class LawError:
     def of(cls, posterior: Posterior, seed: int = 0) -> "LawError | None":
         """Return the errors of a posterior's law, drawn from a seed; None if they were not stored with it."""
         found = posterior.arrays(GROUP)
-        return None if found is None else cls(posterior, found, seed)
+        if found is None:
+            return None
+        for name, dims in DIMS.items():
+            if found.dims.get(name) != dims or not (name in LABELS or np.isfinite(found[name]).all()):
+                raise PosteriorError(
+                    f"the draws of {posterior.name} have no usable errors of the law: {name} is missing or not finite; "
+                    f"restore them, fit again, or leave out the errors with law_error = none"
+                )
+        return cls(posterior, found, seed)
 
     @cached_property
     def probability(self) -> Floats:

@@ -1,24 +1,36 @@
-"""Mutated tables, options and scenarios: each ends in an answer or in one message, never in a traceback.
+"""Mutated tables, options, scenarios and posteriors: each ends in an answer or in one message, never in a traceback.
 
 ``make attack`` runs thousands, ``tests/attack/test_attack.py`` a sample. An attack is a function from a seed to the
-arguments of a command. ``python -m tests.attack.attack tables --count 1 --seed 17`` repeats the one of seed 17.
+arguments of a command, which runs in a child of this process, so that a crash is a finding too.
+``python -m tests.attack.attack tables --count 1 --seed 17`` repeats the one of seed 17.
 """
 
 import argparse
+import atexit
+import hashlib
 import io
 import json
+import os
+import shutil
+import signal
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 
 from bayes_atlas.cli import main
+from bayes_atlas.folder.info import INFO
+from bayes_atlas.posterior import DRAWS, load_posterior, thin
 
 LONGEST = 20.0  # seconds of an answer
 NUMBERS = ["-1", "0", "nan", "inf", "-inf", "1e-300", "1e300", "1e18", "1.5", "ten", "", "18446744073709551616", "1e-9"]
@@ -37,6 +49,14 @@ QUESTIONS: dict[str, tuple[list[str], list[str]]] = {
     "transfer": (["transfer-atlas", "--target", "sw"], ["--top", "--probability", "--target"]),
     "trajectory": (["chinchilla-2022", "--from", "1e20", "--to", "1e22"], ["--from", "--to", "--probability"]),
 }
+
+DECISIONS = [
+    ["optimum", "--compute", "1e21"],
+    ["optimum", "--compute", "1e21", "--law-error", "none"],
+    ["trajectory", "--from", "1e20", "--to", "1e22"],
+    ["expand", "--factor", "2"],
+    ["mixture", "--compute", "1e21"],
+]
 
 
 def sound(rng: np.random.Generator) -> pd.DataFrame:
@@ -147,7 +167,107 @@ def scenarios(seed: int, folder: Path) -> list[str]:
     return ["plan", str(path), str(rng.choice(["chinchilla-2022", "datablations-2023", "capacity-simulated"]))]
 
 
-ATTACKS: dict[str, Callable[[int, Path], list[str]]] = {"tables": tables, "options": options, "scenarios": scenarios}
+def posteriors(seed: int, folder: Path) -> list[str]:
+    """Damage a posterior, mostly with a hash that fits, to be decided from or diagnosed."""
+    rng = np.random.default_rng(seed)
+    target = folder / "gift"
+    shutil.copytree(_small(), target)
+    how = str(rng.choice(["bytes", "arrays", "info"], p=[0.3, 0.45, 0.25]))
+    if how == "bytes":
+        content = bytearray((target / DRAWS).read_bytes())
+        for _ in range(rng.integers(1, 4)):
+            at = int(rng.integers(len(content)))
+            if rng.random() < 0.7:
+                content[at : at + 8] = rng.bytes(int(rng.integers(1, 9)))
+            elif rng.random() < 0.5:
+                del content[at:]
+            else:
+                del content[at : at + int(rng.integers(1, 100))]
+            content = content or bytearray(b" ")
+        (target / DRAWS).write_bytes(bytes(content))
+    elif how == "arrays":
+        with h5py.File(target / DRAWS, "r+") as file:
+            _damage(file, rng)
+    if how != "info" and rng.random() < 0.95:
+        info = json.loads((target / INFO).read_text())
+        info["draws_sha256"] = hashlib.sha256((target / DRAWS).read_bytes()).hexdigest()
+        (target / INFO).write_text(json.dumps(info))
+    if how == "info":
+        text = (target / INFO).read_text()
+        if rng.random() < 0.2:
+            at = int(rng.integers(len(text)))
+            text = text[:at] + str(rng.choice(TEXTS)) + text[at + int(rng.integers(0, 3)) :]
+        else:
+            text = json.dumps(_mutated(json.loads(text), rng))
+        (target / INFO).write_text(text, encoding="utf-8")
+    command, *options = DECISIONS[int(rng.integers(len(DECISIONS)))]
+    return [command, str(target), *options]
+
+
+@cache
+def _small() -> Path:
+    """Return the folder of a shipped posterior with few draws; it lasts as long as the process."""
+    folder = Path(tempfile.mkdtemp())
+    stored = load_posterior("chinchilla-2022")
+    sampling = stored.info.sampling.model_copy(update={"kept": 25})
+    few = thin(stored.draws, 25)
+    replace(stored, draws=few, info=stored.info.model_copy(update={"sampling": sampling})).save(folder / "small")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder / "small"
+
+
+def _damage(file: h5py.File, rng: np.random.Generator) -> None:
+    """Change one thing in a file of draws."""
+    group = file[str(rng.choice(["posterior", "posterior", "law_error", "prior"]))]
+    name = str(rng.choice(list(group)))
+    kind = str(rng.choice(["delete", "value", "all", "dtype", "shape", "attribute", "link", "extra", "group"]))
+    member = group[name]
+    if kind == "delete":
+        del group[name]
+    elif kind == "value" and member.dtype.kind == "f" and member.size:
+        member[tuple(int(rng.integers(size)) for size in member.shape)] = rng.choice([np.nan, np.inf, -1.0, 0.0, 1e38])
+    elif kind == "all" and member.dtype.kind in "fi":
+        member[...] = rng.choice([0, -1, 1, 30000]) if member.dtype.kind == "i" else rng.choice([np.nan, -1, 0, 1e30])
+    elif kind == "dtype":
+        shape = member.shape
+        del group[name]
+        group.create_dataset(name, data=np.zeros(shape, rng.choice(["i4", "S3", "f8", "c8", "u1"])))
+    elif kind == "shape":
+        values = member[...].ravel()
+        del group[name]
+        group.create_dataset(name, data=values[: int(rng.integers(values.size + 1))])
+    elif kind == "attribute":
+        attribute = str(rng.choice(["scale_factor", "_FillValue", "CLASS", "NAME", "DIMENSION_LIST", "units", "dtype"]))
+        member.attrs[attribute] = str(rng.choice(["x", "bool", "days since 2000"])) if rng.random() < 0.7 else 2.0
+    elif kind == "link":
+        del group[name]
+        links = [h5py.SoftLink(f"/prior/{name}"), h5py.ExternalLink("/etc/hostname", "/x")]
+        group[name] = links[int(rng.integers(2))]
+    elif kind == "extra":
+        group.create_dataset("more", shape=(int(10 ** rng.uniform(3, 11)),), dtype="f4", chunks=(1000,))
+    elif kind == "group":
+        group.create_group(str(rng.choice(["more", "a/b/c/d", "x"])))
+
+
+def _mutated(info: Any, rng: np.random.Generator) -> Any:
+    """Return a record with one of its values, at any depth, removed or replaced."""
+    if rng.random() < 0.3 or not isinstance(info, dict | list) or not info:
+        others: list[Any] = [None, -1, 0, 1e300, "", "x", [], {}, True, "NaN", str(rng.choice(TEXTS))]
+        return others[int(rng.integers(len(others)))]
+    keys = list(info) if isinstance(info, dict) else list(range(len(info)))
+    key = keys[int(rng.integers(len(keys)))]
+    if rng.random() < 0.15:
+        return {each: info[each] for each in keys if each != key} if isinstance(info, dict) else info[:key]
+    changed = _mutated(info[key], rng)
+    return info | {key: changed} if isinstance(info, dict) else [*info[:key], changed, *info[key + 1 :]]
+
+
+ATTACKS: dict[str, Callable[[int, Path], list[str]]] = {
+    "tables": tables,
+    "options": options,
+    "scenarios": scenarios,
+    "posteriors": posteriors,
+}
 
 
 def run(attack: str, seed: int) -> str:
@@ -159,7 +279,26 @@ def run(attack: str, seed: int) -> str:
 
 
 def outcome(arguments: list[str]) -> str:
-    """Run a command in this process, and return what is wrong with its outcome; empty if nothing is."""
+    """Run a command in a child of this process, and return what is wrong with its outcome; empty if nothing is."""
+    receive, send = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about threads of libraries; the child runs one command and exits
+        child = os.fork()
+    if child == 0:
+        os.close(receive)
+        try:
+            signal.alarm(int(3 * LONGEST))
+            os.write(send, _outcome(arguments).encode()[:4000])
+        finally:
+            os._exit(0)
+    os.close(send)
+    with os.fdopen(receive, "rb") as pipe:
+        wrong = pipe.read().decode(errors="replace")
+    status = os.waitpid(child, 0)[1]
+    return f"ended by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else wrong
+
+
+def _outcome(arguments: list[str]) -> str:
     printed, told, started = io.StringIO(), io.StringIO(), time.perf_counter()
     try:
         with redirect_stdout(printed), redirect_stderr(told), warnings.catch_warnings():

@@ -481,7 +481,7 @@ def test_diagnose_says_that_a_posterior_is_stale(command, saved, staleness):
 def test_diagnose_does_not_execute_what_a_posterior_names(command, tiny_posterior, tmp_path):
     """Its folder may come from anywhere: only a file that the user names is executed."""
     text = Path(find_model("chinchilla")).read_text(encoding="utf-8")
-    (tmp_path / "model.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n{text}", encoding="utf-8")
+    (tmp_path / "model.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n{text}", encoding="utf-8")
     info = tiny_posterior.info.model_copy(update={"model": str(tmp_path / "model.py")})
     replace(tiny_posterior, info=info).save(tmp_path / "gift")
     result = command("diagnose", tmp_path / "gift")

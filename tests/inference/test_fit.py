@@ -651,7 +651,7 @@ def test_a_posterior_whose_model_is_gone_cannot_be_judged(own, own_model, restor
 
 
 def test_a_model_that_only_a_posterior_names_is_not_executed(own, own_model, restored, tmp_path):
-    own_model.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n" + restored, encoding="utf-8")
+    own_model.write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n" + restored, encoding="utf-8")
     with pytest.raises(InputError, match=r"which is executed only if you name it yourself: read it, then give"):
         is_stale(own)
     found = review_fit(own)

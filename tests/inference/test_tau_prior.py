@@ -33,7 +33,10 @@ def scores(tiny_posterior):
         group = xr.Dataset(
             {"score": (("chain", "draw", "target", "source"), draws)}, {"target": names, "source": names}
         )
-        info = tiny_posterior.info.model_copy(update={"law": "transfer", "languages": names})
+        info = tiny_posterior.info.model_copy(
+            update={"law": "transfer", "languages": names}
+            | {"sampling": tiny_posterior.info.sampling.model_copy(update={"chains": 1, "kept": 500})}
+        )
         return Posterior(xr.DataTree.from_dict({"posterior": group}), info, "the scores")
 
     return build
