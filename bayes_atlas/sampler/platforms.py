@@ -1,6 +1,8 @@
 """jax's devices, precision and cache of compiled programs."""
 
 import os
+import stat
+import warnings
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -46,13 +48,31 @@ def keep_compiled() -> Path:
     The folder, ``bayes-atlas`` in ``$XDG_CACHE_HOME`` or ``~/.cache``, may be deleted at any time. jax's own settings
     (``JAX_COMPILATION_CACHE_DIR``, ``JAX_ENABLE_COMPILATION_CACHE``) take precedence.
 
+    A program that somebody else put there would be executed, and could sample another posterior without a word. So a
+    folder that others own or may write to is not used, with a warning.
+
     Returns:
         The folder.
     """
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bayes-atlas" / "compiled"
     if jax.config.jax_compilation_cache_dir is None and jax.config.jax_enable_compilation_cache:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if open_to_others := [each for each in (folder, folder.parent) if not _private(each)]:
+            warnings.warn(
+                f"{open_to_others[0]} is not used as the cache of compiled programs, since others own it or may write "
+                f"to it, so this fit compiles anew; make it yours (chmod go-w), or remove it",
+                stacklevel=3,
+            )
+            return folder
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     return folder
+
+
+def _private(folder: Path) -> bool:
+    """Return True if `folder` is a real folder of this user that nobody else may write to."""
+    about = folder.lstat()
+    writable = about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid() and not writable

@@ -63,6 +63,31 @@ def test_nothing_is_kept_if_asked_not_to(python, tmp_path):
     assert not (tmp_path / "bayes-atlas").exists()
 
 
+@pytest.mark.parametrize("how", ["open to others", "a link", "of an open parent", "private"])
+def test_a_cache_that_others_could_write_to_is_not_used(python, tmp_path, how):
+    """A program planted there would be executed."""
+    folder = tmp_path / "bayes-atlas" / "compiled"
+    folder.parent.mkdir(mode=0o700)
+    if how == "a link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        folder.symlink_to(tmp_path / "elsewhere")
+    else:
+        folder.mkdir(mode=0o700)
+    if how == "open to others":
+        folder.chmod(0o770)
+    if how == "of an open parent":
+        folder.parent.chmod(0o777)
+    code = """import jax, warnings
+from bayes_atlas.sampler.platforms import keep_compiled
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    keep_compiled()
+print([str(each.message) for each in told if "is not used as the cache" in str(each.message)] == [])
+print(jax.config.jax_compilation_cache_dir)"""
+    silent, used = python(code, "").split()
+    assert (silent, used) == (("True", str(folder)) if how == "private" else ("False", "None"))
+
+
 @pytest.mark.parametrize("told", [{"JAX_COMPILATION_CACHE_DIR": "other"}, {"JAX_ENABLE_COMPILATION_CACHE": "false"}])
 def test_what_jax_was_told_of_its_cache_goes_before(python, tmp_path, told):
     code = "import jax; from bayes_atlas.sampler.platforms import keep_compiled; keep_compiled()"
