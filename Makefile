@@ -35,6 +35,8 @@ attack: .venv/.installed-dev
 	$(BIN)/python -m tests.attack.attack options --count 2000 --seed $(SEED)
 	$(BIN)/python -m tests.attack.attack scenarios --count 1000 --seed $(SEED)
 	$(BIN)/python -m tests.attack.attack posteriors --count 2000 --seed $(SEED)
+	$(BIN)/python -m tests.attack.processes checkpoints --count 500 --seed $(SEED)
+	$(BIN)/python -m tests.attack.processes kills --count 100 --seed $(SEED)
 
 check: .venv/.installed-dev
 	$(BIN)/ruff check

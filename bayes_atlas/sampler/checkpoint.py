@@ -88,7 +88,7 @@ class Checkpoint:
             InputError: the file is damaged, or another one took its place.
         """
         path = self._path(name)
-        if not path.is_file():
+        if not os.path.lexists(path):
             return None
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:

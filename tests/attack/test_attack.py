@@ -4,6 +4,7 @@ import pytest
 
 from bayes_atlas.catalogue import posterior_names
 from tests.attack.attack import QUESTIONS, outcome, run
+from tests.attack.processes import checkpoints, kills
 
 
 @pytest.mark.parametrize("seed", range(150))
@@ -21,7 +22,34 @@ def test_a_mutated_scenario_is_answered_or_refused(seed):
     assert run("scenarios", seed) == ""
 
 
-@pytest.mark.parametrize(("attack", "seed"), [("tables", 10226), ("options", 10004), ("options", 10123)])
+@pytest.mark.parametrize("seed", range(40))
+def test_a_damaged_posterior_is_refused_or_answered(seed):
+    assert run("posteriors", seed) == ""
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_damaged_checkpoint_is_refused_or_gives_the_same_draws(seed):
+    assert checkpoints(seed) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_a_killed_fit_loses_nothing_that_was_sampled(seed):
+    """By SIGKILL, SIGTERM and SIGINT; odd seeds aim at the saving."""
+    assert kills(seed) == ""
+
+
+@pytest.mark.parametrize(
+    ("attack", "seed"),
+    [
+        ("posteriors", 45),
+        ("posteriors", 143),
+        ("posteriors", 521),
+        ("tables", 10226),
+        ("options", 10004),
+        ("options", 10123),
+    ],
+)
 def test_what_once_failed_holds(attack, seed):
     assert run(attack, seed) == ""
 
