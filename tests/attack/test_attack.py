@@ -39,16 +39,11 @@ def test_a_killed_fit_loses_nothing_that_was_sampled(seed):
     assert kills(seed) == ""
 
 
+ONCE_FAILED = {"tables": [10226], "options": [10004, 10123], "posteriors": [45, 143, 521]}
+
+
 @pytest.mark.parametrize(
-    ("attack", "seed"),
-    [
-        ("posteriors", 45),
-        ("posteriors", 143),
-        ("posteriors", 521),
-        ("tables", 10226),
-        ("options", 10004),
-        ("options", 10123),
-    ],
+    ("attack", "seed"), [(attack, seed) for attack, seeds in ONCE_FAILED.items() for seed in seeds]
 )
 def test_what_once_failed_holds(attack, seed):
     assert run(attack, seed) == ""

@@ -359,13 +359,12 @@ def test_a_run_in_rounds_resumes_to_the_same_draws(regression, regression_data, 
             raise Killed
 
     run, settings = {"run": "this"}, Settings(2, 150, seed=3)
-    with pytest.raises(Killed):
-        judge, _ = judge_of(*factors)
-        sample(regression, regression_data, settings, report, Checkpoint(tmp_path, run, resume=False), judge)
+    judge, _ = judge_of(*factors)
+    with pytest.raises(Killed), Checkpoint(tmp_path, run, resume=False) as kept:
+        sample(regression, regression_data, settings, report, kept, judge)
     judge, seen = judge_of(*factors)
-    again = sample(
-        regression, regression_data, settings, checkpoint=Checkpoint(tmp_path, run, resume=True), judge=judge
-    )
+    with Checkpoint(tmp_path, run, resume=True) as kept:
+        again = sample(regression, regression_data, settings, checkpoint=kept, judge=judge)
     assert len(seen) == 3
     np.testing.assert_array_equal(again.sites["total"], whole.sites["total"])
     assert (again.attempts, again.dropped) == (whole.attempts, whole.dropped)
