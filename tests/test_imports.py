@@ -47,3 +47,47 @@ def test_no_sampler_is_loaded(arguments):
 def test_nothing_is_drawn_unless_asked():
     loaded = top_level_modules("-m", "bayes_atlas", "optimum", "chinchilla-2022", "--compute", "1e22")
     assert not loaded & {"matplotlib", "PIL"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unneeded"),
+    [
+        (["list"], {"numpy", "h5py", "scipy", "pandas", "xarray"}),
+        (["optimum", "chinchilla-2022", "--compute", "1e22"], {"pandas", "xarray"}),
+        (["trajectory", "chinchilla-2022", "--from", "1e20", "--to", "1e22"], {"pandas", "xarray"}),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_a_command_loads_what_it_needs(arguments, unneeded):
+    assert not top_level_modules("-m", "bayes_atlas", *arguments) & unneeded
+
+
+# Whatever asks for a socket of Python's raises. What libraries in C do, `strace -e trace=network` shows.
+OFFLINE = """
+import sys
+
+def hook(event, arguments):
+    if event.startswith("socket.") and event != "socket.gethostname":
+        raise RuntimeError(f"{event} {arguments}")
+
+sys.addaudithook(hook)
+from bayes_atlas.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("command", ["check", "fit", "optimum", "diagnose", "list"])
+def test_nothing_asks_for_the_network(command, tmp_path):
+    rows = [f"r{n},en,{1e8 * 2**n},{1e9 * 3 ** (n % 3)},{3 - 0.1 * n}" for n in range(6)]
+    (tmp_path / "runs.csv").write_text("\n".join(["run,language,params,tokens,loss", *rows, ""]))
+    more = {
+        "check": ["runs.csv"],
+        "fit": ["runs.csv", "--model", "chinchilla", "--chains", "1", "--warmup", "150", "--draws", "50"],
+        "optimum": ["chinchilla-2022", "--compute", "1e22", "--plot", "optimum.svg"],
+        "diagnose": ["chinchilla-2022"],
+        "list": [],
+    }
+    arguments = [sys.executable, "-c", OFFLINE, command, *more[command]]
+    finished = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert finished.returncode in (0, 1), finished.stderr[-2000:]
+    assert "Traceback" not in finished.stderr, finished.stderr[-2000:]

@@ -54,10 +54,34 @@ def test_a_figure_is_not_drawn_with_an_impossible_interval(tmp_path):
     assert outcome([command, *asked, "--probability", "1.5", "--plot", str(tmp_path / "figure.svg"), "--json"]) == ""
 
 
+# A mixture of all languages takes minutes.
+FEW = {"atlas-simulated": ["en:monolingual", "fr:monolingual"], "slimpajama-mixtures": ["c4", "github"]}
+CROSSED: dict[str, list[str]] = {command: asked[1:] for command, (asked, _) in QUESTIONS.items()}
+CROSSED |= {"mixture": ["--compute", "1e21"], "diagnose": []}
+PLAN = "compute = 1e21\nlanguage = 'en'\n[expand]\nfactor = 2\n"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("posterior", posterior_names())
-@pytest.mark.parametrize("command", QUESTIONS)
-def test_every_decision_on_every_posterior_is_a_document_or_a_refusal(command, posterior, tmp_path):
-    (_, *asked), _ = QUESTIONS[command]
-    assert outcome([command, posterior, *asked, "--json", "--plot", str(tmp_path / "figure.svg")]) == ""
-    assert outcome([command, posterior, "--compute", "1e21", "--json"]) == ""
+@pytest.mark.parametrize("command", CROSSED)
+def test_every_command_on_every_posterior_is_a_document_or_a_refusal(command, posterior, tmp_path):
+    figure = ["--plot", str(tmp_path / "figure.svg")] if command != "diagnose" else []
+    weights = [each for name in FEW.get(posterior, []) for each in ("--weight", f"{name}=1")] * (command == "mixture")
+    assert outcome([command, posterior, *CROSSED[command], *weights, "--json", *figure]) == ""
+    if command not in ("mixture", "diagnose"):
+        assert outcome([command, posterior, "--compute", "1e21", "--json"]) == ""
+
+
+@pytest.mark.parametrize("posterior", posterior_names())
+def test_a_plan_on_every_posterior_is_a_document_or_a_refusal(posterior, tmp_path):
+    (tmp_path / "scenario.toml").write_text(PLAN)
+    for figure in ([], ["--plot", str(tmp_path / "figure.svg")]):
+        assert outcome(["plan", str(tmp_path / "scenario.toml"), posterior, "--json", *figure]) == ""
+
+
+@pytest.mark.parametrize("command", ["check", "scores", "simulate", "list"])
+def test_the_other_commands_give_documents_or_refusals(command, tmp_path):
+    (tmp_path / "runs.csv").write_text("run,language,params,tokens,loss\na,en,1e8,1e9,3\nb,en,1e9,1e10,2.5\n")
+    more = {"check": ["runs.csv"], "scores": ["runs.csv", "--anchor", "1e9"], "simulate": ["made.csv"], "list": []}
+    arguments = [str(tmp_path / each) if each.endswith(".csv") else each for each in more[command]]
+    assert outcome([command, *arguments, "--json"]) == ""
