@@ -27,6 +27,7 @@ from bayes_atlas.decisions.monte_carlo import mean_errors, numerics, numerics_no
 from bayes_atlas.decisions.objective import EVERY, LEARNED, Draws, Objective, listed, objective
 from bayes_atlas.decisions.optimum import objective_notes, posterior_notes
 from bayes_atlas.decisions.problem import LOOK, least_between
+from bayes_atlas.decisions.shares import check_known, mixed
 from bayes_atlas.decisions.summary import Summary, summarise, summarise_all
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import TRAINING_FLOPS
@@ -277,6 +278,7 @@ def _search(
     for mentioned in (ahead.unique, bounds or {}, *(compare or {}).values()):
         named += mentioned
     sources = list(dict.fromkeys(named))
+    check_known(ahead.posterior, sources)
     epochs = np.inf if max_epochs is None else in_range("max_epochs", max_epochs, RATIOS, such_as="4")
     return _Search(
         objective=ahead,
@@ -308,13 +310,12 @@ def _rules(search: "_Search") -> dict[str, Rule]:
 
 
 def _fixed(name: str, shares: Mapping[str, float], search: "_Search") -> Rule:
-    for source, share in shares.items():
-        in_range(f"share of {source} in {name}", share, RATIOS, such_as="0.5")
+    fixed = mixed(search.objective.posterior, shares, name)
     own = [source_of(language) for language in search.objective.weights]
     if absent := [source for source in own if source not in shares]:
         raise InputError(f"the mixture {name} has no share of {absent[0]}, whose loss counts; give it one")
-    values = np.array([shares.get(source, 0.0) for source in search.sources])
-    return lambda tokens: values / values.sum()
+    values = np.array([fixed.get(source, 0.0) for source in search.sources])
+    return lambda tokens: values
 
 
 def unimax(unique: Floats, tokens: float, epochs: float) -> Floats:

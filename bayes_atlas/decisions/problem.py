@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from bayes_atlas.arrays import Floats
 from bayes_atlas.data.names import source_of
-from bayes_atlas.decisions.base import LIMITS, RATIOS, in_range
+from bayes_atlas.decisions.base import LIMITS, in_range
 from bayes_atlas.decisions.cost import Cost, Flops, cost
 from bayes_atlas.decisions.objective import EVERY, LEARNED, Draws, Objective, listed, objective
+from bayes_atlas.decisions.shares import mixed
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import TRAINING_FLOPS
 from bayes_atlas.posterior import Posterior
@@ -38,7 +39,8 @@ class Request(TypedDict, total=False):
     language: the only language whose loss counts; required if the posterior has several and `weights` is not given.
     weights: instead, language -> weight of its loss.
     unique: unique tokens by source, or one number for a single language; unlimited if absent.
-    shares: share of the training tokens by source; by default the weighted languages, equally.
+    shares: share of the training tokens by source, summing to 1; by default the weighted languages, equally. Sources
+        are those of the posterior, and ``other`` for any other data.
     max_params: largest model that can be served.
     max_tokens: largest number of tokens that the schedule allows.
     served: tokens of inference to serve, paid from the same budget at 2 N each.
@@ -294,9 +296,8 @@ def problem(
     """
     ahead = objective(posterior, language=language, weights=weights, unique=unique, law_error=law_error)
     own = [source_of(name) for name in ahead.weights]
-    mixture = dict.fromkeys(own, 1.0) if shares is None else dict(shares)
-    for name, share in mixture.items():
-        in_range(f"share of {name}", share, RATIOS, such_as="0.5")
+    sampled = list(dict.fromkeys(own))
+    mixture = mixed(posterior, dict.fromkeys(sampled, 1 / len(sampled)) if shares is None else shares)
     if absent := [name for name in own if name not in mixture]:
         raise InputError(
             f"the loss of {absent[0]} counts but it has no share of the tokens; give it a share, or omit its weight"
@@ -305,10 +306,9 @@ def problem(
         raise InputError(
             f"unique tokens are given for {unmixed[0]!r}, which is not sampled; choose from: {', '.join(mixture)}"
         )
-    total = sum(mixture.values())
     return Problem(
         ahead,
-        {name: share / total for name, share in mixture.items()},
+        mixture,
         cost(served, flops),
         np.inf if max_params is None else in_range("max_params", max_params, LIMITS, such_as="8e9"),
         np.inf if max_tokens is None else in_range("max_tokens", max_tokens, LIMITS, such_as="1e12"),

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,8 @@ except ImportError:  # not on Windows, where nothing keeps two fits from one out
 IDENTITY = "identity.json"
 LOCK = "lock"
 HASH = "sha256"  # name of the array with a file's hash
+# What numpy and zipfile raise for damaged files; RuntimeError includes NotImplementedError.
+UNREADABLE = (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 AFRESH = "leave out --resume to sample from the start"
 
 
@@ -93,7 +96,7 @@ class Checkpoint:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = {key: stored[key] for key in stored.files}
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise InputError(f"{path} of the run to resume cannot be read ({error}); {AFRESH}") from error
         stated = str(arrays.pop(HASH, ""))
         if stated != self._hash(name, arrays):
@@ -156,6 +159,8 @@ def begun(folder: Path) -> bool:
 def _locked(folder: Path) -> IO[str]:
     """Return the open lock file of `folder`. The lock ends with its process, however that ends."""
     path = folder / LOCK
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, where the lock of a fit belongs; remove {folder}")
     file = path.open("a+", encoding="utf-8")
     if fcntl is None:
         return file

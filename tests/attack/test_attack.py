@@ -32,6 +32,11 @@ def test_a_damaged_checkpoint_is_refused_or_gives_the_same_draws(seed):
     assert checkpoints(seed) == ""
 
 
+@pytest.mark.parametrize("seed", [1017, 1261])
+def test_damage_to_a_checkpoint_that_once_failed_is_refused(seed):
+    assert checkpoints(seed) == ""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_a_killed_fit_loses_nothing_that_was_sampled(seed):

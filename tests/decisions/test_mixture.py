@@ -138,7 +138,7 @@ def test_baselines_by_unique_tokens_need_them_all(of_law):
 
 
 def test_mixtures_of_the_users_are_compared(of_law):
-    mine = {"sw": 1.0, "en": 1.0, "fr": 2.0}
+    mine = {"sw": 0.25, "en": 0.25, "fr": 0.5}
     found = mixture(close_draws(of_law, "atlas"), compute=1e22, compare={"mine": mine})
     assert found.baselines["mine"].shares == {"sw": 0.25, "en": 0.25, "fr": 0.5}
     document = found.summary(0.8)
@@ -193,6 +193,8 @@ MISTAKES = {
     "epochs": ({"max_epochs": 0}, "max_epochs is 0; it must be a positive number, such as 4"),
     "absent": ({"compare": {"mine": {"sw": 1}}}, "the mixture mine has no share of en, whose loss counts; give it one"),
     "share": ({"compare": {"mine": {"sw": -1}}}, "share of sw in mine is -1; it must be a positive number"),
+    "sum": ({"compare": {"mine": {"sw": 1, "en": 1, "fr": 2}}}, "the shares in mine sum to 4, and shares of"),
+    "typo": ({"bounds": {"swa": (0, 1)}}, "has no source 'swa'; did you mean 'sw'? its sources are sw, en, fr"),
     "size": ({"max_params": -1}, "max_params is -1; it must be a positive number"),
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ from bayes_atlas.errors import InputError
 from bayes_atlas.laws import atlas
 
 UNIQUE = {"en": 1e12, "sw": 1e9, "fr": 2e10}
-MIXTURE = {"weights": {"sw": 3.0, "en": 1.0}, "shares": {"en": 5.0, "sw": 1.0, "fr": 2.0, "yo": 2.0}}
+MIXTURE = {"weights": {"sw": 3.0, "en": 1.0}, "shares": {"en": 0.5, "sw": 0.1, "fr": 0.2, "other": 0.2}}
 SCENARIOS = {
     "one language": {"language": "sw"},
     "few tokens": {"language": "sw", "unique": 1e9},
@@ -45,7 +45,7 @@ def test_numeric_optima_equal_the_closed_form(of_law, law, compute):
 
 @pytest.mark.parametrize("law", ["chinchilla", "data_constrained"])
 def test_a_language_in_a_mixture_without_transfer_is_one_with_less_budget(of_law, law):
-    shared = optimum(of_law(law), compute=1e22, language="sw", shares={"sw": 1, "en": 3})
+    shared = optimum(of_law(law), compute=1e22, language="sw", shares={"sw": 0.25, "en": 0.75})
     alone = optimum(of_law(law), compute=0.25e22, language="sw")
     np.testing.assert_allclose(shared.params, alone.params, rtol=1e-6)
     np.testing.assert_allclose(shared.tokens / 4, alone.tokens, rtol=1e-6)
@@ -53,7 +53,9 @@ def test_a_language_in_a_mixture_without_transfer_is_one_with_less_budget(of_law
 
 def test_transfer_counts_as_the_law_says(of_law):
     posterior = of_law("atlas")
-    plan = problem(posterior, language="sw", shares={"sw": 0.5, "fr": 0.2, "en": 0.2, "yo": 0.1}, unique={"fr": 1e10})
+    plan = problem(
+        posterior, language="sw", shares={"sw": 0.5, "fr": 0.2, "en": 0.2, "other": 0.1}, unique={"fr": 1e10}
+    )
     drawn, unit = posterior.parameters("sw"), posterior.info.references["sw"]
     by_hand = atlas.loss(
         3e9 / unit["params"],
@@ -128,9 +130,9 @@ def test_a_budget_that_cannot_be_spent_is_noted(of_law):
 
 
 def test_sources_the_posterior_does_not_know_are_noted(of_law):
-    shares = {"sw": 1, "yo": 1}
+    shares = {"sw": 0.5, "other": 0.5}
     (note,) = optimum(of_law("data_constrained"), compute=1e22, language="sw", shares=shares).notes
-    assert note.startswith("the posterior has no estimate of transfer from yo to the weighted languages")
+    assert note.startswith("the posterior has no estimate of transfer from other to the weighted languages")
     assert optimum(of_law("atlas"), compute=1e22, language="sw", shares=shares).notes == []
 
 
@@ -151,6 +153,10 @@ MISTAKES = {
     "unknown": ({"weights": {"yo": 1}}, "has no language 'yo'; choose one of: sw, en, fr"),
     "weight": ({"weights": {"sw": 0}}, "weight of sw is 0; it must be a positive number, such as 1"),
     "share": ({"language": "sw", "shares": {"sw": -1}}, "share of sw is -1; it must be a positive number, such as 0.5"),
+    "typo": ({"language": "sw", "shares": {"sw": 0.5, "enn": 0.5}}, "has no source 'enn'; did you mean 'en'?"),
+    "source": ({"language": "sw", "shares": {"sw": 0.5, "yo": 0.5}}, "call data of any other source 'other'"),
+    "sum": ({"language": "sw", "shares": {"sw": 0.5, "en": 1}}, "the shares sum to 1.5, and shares of the"),
+    "per cent": ({"language": "sw", "shares": {"sw": 40, "en": 60}}, "sum to 1; give per cent as fractions, such as"),
     "unsampled": ({"language": "sw", "shares": {"en": 1}}, "the loss of sw counts but it has no share of the tokens"),
     "number": ({"weights": {"sw": 1, "en": 1}, "unique": 1e9}, "unique is 1e+09 for several languages; give it for"),
     "unmixed": ({"language": "sw", "unique": {"en": 1e9}}, "unique tokens are given for 'en', which is not sampled"),

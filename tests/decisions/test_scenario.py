@@ -33,9 +33,9 @@ epochs = 4
 [bounds]
 fr = [0.0, 0.3]
 [compare.even]
-sw = 1
-en = 1
-fr = 1
+sw = 0.333
+en = 0.333
+fr = 0.333
 """
 
 
@@ -59,7 +59,7 @@ def test_a_full_scenario_is_answered_as_its_parts(scenario, atlas):
     limits = {"max_params": 8e9, "served": 1e11, "weights": {"sw": 3, "en": 1}}
     unique = {"sw": 2e9, "en": 3e12, "fr": 4e11}
     alone = mixture(
-        atlas, compute=1e22, unique=unique, bounds={"fr": (0.0, 0.3)}, compare={"even": dict.fromkeys(unique, 1)},
+        atlas, compute=1e22, unique=unique, bounds={"fr": (0.0, 0.3)}, compare={"even": dict.fromkeys(unique, 1 / 3)},
         max_epochs=4, max_tokens=5e12, **limits,
     )  # fmt: skip
     assert answer.mixture.plan.shares == alone.plan.shares
@@ -78,7 +78,7 @@ def test_a_full_scenario_is_answered_as_its_parts(scenario, atlas):
 
 
 def test_shares_that_are_given_are_not_searched_for(scenario, atlas):
-    answer = plan(scenario("compute = 1e21\n[weights]\nsw = 1\n[shares]\nsw = 1\nen = 3"), atlas)
+    answer = plan(scenario("compute = 1e21\n[weights]\nsw = 1\n[shares]\nsw = 0.25\nen = 0.75"), atlas)
     assert answer.mixture is None
     assert answer.optimum.problem.shares == {"sw": 0.25, "en": 0.75}
 
