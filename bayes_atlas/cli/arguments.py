@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from bayes_atlas.cli.typed import FLOPS, PARAMS, TOKENS
+
 LARGEST_SEED = 2**32 - 1
 RunsFile = Annotated[Path, typer.Argument(metavar="RUNS", help="Run table, .csv or .parquet.", show_default=False)]
 PosteriorName = Annotated[
@@ -32,7 +34,7 @@ Plot = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Figure to write: .svg, .png or .pdf.", show_default=False),
 ]
-Compute = Annotated[float, typer.Option(help="Budget in FLOPs, counted as 6 N D.", show_default=False)]
+Compute = Annotated[float, typer.Option(**FLOPS, help="Budget in FLOPs, counted as 6 N D, such as 3e23 or 10^23.")]
 Weights = Annotated[
     list[str] | None,
     typer.Option("--weight", metavar="LANGUAGE=WEIGHT", help="Weight of a language's loss.", show_default=False),
@@ -52,11 +54,11 @@ Shares = Annotated[
         show_default=False,
     ),
 ]
-MaxParams = Annotated[float | None, typer.Option(help="Largest model that can be served.", show_default=False)]
+MaxParams = Annotated[float | None, typer.Option(**PARAMS, help="Largest model that can be served, such as 8B.")]
 MaxTokens = Annotated[
-    float | None, typer.Option(help="Largest number of tokens that the schedule allows.", show_default=False)
+    float | None, typer.Option(**TOKENS, help="Largest number of tokens that the schedule allows, such as 1.2T.")
 ]
 Served = Annotated[
     float | None,
-    typer.Option(help="Tokens of inference to serve, paid from the same budget at 2 N each.", show_default=False),
+    typer.Option(**TOKENS, help="Tokens of inference to serve, paid from the same budget at 2 N each."),
 ]

@@ -9,6 +9,7 @@ import typer
 from bayes_atlas.cli.answers import save
 from bayes_atlas.cli.arguments import LEARNED, AsJson, LawError, Plot, PosteriorName, Probability
 from bayes_atlas.cli.console import chance, number, print_json, print_notes, print_rows, say
+from bayes_atlas.cli.typed import PARAMS, TOKENS
 from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,22 +23,22 @@ class Run:
     """Options of the planned run; see `bayes_atlas.decisions.crossover.find_crossover`."""
 
     language: Annotated[str | None, typer.Option(help="Language to train in.", show_default=False)] = None
-    tokens: Annotated[float | None, typer.Option(help="Planned training tokens.", show_default=False)] = None
+    tokens: Annotated[float | None, typer.Option(**TOKENS, help="Planned training tokens.")] = None
     checkpoint: Annotated[
         str | None, typer.Option(help="Checkpoint; required if the posterior has several.", show_default=False)
     ] = None
-    unique: Annotated[
-        float | None, typer.Option(help="Available unique tokens; unlimited by default.", show_default=False)
-    ] = None
-    charge: Annotated[float, typer.Option(help="Tokens of the checkpoint's own training, if the budget pays them.")] = (
-        0.0
+    unique: Annotated[float | None, typer.Option(**TOKENS, help="Available unique tokens; unlimited by default.")] = (
+        None
     )
+    charge: Annotated[
+        float, typer.Option(**TOKENS, help="Tokens of the checkpoint's own training, if the budget pays them.")
+    ] = 0.0
     law_error: LawError = LEARNED
 
 
 def crossover(
     posterior: PosteriorName,
-    params: Annotated[float, typer.Option(help="Parameters of the model.", show_default=False)],
+    params: Annotated[float, typer.Option(**PARAMS, help="Parameters of the model.")],
     *,
     run: Run,
     points: Annotated[

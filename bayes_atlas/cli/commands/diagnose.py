@@ -14,6 +14,7 @@ import typer
 from bayes_atlas.cli.arguments import LEARNED, AsJson, LawError, Plot, PosteriorName, Probability
 from bayes_atlas.cli.console import new_table, number, out, plural, print_json, print_rows, say, value_range, writing
 from bayes_atlas.cli.sampling import print_posterior, sampling_report
+from bayes_atlas.cli.typed import FLOPS, PARAMS, TOKENS
 from bayes_atlas.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,16 +45,16 @@ class Asked:
             metavar=" | ".join(OPTIONS), help="Also show how this decision depends on priors.", show_default=False
         ),
     ] = None
-    compute: Annotated[float | None, typer.Option(help="optimum: budget in FLOPs.", show_default=False)] = None
+    compute: Annotated[float | None, typer.Option(**FLOPS, help="optimum: budget in FLOPs.")] = None
     factor: Annotated[
         float | None, typer.Option(help="expand: factor on the number of languages.", show_default=False)
     ] = None
-    params: Annotated[float | None, typer.Option(help="crossover: parameters of the model.", show_default=False)] = None
+    params: Annotated[float | None, typer.Option(**PARAMS, help="crossover: parameters of the model.")] = None
     language: Annotated[str | None, typer.Option(help="Language of the decision.", show_default=False)] = None
     checkpoint: Annotated[str | None, typer.Option(help="crossover: checkpoint.", show_default=False)] = None
-    unique: Annotated[
-        float | None, typer.Option(help="Available unique tokens; unlimited by default.", show_default=False)
-    ] = None
+    unique: Annotated[float | None, typer.Option(**TOKENS, help="Available unique tokens; unlimited by default.")] = (
+        None
+    )
     law_error: LawError = LEARNED
     probability: Probability = 0.9
 

@@ -7,6 +7,7 @@ import typer
 from bayes_atlas.cli.answers import explain_law_error, save
 from bayes_atlas.cli.arguments import LEARNED, AsJson, LawError, Plot, PosteriorName, Probability
 from bayes_atlas.cli.console import print_json, print_notes, print_rows, say
+from bayes_atlas.cli.typed import PARAMS, TOKENS
 
 PANEL = "Decisions"
 
@@ -20,10 +21,10 @@ def expand(
         str | None, typer.Option(help="Language whose loss stays equal; a typical one by default.", show_default=False)
     ] = None,
     params: Annotated[
-        float | None, typer.Option(help="Model size of the run to grow from, in parameters.", show_default=False)
+        float | None, typer.Option(**PARAMS, help="Model size of the run to grow from, in parameters.")
     ] = None,
     tokens: Annotated[
-        float | None, typer.Option(help="Training tokens of this run, of all languages.", show_default=False)
+        float | None, typer.Option(**TOKENS, help="Training tokens of this run, of all languages.")
     ] = None,
     languages: Annotated[
         float | None, typer.Option(help="Number of languages of this run.", show_default=False)

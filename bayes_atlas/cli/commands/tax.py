@@ -7,6 +7,7 @@ import typer
 from bayes_atlas.cli.answers import explain_law_error, save
 from bayes_atlas.cli.arguments import LEARNED, AsJson, LawError, Plot, PosteriorName, Probability
 from bayes_atlas.cli.console import print_json, print_notes, print_rows, say
+from bayes_atlas.cli.typed import FLOPS
 
 PANEL = "Decisions"
 
@@ -14,9 +15,7 @@ PANEL = "Decisions"
 def tax(
     posterior: PosteriorName,
     language: Annotated[str, typer.Option(help="Language without labels, such as fr.", show_default=False)],
-    compute: Annotated[
-        list[float], typer.Option(help="Budget of the baseline in FLOPs (repeatable).", show_default=False)
-    ],
+    compute: Annotated[list[float], typer.Option(**FLOPS, help="Budget of the baseline in FLOPs (repeatable).")],
     baseline: Annotated[
         str | None, typer.Option(help="Configuration to compare with; by default the first.", show_default=False)
     ] = None,

@@ -10,7 +10,7 @@ from bayes_atlas.cli.answers import save, show
 from bayes_atlas.cli.arguments import LEARNED, LawError, PosteriorName, Served, Weights
 from bayes_atlas.cli.console import print_rows
 from bayes_atlas.cli.options import Shown
-from bayes_atlas.cli.typed import pairs
+from bayes_atlas.cli.typed import FLOPS, pairs
 
 if TYPE_CHECKING:
     from bayes_atlas.decisions.trajectory import Trajectories
@@ -20,8 +20,8 @@ PANEL = "Decisions"
 
 def trajectory(
     posterior: PosteriorName,
-    least: Annotated[float, typer.Option("--from", help="Smallest budget in FLOPs.", show_default=False)],
-    most: Annotated[float, typer.Option("--to", help="Largest budget in FLOPs.", show_default=False)],
+    least: Annotated[float, typer.Option("--from", **FLOPS, help="Smallest budget in FLOPs.")],
+    most: Annotated[float, typer.Option("--to", **FLOPS, help="Largest budget in FLOPs.")],
     language: Annotated[
         list[str] | None,
         typer.Option(
