@@ -31,6 +31,7 @@ RUNS_ON = (
     "tests that"
 )
 POINTS = 241  # of the grid on which a crossover is sought
+ROUNDING = 1e-9
 OF_SCRATCH, OF_CHECKPOINT = ("late", "onset", "steep"), ("D_0", "limit")  # parameters of only one of the two curves
 UNITS = {
     "tokens": ("training tokens at the crossover; infinite without one in range", "tokens"),
@@ -86,6 +87,11 @@ class Crossover(Decision):
         return float(np.isinf(self.tokens).mean())
 
     @property
+    def probability_below(self) -> float:
+        """Probability that the crossover is below the range: from scratch is better throughout it."""
+        return float((self.tokens <= self.within[0] * (1 + ROUNDING)).mean())
+
+    @property
     def probability_scratch_wins(self) -> float | None:
         """Probability that training from scratch is better at the planned tokens; None without planned tokens."""
         return None if self.scratch_wins is None else float(self.scratch_wins.mean())
@@ -123,6 +129,7 @@ class Crossover(Decision):
             **self.summary(probability),
             "probability_none_in_range": self.probability_none,
             "probability_none_in_range_mcse": mean_errors(np.isinf(self.tokens), self.posterior.chains)[0],
+            "probability_below_range": self.probability_below,
             "range": [end if np.isfinite(end) else None for end in self.within],
             "probability_scratch_wins": self.probability_scratch_wins,
             "probability_scratch_wins_mcse": None
@@ -139,12 +146,14 @@ class Crossover(Decision):
     def rows(self, probability: float = 0.9) -> list[dict[str, str]]:
         """Return one row for the tokens and one for the compute of the crossover."""
         alone = None if self.if_law_holds is None else self.if_law_holds.summary(probability)
-        return [
-            {"crossover": name}
-            | _cells(summary, probability)
-            | ({} if alone is None else {"if the law holds": _cells(alone[name], probability)[interval(probability)]})
-            for name, summary in self.summary(probability).items()
-        ]
+        least = {"tokens": self.within[0], "compute": TRAINING_FLOPS * self.params * self.within[0]}
+        rows = []
+        for name, summary in self.summary(probability).items():
+            cells = _cells(summary, probability, least[name])
+            if alone is not None:
+                cells["if the law holds"] = _cells(alone[name], probability, least[name])[interval(probability)]
+            rows.append({"crossover": name} | cells)
+        return rows
 
     @property
     def choice(self) -> str | None:
@@ -155,12 +164,15 @@ class Crossover(Decision):
         return "scratch" if better else "checkpoint"
 
 
-def _cells(summary: Summary | None, probability: float) -> dict[str, str]:
-    """Return the cells of a crossover, in scientific notation."""
+def _cells(summary: Summary | None, probability: float, least: float) -> dict[str, str]:
+    """Return the cells of a crossover, in scientific notation; ends at `least`, where the search begins, are below."""
     if summary is None:
         return {"median": "none in range", interval(probability): "-"}
-    ends = f"{summary['lower']:.3g} to {summary['upper']:.3g}"
-    return {"median": f"{summary['median']:.3g}", interval(probability): ends}
+    lower, median, upper = (
+        f"below {least:.3g}" if value <= least * (1 + ROUNDING) else f"{value:.3g}"
+        for value in (summary["lower"], summary["median"], summary["upper"])
+    )
+    return {"median": median, interval(probability): lower if lower == upper else f"{lower} to {upper}"}
 
 
 def find_crossover(

@@ -6,7 +6,7 @@ import xarray as xr
 
 from bayes_atlas.decisions.crossover import find_crossover, outlying
 from bayes_atlas.errors import InputError
-from bayes_atlas.posterior import Posterior
+from bayes_atlas.posterior import Posterior, load_posterior
 
 DRAWS = 200
 
@@ -140,3 +140,18 @@ def test_no_crossover_in_range_is_a_cell(curves, keeps_its_promises):
     found = find_crossover(replace(curves(np.inf), name="<mine>"), params=1e9, language="en", checkpoint="multi")
     keeps_its_promises(found, dict.fromkeys(("tokens", "compute"), ("draw",)))
     assert [row["median"] for row in found.rows()] == ["none in range"] * 2
+
+
+def test_a_crossover_below_the_range_is_called_so():
+    """If its own training is charged to the checkpoint, scratch is better from the fewest tokens on."""
+    charged = find_crossover(
+        load_posterior("crossover-bytes"), language="de", checkpoint="en", params=65.8e6, charge=1e13
+    )
+    assert charged.probability_below == 1
+    assert charged.to_dict()["probability_below_range"] == 1
+    tokens, compute = charged.rows()
+    assert tokens["median"] == tokens["90% interval"] == f"below {charged.within[0]:.3g}"
+    assert compute["median"].startswith("below ")
+    free = find_crossover(load_posterior("crossover-bytes"), language="de", checkpoint="en", params=65.8e6)
+    assert free.probability_below == 0
+    assert "below" not in str(free.rows())

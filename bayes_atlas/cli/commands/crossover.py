@@ -83,6 +83,9 @@ def _print_choice(found: "Crossover") -> None:
     if found.probability_none:
         lower, upper = map(number, found.within)
         say(f"No crossover between {lower} and {upper} tokens with probability {chance(found.probability_none)}.")
+    if found.probability_below:
+        share, least = chance(found.probability_below), number(found.within[0])
+        say(f"From scratch is better from {least} tokens on, the fewest that are looked at, with probability {share}.")
     wins = found.probability_scratch_wins
     if found.planned is not None and wins is not None:
         say(f"With {number(found.planned)} tokens: {found.choice}; from scratch wins with probability {chance(wins)}.")
