@@ -316,10 +316,12 @@ def _outcome(arguments: list[str]) -> str:
         return "" if told.getvalue() and not printed.getvalue() else "refused without one message"
     if code:
         return f"exit code {code}"
-    return _json_fault(printed.getvalue())
+    return json_fault(printed.getvalue())
 
 
-def _json_fault(text: str) -> str:
+def json_fault(text: str) -> str:
+    """Return what keeps `text` from being a JSON document; empty if nothing does."""
+
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is not JSON")
 

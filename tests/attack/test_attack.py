@@ -1,9 +1,12 @@
 """A sample of the attacks that ``make attack`` runs by the thousand, and every decision on every posterior."""
 
+import subprocess
+import sys
+
 import pytest
 
 from bayes_atlas.catalogue import posterior_names
-from tests.attack.attack import QUESTIONS, outcome, run
+from tests.attack.attack import QUESTIONS, json_fault, outcome, run
 from tests.attack.processes import checkpoints, kills
 
 
@@ -62,7 +65,7 @@ def test_a_figure_is_not_drawn_with_an_impossible_interval(tmp_path):
 # A mixture of all languages takes minutes.
 FEW = {"atlas-simulated": ["en:monolingual", "fr:monolingual"], "slimpajama-mixtures": ["c4", "github"]}
 CROSSED: dict[str, list[str]] = {command: asked[1:] for command, (asked, _) in QUESTIONS.items()}
-CROSSED |= {"mixture": ["--compute", "1e21"], "diagnose": []}
+CROSSED |= {"mixture": ["--compute", "1e21"]}
 PLAN = "compute = 1e21\nlanguage = 'en'\n[expand]\nfactor = 2\n"
 
 
@@ -70,11 +73,21 @@ PLAN = "compute = 1e21\nlanguage = 'en'\n[expand]\nfactor = 2\n"
 @pytest.mark.parametrize("posterior", posterior_names())
 @pytest.mark.parametrize("command", CROSSED)
 def test_every_command_on_every_posterior_is_a_document_or_a_refusal(command, posterior, tmp_path):
-    figure = ["--plot", str(tmp_path / "figure.svg")] if command != "diagnose" else []
+    figure = ["--plot", str(tmp_path / "figure.svg")]
     weights = [each for name in FEW.get(posterior, []) for each in ("--weight", f"{name}=1")] * (command == "mixture")
     assert outcome([command, posterior, *CROSSED[command], *weights, "--json", *figure]) == ""
-    if command not in ("mixture", "diagnose"):
+    if command != "mixture":
         assert outcome([command, posterior, "--compute", "1e21", "--json"]) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("posterior", posterior_names())
+def test_every_posterior_is_diagnosed_in_a_document(posterior):
+    """In a process of its own: a fork of one in which jax runs may hang."""
+    command = [sys.executable, "-m", "bayes_atlas", "diagnose", posterior, "--json"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    assert json_fault(finished.stdout) == ""
 
 
 @pytest.mark.parametrize("posterior", posterior_names())
