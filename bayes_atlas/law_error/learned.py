@@ -47,6 +47,8 @@ DIMS: dict[str, tuple[str, ...]] = {  # of the stored arrays
     "entries": ("parameter",),
     "kappa": ("kappa",),
 } | {name: (name,) for name in LABELS}
+LARGEST = 1e6  # of any stored number
+FARTHEST_MEAN = 5.0  # distance of the mean of draws from that of the draws behind the errors, in standard deviations
 SHARED = 0.5  # share of the variance of what the runs leave open that languages have in common
 
 
@@ -132,6 +134,18 @@ def _places(language: Language, least: Mapping[str, int], steps: Mapping[str, in
     return places
 
 
+def _moderate(values: NDArray[Any]) -> bool:
+    """Return True if all `values` are finite and of a size that logs and standard deviations have."""
+    return bool((np.abs(values) < LARGEST).all())  # false for NaN
+
+
+def _unusable(posterior: Posterior, why: str) -> PosteriorError:
+    return PosteriorError(
+        f"the draws of {posterior.name} have no usable errors of the law: {why}; restore them, fit again, or leave out "
+        f"the errors (law_error = none)"
+    )
+
+
 @dataclass(frozen=True)
 class LawError:
     """Laws with errors: one for each draw of a posterior."""
@@ -148,11 +162,11 @@ class LawError:
         if found is None:
             return None
         for name, dims in DIMS.items():
-            if found.dims.get(name) != dims or not (name in LABELS or np.isfinite(found[name]).all()):
-                raise PosteriorError(
-                    f"the draws of {posterior.name} have no usable errors of the law: {name} is missing or not finite; "
-                    f"restore them, fit again, or leave out the errors with law_error = none"
-                )
+            if found.dims.get(name) != dims or not (name in LABELS or _moderate(found[name])):
+                raise _unusable(posterior, f"{name} is missing, not finite or too large")
+        first, last, origin = (found[name] for name in ("first", "last", "origin"))
+        if (first > origin).any() or (origin > last).any() or found.sizes["bend"] != 2 + int((last - first).sum()):
+            raise _unusable(posterior, "knots of its exponents do not fit together")
         return cls(posterior, found, seed)
 
     @cached_property
@@ -203,8 +217,13 @@ class LawError:
         arrays = {name: own[name].astype(float) for name in own.names if own[name].dtype.kind == "f"}
         alone = self.posterior.parameters(language)
         names = own["parameter"].tolist()
+        entries = {name: 0 if values.ndim == 1 else values.shape[1] for name, values in alone.items()}
+        if [entries.get(name) for name in names] != own["entries"].tolist():
+            raise _unusable(self.posterior, "their parameters are not those of the law")
         coordinates = Coordinates(names, own["entries"].tolist(), own["positive"].tolist())
         away = coordinates.pack({name: alone[name] for name in names}) - arrays["middle"]
+        if (np.abs(away.mean(axis=0)) > FARTHEST_MEAN * (away.std(axis=0) + 1e-3)).any():
+            raise _unusable(self.posterior, "they were learned from other draws")
         moved, bends = np.empty_like(away), np.empty((len(away), own.sizes["bend"]))
         luck = self._luck(language, bends.shape[1] + 2 * REACH * own.sizes["exponent"])
         for number in np.unique(self.chosen):
