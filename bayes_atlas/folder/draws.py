@@ -126,11 +126,14 @@ class DrawsFile:
     def _arrays(self, group: str) -> Arrays:
         with self._opened() as file:
             values, dims = {}, {}
-            for name, variable in file[group].items():
-                if not isinstance(variable, h5py.Dataset) or _is_bare_dimension(variable):
+            members = {name: each for name, each in file[group].items() if isinstance(each, h5py.Dataset)}
+            scales = {name: each for name, each in members.items() if _is_scale(each)}
+            known = {int(each.attrs.get("_Netcdf4Dimid", -1)): name for name, each in scales.items()}
+            for name, variable in members.items():
+                if _is_bare_dimension(variable):
                     continue
                 values[name] = _values(variable)
-                dims[name] = _dims(name, variable)
+                dims[name] = _dims(name, variable, known)
             found = Arrays(values, dims)
             for name, each in values.items():
                 if each.shape != tuple(found.sizes[dim] for dim in dims[name]):
@@ -188,14 +191,19 @@ def _is_bare_dimension(variable: h5py.Dataset) -> bool:
     return text.startswith("This is a netCDF dimension but not a netCDF variable")
 
 
-def _dims(name: str, variable: h5py.Dataset) -> tuple[str, ...]:
-    """Return the names of the dimensions, which netCDF keeps as scales."""
-    if variable.attrs.get("CLASS", b"") == b"DIMENSION_SCALE" and variable.ndim == 1:
+def _is_scale(variable: h5py.Dataset) -> bool:
+    """True for the labels of a dimension, and for what stands for it where there are none."""
+    return variable.attrs.get("CLASS", b"") == b"DIMENSION_SCALE" and variable.ndim == 1
+
+
+def _dims(name: str, variable: h5py.Dataset, known: Mapping[int, str]) -> tuple[str, ...]:
+    """Return the names of the dimensions, by the numbers that h5netcdf stores.
+
+    The references of HDF5 to its dimension scales say the same, but HDF5 crashes on damaged ones.
+    """
+    if _is_scale(variable):
         return (name,)
-    found = []
-    for axis in range(variable.ndim):
-        scales = variable.dims[axis].values()
-        if len(scales) != 1:
-            raise StorageError(f"{variable.name} has an axis without a name")
-        found.append(str(scales[0].name).rsplit("/", 1)[-1])
-    return tuple(found)
+    numbers = np.atleast_1d(variable.attrs.get("_Netcdf4Coordinates", [])).tolist()
+    if len(numbers) != variable.ndim or not all(number in known for number in numbers):
+        raise StorageError(f"{variable.name} has an axis without a name")
+    return tuple(known[number] for number in numbers)
