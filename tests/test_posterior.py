@@ -23,6 +23,7 @@ from bayes_atlas.folder.draws import Arrays, DrawsFile
 from bayes_atlas.folder.info import INFO, Check, PosteriorError, read_info
 from bayes_atlas.laws import law_names
 from bayes_atlas.posterior import DRAWS, check_target, load_posterior, thin
+from tests.killing import KILLER
 
 ROOT = Path(__file__).parents[1]
 
@@ -335,7 +336,9 @@ def test_a_folder_without_info_is_no_posterior(saved):
 # Interruption
 
 # Kills a save before the k-th time it touches the file system, for each k up to the end, and prints what is found then.
-KILLED_SAVES = """
+KILLED_SAVES = (
+    KILLER
+    + """
 import json, os, shutil, signal, sys
 from dataclasses import replace
 from pathlib import Path
@@ -350,19 +353,11 @@ old = load_posterior(template)
 small = old.draws["posterior"].to_dataset()[["E", "A", "B", "alpha", "beta"]]  # to be quick
 draws = xr.DataTree.from_dict({"posterior": small})
 new = replace(old, draws=draws, info=old.info.model_copy(update={"title": "new"}))
-TOUCHES = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.scandir", "os.listdir", "shutil.rmtree"}
 
 def killed(moment, force):
-    count = 0
-    def hook(event, arguments):
-        nonlocal count
-        if event in TOUCHES:
-            count += 1
-            if count == moment:
-                os.kill(os.getpid(), signal.SIGKILL)
     child = os.fork()
     if child == 0:
-        sys.addaudithook(hook)
+        sys.addaudithook(killer(moment, signal.SIGKILL))
         new.save(target, force=force)
         os._exit(0)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
@@ -390,6 +385,7 @@ for force in (False, True):
 load_posterior(target)
 print(json.dumps([states[False], states[True]]))
 """
+)
 
 
 def runs_of(states: list[str]) -> list[str]:

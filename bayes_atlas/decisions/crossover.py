@@ -16,6 +16,7 @@ from bayes_atlas.decisions.base import SIZES, Decision, dataset, in_range
 from bayes_atlas.decisions.hull import outside
 from bayes_atlas.decisions.monte_carlo import mean_errors, numerics, numerics_notes
 from bayes_atlas.decisions.objective import LAW_ERRORS, LEARNED, NONE
+from bayes_atlas.decisions.problem import ROUNDING
 from bayes_atlas.decisions.summary import Summary, summarise
 from bayes_atlas.errors import InputError
 from bayes_atlas.law_error.population import population
@@ -31,7 +32,6 @@ RUNS_ON = (
     "tests that"
 )
 POINTS = 241  # of the grid on which a crossover is sought
-ROUNDING = 1e-9
 OF_SCRATCH, OF_CHECKPOINT = ("late", "onset", "steep"), ("D_0", "limit")  # parameters of only one of the two curves
 UNITS = {
     "tokens": ("training tokens at the crossover; infinite without one in range", "tokens"),

@@ -246,10 +246,11 @@ class Problem:
             tokens = np.exp(log_tokens)
             return self.loss(self.cost.params(tokens, compute), tokens, draws.astype(np.int64))
 
-        best, width = np.log(start), 1.0
+        best = np.log(start)
         for steps in (np.arange(1 - LOOK, LOOK), np.linspace(-0.75, 0.75, 7)):  # the second between two of the first
             losses = np.stack([loss(best + step, draws, compute) for step in steps])
-            best, width = best + steps[losses.argmin(axis=0)], steps[1] - steps[0]
+            best = best + steps[losses.argmin(axis=0)]
+        width = steps[1] - steps[0]
         found = elementwise.find_minimum(
             loss,
             (best - width, best, best + width),

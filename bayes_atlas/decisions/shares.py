@@ -31,11 +31,10 @@ def mixed(posterior: Posterior, shares: Mapping[str, float], of: str = "") -> di
     check_known(posterior, shares)
     total = sum(shares.values())
     if abs(total - 1) > ROUNDED:
-        percent = "; give per cent as fractions, such as 0.25" if abs(total - 100) <= 100 * ROUNDED else ""
-        first = next(iter(shares))
+        divided = f"divided by their sum, that of {name} is {share / total:.3g}"
+        advice = "give per cent as fractions, such as 0.25" if abs(total / 100 - 1) <= ROUNDED else divided
         raise InputError(
-            f"the shares{where} sum to {number(total)}, and shares of the training tokens sum to 1{percent or '; '}"
-            f"{'' if percent else f'{first} would have {shares[first] / total:.3g} if all were divided by their sum'}"
+            f"the shares{where} sum to {number(total)}, and shares of the training tokens sum to 1; {advice}"
         )
     return {name: share / total for name, share in shares.items()}
 

@@ -12,7 +12,6 @@ This is not a posterior to report: `bayes_atlas.fit` samples that.
 from dataclasses import dataclass
 from functools import cached_property
 
-import arviz as az  # noqa: F401  registers the accessor `azstats`
 import numpy as np
 import xarray as xr
 from scipy.special import expit, gammaln, logsumexp
@@ -23,6 +22,7 @@ from bayes_atlas.data.runs import CLOSEST
 from bayes_atlas.data.size_groups import SizeGroups, size_weight
 from bayes_atlas.errors import InputError
 from bayes_atlas.laws import chinchilla
+from bayes_atlas.validation.importance import largest_reliable_k, smoothed
 
 # Means and standard deviations of normal priors on the unconstrained scale, as in `models/chinchilla.py`,
 # `bayes_atlas.modelling.loss_terms` and `bayes_atlas.modelling.curve_noise`; a test compares the densities.
@@ -194,12 +194,10 @@ class Laplace:
         proposed = -(PROPOSAL + size) / 2 * np.log1p(squares / PROPOSAL)
         parts = np.array_split(states, max(number * len(self.problem.curve) // PART, 1))
         density = np.concatenate([self.problem.log_density(part, self.kept) for part in parts])
-        inverse = xr.DataArray(proposed - density, dims=["draw"])  # as psislw takes it
-        logs, pareto_k = inverse.azstats.psislw(dim=["draw"], r_eff=1.0)
-        weights = np.exp(logs.to_numpy())
+        ratios = xr.DataArray((density - proposed)[None], dims=["chain", "draw"])
         at = dict(zip(self.problem.coordinates, states.T, strict=True))
         parameters = {name: values[:, 0] for name, values in _law(at).items()} | {"sigma": np.exp(at["sigma"])}
-        return Weighted(parameters, weights / weights.sum(), float(pareto_k))
+        return Weighted(parameters, *smoothed(ratios, r_eff=1.0))
 
 
 @dataclass(frozen=True)
@@ -213,7 +211,7 @@ class Weighted:
     @property
     def reliable(self) -> bool:
         """True if Pareto k is below the limit for this number of draws; otherwise sample the posterior instead."""
-        return self.pareto_k <= min(1 - 1 / np.log10(len(self.weights)), 0.7)
+        return self.pareto_k <= largest_reliable_k(len(self.weights))
 
     def quantile(self, values: Floats, probabilities: tuple[float, ...] = (0.05, 0.5, 0.95)) -> Floats:
         """Return quantiles of `values` ``(draw,)`` at `probabilities`."""

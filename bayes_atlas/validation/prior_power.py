@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypedDict
 
-import arviz as az  # noqa: F401  registers the accessor `azstats`
 import numpy as np
 import xarray as xr
 
@@ -22,6 +21,7 @@ from bayes_atlas.errors import InputError
 from bayes_atlas.inference.evaluate import NotStoredError, stored_log_prior
 from bayes_atlas.inference.staleness import is_stale
 from bayes_atlas.posterior import Posterior
+from bayes_atlas.validation.importance import largest_reliable_k, smoothed
 
 POWERS = (0.5, 1.0, 2.0)
 LARGE = 1e15  # numbers that only FLOPs reach
@@ -61,7 +61,7 @@ class Weights:
     @property
     def limit(self) -> float:
         """The largest reliable Pareto k."""
-        return float(min(1 - 1 / np.log10(len(self.each)), 0.7))
+        return largest_reliable_k(len(self.each))
 
 
 @dataclass(frozen=True)
@@ -158,9 +158,7 @@ def _weights(log_prior: xr.DataArray, power: float) -> Weights:
     """Return the weights of draws ``(chain, draw)``, one chain after the other."""
     if power == 1:
         return Weights(power, np.full(log_prior.size, 1 / log_prior.size), None)
-    logs, pareto_k = ((1 - power) * log_prior).azstats.psislw(dim=["chain", "draw"])  # of the inverse ratios
-    each = np.exp(logs.transpose("chain", "draw").to_numpy().ravel())
-    return Weights(power, each / each.sum(), float(pareto_k))
+    return Weights(power, *smoothed((power - 1) * log_prior))
 
 
 def weighed(draws: Floats, weights: Floats | None, probability: float = 0.9) -> Weighed:

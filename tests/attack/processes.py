@@ -28,36 +28,31 @@ from bayes_atlas import load_posterior
 from bayes_atlas.data.runs import runs_from_frame
 from bayes_atlas.errors import InputError
 from bayes_atlas.inference.fit import fit
+from tests.killing import KILLER
 
 DRAWS = 1500
 OPTIONS = {"chains": 2, "warmup": 150, "draws": 300, "law_error": False}
 LONGEST = 300.0  # seconds of a fit
-AIMED = """
+AIMED = (
+    KILLER
+    + """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 moment, number = int(sys.argv[1]), int(sys.argv[2])
-TOUCHES = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.scandir", "os.listdir", "shutil.rmtree"}
-count = 0
-
-def hook(event, arguments):
-    global count
-    if event in TOUCHES:
-        count += 1
-        if count == moment:
-            os.kill(os.getpid(), number)
 
 if moment:
     import bayes_atlas.inference.fit as fitting
     real = fitting.recorded
 
     def recorded(*arguments, **options):
-        sys.addaudithook(hook)
+        sys.addaudithook(killer(moment, number))
         return real(*arguments, **options)
 
     fitting.recorded = recorded
 from bayes_atlas.cli import main
 main(sys.argv[3:])
 """
+)
 
 
 def _table() -> pd.DataFrame:

@@ -36,23 +36,29 @@ def table(sizes, runs, checkpoints=1, seed=0, noise=0.005):
     return frame.assign(loss=expected * np.exp(noise * rng.standard_t(4, len(frame))))
 
 
+def of_model(runs):
+    """The model's log density of sites, up to a constant, in double precision."""
+    data = arrange(runs, ["params", "tokens", "curves"])
+    arguments = data.covariates | {"loss": jnp.asarray(data.loss)}
+    model = load_model("chinchilla").model
+    return lambda sites: -potential_energy(model, (), arguments, sites)
+
+
 @pytest.mark.parametrize("checkpoints", [1, 3])
 def test_the_density_is_that_of_the_model(checkpoints):
     runs = runs_from_frame(table(4, 12, checkpoints))
-    problem, model = Problem.of(runs), load_model("chinchilla").model
+    problem = Problem.of(runs)
     rng = np.random.default_rng(1)
     states = problem.start + rng.normal(size=(5, len(problem.coordinates))) * 0.3
     with jax.enable_x64(True):
-        data = arrange(runs, ["params", "tokens", "curves"])
-        arguments = data.covariates | {"loss": jnp.asarray(data.loss)}
-        theirs = []
+        density, theirs = of_model(runs), []
         for state in states:
             values = dict(zip(problem.coordinates, state, strict=True))
             shared = {
                 name if name in ("kappa_stage", "memory") else f"{name}_location": jnp.asarray(value)
                 for name, value in values.items()
             }
-            theirs.append(-float(potential_energy(model, (), arguments, shared)))
+            theirs.append(float(density(shared)))
     ours = problem.log_density(states)
     np.testing.assert_allclose(np.diff(ours), np.diff(theirs), rtol=1e-9, atol=1e-7)
 
@@ -60,19 +66,18 @@ def test_the_density_is_that_of_the_model(checkpoints):
 def test_effects_of_sizes_are_integrated_out():
     """The density with 8 sizes is the integral of the model's density over their effects, by simulation."""
     runs = runs_from_frame(table(8, 16))
-    problem, model = Problem.of(runs), load_model("chinchilla").model
+    problem = Problem.of(runs)
     rng = np.random.default_rng(1)
     states = problem.start + rng.normal(size=(2, len(problem.coordinates))) * 0.05
     with jax.enable_x64(True):
-        data = arrange(runs, ["params", "tokens", "curves"])
-        arguments = data.covariates | {"loss": jnp.asarray(data.loss)}
+        of_sites = of_model(runs)
 
         def density(state, effects):
             values = dict(zip(problem.coordinates, state, strict=True))
             spread = values.pop("size_effect_scale")
             sites = {f"{name}_location": value for name, value in values.items()}
             sites |= {"size_effect_scale": spread, "size_effect": jnp.exp(spread) * effects}
-            return -potential_energy(model, (), arguments, sites)
+            return of_sites(sites)
 
         theirs = []
         nodes = np.random.default_rng(2).normal(size=(40_000, 8))
