@@ -14,7 +14,7 @@ demo: .venv/.installed-run
 	@rm -rf build/demo && mkdir -p build/demo
 	time $(BIN)/bayes-atlas simulate build/demo/runs.csv --seed 0
 	time $(BIN)/bayes-atlas fit build/demo/runs.csv --model atlas --by vocabulary \
-	    --language en --language fr --language ru --language sw --warmup 600 --draws 600 -o build/demo/posterior
+	    --language en --language fr --language ru --language sw -o build/demo/posterior
 	time $(BIN)/bayes-atlas optimum build/demo/posterior --language fr:multilingual --compute 1e21
 
 # All tests but those marked `large`: fits of the large tables of others, and others of minutes that only a change to the
