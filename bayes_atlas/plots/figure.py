@@ -6,14 +6,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogFormatter
 
 from bayes_atlas.data.text import printable
 from bayes_atlas.errors import InputError
 
 # Okabe and Ito's palette for all kinds of colour vision, without its yellow.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-TICKS = r"$\mathdefault{"  # start of the labels that matplotlib writes at logarithmic ticks
 BAND = 0.22  # opacity
 SUFFIXES = (".svg", ".png", ".pdf")
 LABELS = {"params": "parameters N", "tokens": "training tokens D", "loss": "loss", "epochs": "epochs"}
@@ -35,13 +34,16 @@ def save(axes: Axes, path: str | Path) -> None:
     path = check_target(path)
     figure = axes.get_figure(root=True)
     assert figure is not None
+    powers = set[Text]()  # labels at logarithmic ticks, whose text drawing writes
     for axis in (each for axes in figure.axes for each in (axes.xaxis, axes.yaxis)):
         if isinstance(axis.get_major_formatter(), FuncFormatter):  # fixed labels, which drawing would write again
             axis.set_ticks(axis.get_majorticklocs(), [printable(label.get_text()) for label in axis.get_ticklabels()])
+        if isinstance(axis.get_major_formatter(), LogFormatter):
+            powers |= {tick.label1 for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())}
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
         text.set_text(printable(text.get_text()))
-        text.set_parse_math(text.get_text().startswith(TICKS))  # a name may hold dollar signs
+        text.set_parse_math(text in powers)  # a name may hold dollar signs
     figure.savefig(path, dpi=160)
 
 

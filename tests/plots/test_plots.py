@@ -189,6 +189,18 @@ def test_other_suffixes_are_refused(actions, tmp_path):
         plots.save(plots.regret(actions), tmp_path / "figure.gif")
 
 
+def test_powers_of_ten_are_drawn_as_powers_and_all_other_text_as_it_is(tmp_path):
+    axes, *_ = plots.new_axes()
+    axes.loglog([1e8, 1e11], [1, 2])
+    axes.set(title="$x^$", xlabel="$y^$")
+    plots.save(axes, tmp_path / "figure.png")
+    powers = [label for label in axes.get_xticklabels() if "mathdefault" in label.get_text()]
+    assert powers
+    assert all(label.get_parse_math() for label in powers)
+    assert not axes.title.get_parse_math()
+    assert not axes.xaxis.label.get_parse_math()
+
+
 def test_pit_values_and_both_predictions_are_drawn():
     rng = np.random.default_rng(0)
     observed, names, last = rng.lognormal(size=50), [f"r{row}" for row in range(50)], np.ones(50, dtype=bool)
