@@ -44,7 +44,7 @@ def amount(given: str | float) -> float:
     return to_number("it", given) if isinstance(given, str) else float(given)
 
 
-# What `typer.Option` is given for amounts of each kind.
+# Arguments of `typer.Option` for amounts of each kind.
 FLOPS, TOKENS, PARAMS = (
     {"parser": amount, "metavar": metavar, "show_default": False} for metavar in ("FLOPS", "TOKENS", "PARAMS")
 )

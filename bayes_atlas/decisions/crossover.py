@@ -165,7 +165,7 @@ class Crossover(Decision):
 
 
 def _cells(summary: Summary | None, probability: float, least: float) -> dict[str, str]:
-    """Return the cells of a crossover, in scientific notation; ends at `least`, where the search begins, are below."""
+    """Return the cells of a crossover in scientific notation; one at `least`, where the search begins, is below it."""
     if summary is None:
         return {"median": "none in range", interval(probability): "-"}
     lower, median, upper = (

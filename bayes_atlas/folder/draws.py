@@ -1,4 +1,4 @@
-"""What the file of a posterior's draws may hold, and its groups as named arrays.
+"""The file of a posterior's draws: checks of its contents, and its groups as named arrays.
 
 A posterior is data that may come from anywhere, so `DrawsFile.check` looks before anything is read. All that counts
 must lie in the file itself, whose hash `info.json` states: no links, no external or virtual storage. Values must be

@@ -1,4 +1,4 @@
-"""What a posterior's ``info.json`` says: model, table, settings and checks of the fit."""
+"""The record of a posterior, ``info.json``: model, table, settings and checks of the fit."""
 
 from datetime import datetime
 from typing import Final, Literal

@@ -27,7 +27,7 @@ except ImportError:  # not on Windows, where nothing keeps two fits from one out
 IDENTITY = "identity.json"
 LOCK = "lock"
 HASH = "sha256"  # name of the array with a file's hash
-# What numpy and zipfile raise for damaged files; RuntimeError includes NotImplementedError.
+# Errors of numpy and zipfile for damaged files; RuntimeError includes NotImplementedError.
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 AFRESH = "leave out --resume to sample from the start"
 
